@@ -1,0 +1,1 @@
+"""Benchmarks beside peers: equality first, then interleaved medians."""

@@ -1,0 +1,86 @@
+"""Cells and optimizers from flags, named alike in every experiment."""
+
+import jax
+import optax
+from absl import flags
+
+import seqjax
+from experiments import run
+from seqjax import training
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("cell", "lstm", "rnn, rnn_relu, gru, gru_textbook or lstm")
+flags.DEFINE_integer("hidden_size", 256, "units a layer", lower_bound=1)
+flags.DEFINE_integer("num_layers", 1, "layers", lower_bound=1)
+flags.DEFINE_bool("bidirectional", False, "read in both directions")
+flags.DEFINE_string("init", "uniform", "uniform (torch's), orthogonal or normal (0.01)")
+flags.DEFINE_float("forget_bias", 0.0, "added to the LSTM's initial forget bias")
+flags.DEFINE_float("dropout", 0.1, "of inputs, outputs and between layers", 0, 0.99)
+
+flags.DEFINE_string("optimizer", "adam", "sgd, adam or adamw")
+flags.DEFINE_float("learning_rate", 0.004, "at its highest", lower_bound=0)
+flags.DEFINE_float("weight_decay", 0.0, "of adamw", lower_bound=0)
+flags.DEFINE_string("schedule", "cosine", "constant, cosine, exponential or plateau")
+flags.DEFINE_integer("warmup_steps", 100, "rising steps before the cosine", 0)
+flags.DEFINE_float("decay", 0.25, "factor: on a plateau, or by an exponential's end", 0)
+flags.DEFINE_float("clip_norm", 1.0, "largest global gradient norm; 0: any", 0)
+
+INITIALIZERS = {
+    "uniform": {},
+    "orthogonal": {"w_h_init": jax.nn.initializers.orthogonal()},
+    "normal": {
+        "w_x_init": jax.nn.initializers.normal(0.01),
+        "w_h_init": jax.nn.initializers.normal(0.01),
+        "b_init": jax.nn.initializers.zeros,
+    },
+}
+CELLS = {
+    "rnn": lambda size, **init: seqjax.RNN(size, **init),
+    "rnn_relu": lambda size, **init: seqjax.RNN(size, activation="relu", **init),
+    "gru": lambda size, **init: seqjax.GRU(size, **init),
+    "gru_textbook": lambda size, **init: seqjax.GRU(size, reset_after=False, **init),
+    "lstm": lambda size, **init: seqjax.LSTM(size, FLAGS.forget_bias, **init),
+}
+SCHEDULES = {
+    "constant": lambda rate, steps: rate,
+    "plateau": lambda rate, steps: rate,  # the loop lowers it after a validation
+    "cosine": lambda rate, steps: optax.warmup_cosine_decay_schedule(
+        0.0, rate, min(FLAGS.warmup_steps, steps // 2), steps
+    ),
+    "exponential": lambda rate, steps: optax.exponential_decay(
+        rate, steps, FLAGS.decay
+    ),
+}
+OPTIMIZERS = ("sgd", "adam", "adamw")
+
+
+def check_flags():
+    """Refuse names that are not there and flags that do not go together."""
+    run.choose("init", INITIALIZERS)
+    run.choose("schedule", SCHEDULES)
+    run.choose("optimizer", dict.fromkeys(OPTIMIZERS))
+    if FLAGS.weight_decay and FLAGS.optimizer != "adamw":
+        raise run.UserError("--weight_decay needs --optimizer=adamw.")
+
+
+def initializers():
+    """What --init says of the cells' weights: keyword arguments of a cell."""
+    return run.choose("init", INITIALIZERS)
+
+
+def cell():
+    """The cell, or stack of them, that the flags describe."""
+    layer = run.choose("cell", CELLS)(FLAGS.hidden_size, **initializers())
+    if FLAGS.bidirectional:
+        layer = seqjax.Bidirectional(layer)
+    if FLAGS.num_layers == 1:
+        return layer
+    return seqjax.Stack((layer,) * FLAGS.num_layers, FLAGS.dropout)
+
+
+def optimizer(total_steps):
+    """The optimizer that the flags describe, its schedule laid over `total_steps`."""
+    schedule = run.choose("schedule", SCHEDULES)(FLAGS.learning_rate, total_steps)
+    return training.make_optimizer(
+        FLAGS.optimizer, schedule, FLAGS.clip_norm or None, FLAGS.weight_decay
+    )

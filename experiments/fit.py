@@ -1,0 +1,176 @@
+"""The training loop of every experiment: epochs, logs, validation, checkpoints, resume.
+
+What is restored, in this order: the TrainState (parameters, optimizer, step, key,
+carry), the progress below, and metrics.jsonl cut back to the checkpoint's step.
+Compiled calls end at multiples of --log_every within an epoch, and checkpoints are
+taken only there, so that a resumed run makes the very calls of an uninterrupted one.
+"""
+
+import dataclasses
+import math
+import time
+
+from absl import flags
+
+from experiments import run
+from seqjax.checkpoint import Checkpoints
+from seqjax.metrics import perplexity
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("eval_every", 1, "epochs between validations", lower_bound=1)
+flags.DEFINE_integer("log_every", 50, "minibatches in a compiled call", lower_bound=1)
+flags.DEFINE_integer("checkpoint_every", 500, "minibatches between checkpoints", 1)
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands, beside its TrainState; kept in each checkpoint."""
+
+    step: int = 0  # minibatches done
+    epoch: int = 0  # epochs done
+    cursor: int = 0  # minibatches done of this epoch: the place in the data
+    total: float = 0.0  # nats over this epoch so far
+    count: float = 0.0  # predictions over this epoch so far
+    train_perplexity: float = math.nan  # over the last epoch
+    best_perplexity: float = math.inf  # on validation
+    best_step: int = 0
+    predictions: float = 0.0  # over the run
+    train_seconds: float = 0.0  # within compiled calls, without compilation
+    seconds: float = 0.0  # wall clock over all starts
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a run does; the experiment fills it in.
+
+    Attributes:
+      train_loop: (state, data, plan, begin, end) -> (state, (total, count, grad_norm)).
+      data: what the loop reads, on the device.
+      plan: epoch -> the minibatches of that epoch, [n, ...].
+      num_minibatches: n.
+      total_steps: where to stop.
+      new_epoch: state -> state with the carry of an epoch's beginning.
+      validate: state -> perplexity on held-out data.
+      on_plateau: state -> state, when validation has not improved.
+    """
+
+    train_loop: callable
+    data: object
+    plan: callable
+    num_minibatches: int
+    total_steps: int
+    new_epoch: callable
+    validate: callable
+    on_plateau: callable
+
+
+def fit(job, workdir, state):
+    """Train until `job.total_steps`, from the workdir's last checkpoint if it has one.
+
+    Returns:
+      (state, Progress).
+
+    Raises:
+      UserError: when a loss or gradient is not finite; the checkpoints stay.
+    """
+    started = time.perf_counter()
+    last = Checkpoints(workdir.checkpoints / "last", keep=2)
+    best = Checkpoints(workdir.checkpoints / "best", keep=1)
+    state, progress = _resume(last, workdir, state)
+    earlier, saved = progress.seconds, progress.step
+    # A call of no steps compiles, so that the clock below measures training alone.
+    state, _ = job.train_loop(state, job.data, job.plan(progress.epoch), 0, 0)
+
+    with run.ProgressBar(job.total_steps, progress.step) as bar:
+        while progress.step < job.total_steps:
+            state = _train_call(job, workdir, state, progress, last, bar)
+            at_end = progress.step == job.total_steps
+            epoch_over = progress.cursor == 0 and progress.epoch % FLAGS.eval_every == 0
+            if at_end or epoch_over:
+                state = _validate(job, workdir, state, progress, best, bar)
+            progress.seconds = earlier + time.perf_counter() - started
+            if at_end or progress.step - saved >= FLAGS.checkpoint_every:
+                last.save(progress.step, state, dataclasses.asdict(progress))
+                saved = progress.step
+    return state, progress
+
+
+def _resume(last, workdir, state):
+    if not last.steps():
+        workdir.rewind_metrics(0)
+        return state, Progress()
+    state, progress, unreadable = last.restore(state)
+    for sentence in unreadable:
+        run.note(f"{sentence} Going on from the one before.")
+    progress = Progress(**progress)
+    workdir.rewind_metrics(progress.step)
+    run.note(f"going on from step {progress.step} in {workdir.path}.")
+    return state, progress
+
+
+def _train_call(job, workdir, state, progress, last, bar):
+    """One compiled call of up to `log_every` minibatches, and its line of metrics."""
+    if progress.cursor == 0:
+        state = job.new_epoch(state)
+        progress.total = progress.count = 0.0
+    begin = progress.cursor
+    end = min(
+        begin + FLAGS.log_every,
+        job.num_minibatches,
+        begin + job.total_steps - progress.step,
+    )
+    plan = job.plan(progress.epoch)
+    clock = time.perf_counter()
+    state, summed = job.train_loop(state, job.data, plan, begin, end)
+    total, count, grad_norm = (float(x) for x in summed)
+    seconds = time.perf_counter() - clock
+    if not (math.isfinite(total) and math.isfinite(grad_norm)):
+        _stop(int(state.step), total, grad_norm, last)
+
+    progress.step += end - begin
+    progress.cursor = end % job.num_minibatches
+    progress.epoch += end == job.num_minibatches
+    progress.total += total
+    progress.count += count
+    progress.train_perplexity = perplexity(progress.total, progress.count)
+    progress.predictions += count
+    progress.train_seconds += seconds
+    workdir.log(
+        step=progress.step,
+        epoch=progress.epoch + progress.cursor / job.num_minibatches,
+        train_perplexity=perplexity(total, count),
+        grad_norm=grad_norm,
+        tokens_per_second=round(count / seconds),
+    )
+    bar.advance(end - begin, f"perplexity {progress.train_perplexity:.3f}")
+    return state
+
+
+def _validate(job, workdir, state, progress, best, bar):
+    valid = job.validate(state)
+    workdir.log(
+        step=progress.step,
+        epoch=progress.epoch + progress.cursor / job.num_minibatches,
+        epoch_perplexity=progress.train_perplexity,
+        valid_perplexity=valid,
+    )
+    bar.line(
+        f"epoch {progress.epoch}, step {progress.step}: perplexity train "
+        f"{progress.train_perplexity:.3f}, valid {valid:.3f}, "
+        f"{progress.predictions / progress.train_seconds:,.0f} tokens/s"
+    )
+    if valid < progress.best_perplexity or progress.best_step == 0:
+        progress.best_perplexity, progress.best_step = valid, progress.step
+        best.save(progress.step, state, dataclasses.asdict(progress))
+        return state
+    return job.on_plateau(state)
+
+
+def _stop(step, total, grad_norm, last):
+    what = "gradient" if math.isfinite(total) else "loss"
+    kept = last.steps()
+    where = f"the checkpoint of step {kept[-1]} is kept" if kept else "none was saved"
+    raise run.UserError(
+        f"the {what} was not finite at step {step}; {where}; try a lower "
+        f"--learning_rate or --clip_norm."
+    )

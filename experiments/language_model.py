@@ -1,0 +1,395 @@
+"""A recurrent language model on text: train, evaluate, generate.
+
+python -m experiments.language_model
+python -m experiments.language_model --corpus=my.txt --workdir=runs/mine
+python -m experiments.language_model --mode=generate --prompt="The " --temperature=0.5
+"""
+
+import functools
+import itertools
+import json
+import sys
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+
+from experiments import build, fit, run
+from seqjax import decoding, metrics, training
+from seqjax.baselines import numpy_rnn
+from seqjax.checkpoint import Checkpoints
+from seqjax.data import batching, corpora
+from seqjax.data.text import END_OF_LINE, keep_letters, tokenize
+from seqjax.data.vocab import Vocab
+from seqjax.models.language_model import LanguageModel
+
+FLAGS = flags.FLAGS
+for module in (run, build, fit):
+    flags.adopt_module_key_flags(module)
+flags.DEFINE_enum("mode", "train", ["train", "evaluate", "generate"], "what to do")
+
+# Data.
+flags.DEFINE_string("dataset", "python_docs", "one of " + ", ".join(corpora.NAMES))
+flags.DEFINE_string("corpus", None, "a UTF-8 text file of your own, instead")
+flags.DEFINE_enum("level", "char", ["char", "word"], "what a token is")
+flags.DEFINE_integer("min_freq", 1, "rarer tokens become <unk>", lower_bound=1)
+flags.DEFINE_integer("max_tokens", 0, "train on the first so many; 0: all", 0)
+
+# Model: experiments/build.py has the rest.
+flags.DEFINE_integer("embed_size", 64, "of an embedding; 0: one-hot input", 0)
+flags.DEFINE_bool("tie_embeddings", False, "the embeddings are the softmax weights too")
+
+# Training: build.py and fit.py have the rest.
+flags.DEFINE_integer("batch_size", 32, "sequences in a minibatch", lower_bound=1)
+flags.DEFINE_integer("num_steps", 64, "tokens to backpropagate through", lower_bound=1)
+flags.DEFINE_enum("sampling", "sequential", ["sequential", "random"], "reading order")
+flags.DEFINE_integer("epochs", 14, "passes over the text", lower_bound=1)
+flags.DEFINE_integer("train_tokens", 0, "stop after so many instead; 0: by epochs", 0)
+flags.DEFINE_integer("eval_rows", 1, "rows the held-out text is read in", lower_bound=1)
+
+# Use of the trained model.
+flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, or last")
+flags.DEFINE_string("prompt", None, "text to continue")
+flags.DEFINE_integer("length", 300, "tokens to generate", lower_bound=0)
+flags.DEFINE_float("temperature", 0.7, "0 is greedy", lower_bound=0)
+flags.DEFINE_integer("top_k", 0, "draw from the k likeliest; 0: all", lower_bound=0)
+flags.DEFINE_float("top_p", 1.0, "draw from the likeliest with this share", 1e-6, 1)
+
+EVALUATION_STEPS = 256  # a window of the held-out text
+build.CELLS["numpy_rnn"] = build.CELLS["rnn"]  # the model; its gradients differ
+FREE_FLAGS = {
+    *("workdir", "data_dir", "mode", "eval_every", "eval_rows", "checkpoint_every"),
+    *("checkpoint", "prompt", "length", "temperature", "top_k", "top_p"),
+}
+PROMPTS = {
+    "python_docs": "The ",
+    "time_machine": "time traveller",
+    "wikitext2": "The",
+    "tang_poems": "春",
+}
+# What the hand-written gradients cover; other flags are as for every cell.
+NUMPY_RNN_FLAGS = {
+    "embed_size": 0,
+    "num_layers": 1,
+    "dropout": 0.0,
+    "optimizer": "sgd",
+    "learning_rate": 1.0,
+    "schedule": "constant",
+    "clip_norm": 0.0,
+    "tie_embeddings": False,
+}
+
+
+def main():
+    settle_flags()
+    {"train": train, "evaluate": evaluate, "generate": generate}[FLAGS.mode]()
+
+
+def settle_flags():
+    """Defaults that depend on other flags, and flags that do not go together."""
+    if FLAGS.cell == "numpy_rnn":
+        for name, value in NUMPY_RNN_FLAGS.items():
+            if not FLAGS[name].present:
+                FLAGS[name].value = value
+            elif FLAGS[name].value != value and name != "learning_rate":
+                raise run.UserError(
+                    f"--cell=numpy_rnn has no --{name}={FLAGS[name].value}, "
+                    f"only {value}; --cell=rnn has."
+                )
+    build.check_flags()
+
+
+def open_workdir():
+    free = set(FREE_FLAGS)
+    if FLAGS.schedule in ("constant", "plateau"):  # the others are laid over the run
+        free |= {"epochs", "train_tokens"}
+    module = sys.modules[__name__]
+    workdir = run.Workdir(run.workdir(module), module, free)
+    workdir.check()
+    return workdir
+
+
+# ---------------------------------------------------------------- data and model
+
+
+class Data(NamedTuple):
+    """What a run reads: tokens on the device, int32 [N] a split."""
+
+    vocab: Vocab
+    train: jax.Array
+    valid: jax.Array
+    test: jax.Array
+    corpus: corpora.Corpus
+
+
+def load_data():
+    if FLAGS.corpus:
+        corpus = corpora.load_file(FLAGS.corpus)
+    else:
+        corpus = corpora.load(FLAGS.dataset, FLAGS.data_dir)
+    limits = FLAGS.min_freq, FLAGS.max_tokens
+    vocab, *splits = corpora.tokenize_corpus(corpus, FLAGS.level, *limits)
+    batching.num_minibatches(len(splits[0]), FLAGS.batch_size, FLAGS.num_steps)
+    return Data(vocab, *map(jnp.asarray, splits), corpus)
+
+
+def build_model(vocab_size):
+    try:
+        return LanguageModel(
+            vocab_size,
+            build.cell(),
+            FLAGS.embed_size or None,
+            FLAGS.tie_embeddings,
+            FLAGS.dropout,
+        )
+    except ValueError as error:
+        raise run.UserError(f"{error}.") from None
+
+
+def build_state(model, optimizer):
+    """The TrainState before the first step."""
+    k_params, k_run = jax.random.split(jax.random.key(FLAGS.seed))
+    params = model.init(k_params, build.initializers().get("w_x_init"))
+    carry = model.initial_state((FLAGS.batch_size,))
+    return training.init_state(params, optimizer, carry, k_run)
+
+
+def build_train_loop(model, optimizer):
+    carried = FLAGS.sampling == "sequential"
+    if FLAGS.cell == "numpy_rnn":
+        return numpy_rnn.make_train_loop(FLAGS.learning_rate, FLAGS.num_steps, carried)
+
+    def loss_fn(params, carry, window, key):
+        state = carry if carried else model.initial_state(window.shape[1:])
+        return model.loss(params, window, state, key)
+
+    return training.make_train_loop(
+        training.make_train_step(loss_fn, optimizer),
+        lambda tokens, starts: training.windows(tokens, starts, FLAGS.num_steps),
+    )
+
+
+# ---------------------------------------------------------------- the three modes
+
+
+def train():
+    workdir = open_workdir()
+    data = load_data()
+    model = build_model(len(data.vocab))
+    check_data(workdir, data)
+    workdir.open_for_training()
+    workdir.write("vocab.json", json.dumps([data.corpus.sha256, data.vocab.tokens]))
+
+    num_tokens, sizes = len(data.train), (FLAGS.batch_size, FLAGS.num_steps)
+    num_minibatches = batching.num_minibatches(num_tokens, *sizes)
+    total_steps = FLAGS.epochs * num_minibatches
+    if FLAGS.train_tokens:
+        total_steps = -(-FLAGS.train_tokens // (FLAGS.batch_size * FLAGS.num_steps))
+    read = {
+        "sequential": batching.sequential_partition,
+        "random": batching.random_sampling,
+    }[FLAGS.sampling]
+    optimizer = build.optimizer(total_steps)
+    perplexity_of = make_perplexity(model, data)
+
+    @functools.lru_cache(maxsize=1)
+    def plan(epoch):
+        rng = batching.epoch_rng(FLAGS.seed, epoch)
+        return jnp.asarray(read(rng, num_tokens, *sizes))
+
+    def new_epoch(state):
+        return state.replace(carry=model.initial_state((FLAGS.batch_size,)))
+
+    def on_plateau(state):
+        factor = FLAGS.decay if FLAGS.schedule == "plateau" else 1.0
+        return state.replace(learning_rate_scale=state.learning_rate_scale * factor)
+
+    job = fit.Job(
+        build_train_loop(model, optimizer),
+        data.train,
+        plan,
+        num_minibatches,
+        total_steps,
+        new_epoch,
+        validate=lambda state: metrics.perplexity(
+            *perplexity_of(state.params, "valid")
+        ),
+        on_plateau=on_plateau,
+    )
+    state, progress = fit.fit(job, workdir, build_state(model, optimizer))
+    report(workdir, data, model, state, progress, perplexity_of)
+
+
+def evaluate():
+    workdir, data, model, params = load_trained()
+    perplexity_of = make_perplexity(model, data)
+    rows = []
+    for split in ("valid", "test"):
+        total, count = perplexity_of(params, split)
+        rows += [
+            (f"{split} perplexity", f"{metrics.perplexity(total, count):.4f}"),
+            (f"{split} bits per character", f"{bits(data, split, total, count):.4f}"),
+        ]
+    run.print_table(f"{workdir.path}, {FLAGS.checkpoint} checkpoint", rows)
+
+
+def generate():
+    workdir = open_trained()
+    vocab = load_vocab(workdir)[1]
+    model = build_model(len(vocab))
+    params = load_params(workdir, model)
+    for piece in generated(model, params, vocab):
+        print(piece, end="", flush=True)
+    print()
+
+
+def make_perplexity(model, data):
+    """(params, split) -> (total, count) over a whole held-out split."""
+
+    def loss_fn(params, state, window, mask):
+        return model.loss(params, window, state, None, mask)
+
+    run_over = training.make_evaluate(loss_fn, model.initial_state, EVALUATION_STEPS)
+
+    def perplexity_of(params, split):
+        tokens = getattr(data, split)
+        plan = batching.whole_text(len(tokens), FLAGS.eval_rows, EVALUATION_STEPS)
+        return run_over(params, tokens, *map(jnp.asarray, plan))
+
+    return perplexity_of
+
+
+def bits(data, split, total, count):
+    """Bits per character of the text, whatever the tokens are."""
+    characters = count if FLAGS.level == "char" else len(getattr(data.corpus, split))
+    return metrics.bits_per_character(total, characters)
+
+
+def report(workdir, data, model, state, progress, perplexity_of):
+    """The table, the sample, summary.json and the figure."""
+    params = state.params
+    if FLAGS.checkpoint == "best":
+        params = restore_params(workdir, state)
+    valid = perplexity_of(params, "valid")
+    test = perplexity_of(params, "test")
+    sample = "".join(generated(model, params, data.vocab))
+    summary = {
+        "train_perplexity": progress.train_perplexity,
+        "valid_perplexity": metrics.perplexity(*valid),
+        "test_perplexity": metrics.perplexity(*test),
+        "bits_per_character": bits(data, "test", *test),
+        "tokens_per_second": progress.predictions / progress.train_seconds,
+        "parameters": sum(p.size for p in jax.tree.leaves(params)),
+        "seconds": progress.seconds,
+        "dataset_sha256": data.corpus.sha256,
+        "sample": sample,
+    }
+    workdir.write_summary(summary)
+    run.draw_learning_curve(workdir.path / "learning_curve.png", workdir.read_metrics())
+    run.print_table(
+        f"{workdir.path}: {FLAGS.corpus or FLAGS.dataset}, {FLAGS.cell}",
+        [
+            ("train perplexity, last epoch", f"{summary['train_perplexity']:.3f}"),
+            ("valid perplexity", f"{summary['valid_perplexity']:.3f}"),
+            ("test perplexity", f"{summary['test_perplexity']:.3f}"),
+            ("test bits per character", f"{summary['bits_per_character']:.3f}"),
+            ("test tokens unknown", f"{float(jnp.mean(data.test == 0)):.2%}"),
+            ("vocabulary", f"{len(data.vocab):,}"),
+            ("parameters", f"{summary['parameters']:,}"),
+            ("training tokens/s", f"{summary['tokens_per_second']:,.0f}"),
+            ("seconds", f"{summary['seconds']:.1f}"),
+        ],
+    )
+    print(sample)
+
+
+# ---------------------------------------------------------------- a trained model
+
+
+def open_trained():
+    workdir = open_workdir()
+    if not workdir.holds_a_run():
+        raise run.UserError(f"{workdir.path} holds no run; train one there first.")
+    return workdir
+
+
+def load_trained():
+    workdir = open_trained()
+    data = load_data()
+    check_data(workdir, data)
+    model = build_model(len(data.vocab))
+    return workdir, data, model, load_params(workdir, model)
+
+
+def load_vocab(workdir):
+    """(sha256 of the data, Vocab) of the run in the workdir, or None."""
+    path = workdir.path / "vocab.json"
+    if not path.exists():
+        return None
+    sha256, tokens = json.loads(path.read_text(encoding="utf-8"))
+    return sha256, Vocab.from_list(tokens)
+
+
+def check_data(workdir, data):
+    """Refuse to go on with other data than the run began with."""
+    stored = load_vocab(workdir)
+    if stored and stored[0] != data.corpus.sha256:
+        raise run.UserError(
+            f"{workdir.path} holds a run on other data: its sha256 there is "
+            f"{stored[0]}, now {data.corpus.sha256}."
+        )
+
+
+def load_params(workdir, model):
+    return restore_params(workdir, build_state(model, build.optimizer(total_steps=1)))
+
+
+def restore_params(workdir, template):
+    """Parameters of the checkpoint that --checkpoint names, or else the last."""
+    for kind in (FLAGS.checkpoint, "last"):
+        checkpoints = Checkpoints(workdir.checkpoints / kind)
+        if checkpoints.steps():
+            state, _, unreadable = checkpoints.restore(template)
+            for sentence in unreadable:
+                run.note(f"{sentence} Using the one before.")
+            return state.params
+    raise run.UserError(f"{workdir.path} has no checkpoint yet; train on.")
+
+
+def generated(model, params, vocab):
+    """The prompt and its continuation, in pieces of text."""
+    prompt = FLAGS.prompt
+    if prompt is None:
+        prompt = "\n" if FLAGS.corpus else PROMPTS[FLAGS.dataset]
+    elif FLAGS.dataset == "time_machine" and not FLAGS.corpus:
+        prompt = keep_letters(prompt)
+    tokens = tokenize(prompt, FLAGS.level)
+    if not tokens:
+        raise run.UserError("--prompt holds no token; give at least one.")
+    unknown = sorted({token for token in tokens if token not in vocab})
+    if unknown:
+        run.note(f"the model does not know {unknown} of the prompt: read as <unk>.")
+    stream = decoding.stream(
+        lambda state, token: model.step(params, state, token),
+        model.initial_state(),
+        vocab.encode(tokens),
+        jax.random.key(FLAGS.seed),
+        temperature=FLAGS.temperature,
+        top_k=FLAGS.top_k,
+        top_p=FLAGS.top_p,
+    )
+    yield prompt
+    for token in itertools.islice(stream, FLAGS.length):
+        yield untokenize(vocab.to_tokens(token))
+
+
+def untokenize(token):
+    """A token as it stands in running text."""
+    if FLAGS.level == "char":
+        return token
+    return "\n" if token == END_OF_LINE else f" {token}"
+
+
+if __name__ == "__main__":
+    run.launch(main, sys.modules[__name__])

@@ -1,0 +1,25 @@
+"""seqjax: recurrent sequence models in JAX, as plain as the formula and fast.
+
+The map, in reading order; a file imports only from those above it:
+
+    data/            text, vocabularies, minibatches, corpora; NumPy only
+    layers, losses, metrics
+    cells            RNN, GRU, LSTM: init, initial_state, project, step
+    recurrence       unroll, Stack, Bidirectional: one engine for any cell
+    decoding         the next token; streams of tokens
+    baselines/       the RNN in plain NumPy
+    models/          language_model
+    training         TrainState, one step, many steps in one call, evaluation
+    checkpoint       save and restore
+
+Dimension letters: T time, B batch (any leading shape `...`), D input, H hidden, V
+vocabulary, E embedding, G gates. Time comes first, features last, everything between is
+batch: xs [T, ..., D], lengths [...].
+"""
+
+from seqjax.cells import GRU, LSTM, RNN, LSTMState
+from seqjax.recurrence import Bidirectional, Stack, unroll
+
+__version__ = "0.1.0"
+
+__all__ = ["GRU", "LSTM", "RNN", "Bidirectional", "LSTMState", "Stack", "unroll"]

@@ -1,0 +1,1 @@
+"""Baselines that the networks are measured against."""

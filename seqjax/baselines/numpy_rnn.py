@@ -1,0 +1,112 @@
+"""The plain RNN language model in NumPy, its gradients written out by hand.
+
+    h_t = tanh(x_t w_x + h_{t-1} w_h + b)          x_t one-hot, h_t [B, H]
+    o_t = h_t w + c                                logits [B, V]
+    L   = -1/(T B) sum_t,b log softmax(o_t)[label_t]
+
+and backwards, from the last step to the first, with e_t = dL/do_t and a_t the
+pre-activation,
+
+    e_t = (softmax(o_t) - one_hot(label_t)) / (T B)
+    dh_t = e_t w^T + da_{t+1} w_h^T,   da_t = (1 - h_t^2) * dh_t
+    dw = sum_t h_t^T e_t,   dw_h = sum_t h_{t-1}^T da_t,   dw_x = sum_t x_t^T da_t.
+
+Each element of the gradient is clipped to [-5, 5]. The parameters are those of
+`LanguageModel(vocab_size, RNN(hidden_size))` as numpy arrays, whose oracle this is.
+"""
+
+import jax
+import numpy as np
+
+CLIP_VALUE = 5.0
+
+
+def loss_and_grads(params, window, h):
+    """The loss of one minibatch and its gradients.
+
+    Args:
+      params: LanguageModelParams(None, RNNParams, DenseParams) of numpy arrays.
+      window: integers [T + 1, B]: inputs window[:-1], labels window[1:].
+      h: the state before, [B, H].
+
+    Returns:
+      (total, grads, h): the sum of the T * B losses in nats; the gradients of their
+      mean, in the shape of `params`; the state after, [B, H].
+    """
+    w_x, w_h, b = params.cell
+    w, c = params.out
+    inputs, labels = window[:-1], window[1:]  # [T, B]
+    num_steps, batch_size = inputs.shape
+    rows = np.arange(batch_size)
+
+    hs, es, total = [h], [], 0.0
+    for t in range(num_steps):
+        h = np.tanh(w_x[inputs[t]] + h @ w_h + b)  # [B, H]
+        logits = h @ w + c  # [B, V]
+        logits = logits - logits.max(axis=-1, keepdims=True)
+        probabilities = np.exp(logits)
+        probabilities /= probabilities.sum(axis=-1, keepdims=True)
+        total -= np.log(probabilities[rows, labels[t]]).sum()
+        probabilities[rows, labels[t]] -= 1
+        es.append(probabilities / (num_steps * batch_size))  # [B, V]
+        hs.append(h)
+
+    d_w_x, d_w_h, d_b, d_w, d_c = (np.zeros_like(p) for p in (w_x, w_h, b, w, c))
+    d_a = np.zeros_like(h)
+    for t in reversed(range(num_steps)):
+        d_w += hs[t + 1].T @ es[t]
+        d_c += es[t].sum(axis=0)
+        d_h = es[t] @ w.T + d_a @ w_h.T
+        d_a = (1 - hs[t + 1] ** 2) * d_h
+        np.add.at(d_w_x, inputs[t], d_a)
+        d_w_h += hs[t].T @ d_a
+        d_b += d_a.sum(axis=0)
+
+    grads = params._replace(
+        cell=params.cell._replace(w_x=d_w_x, w_h=d_w_h, b=d_b),
+        out=params.out._replace(w=d_w, b=d_c),
+    )
+    return total, grads, h
+
+
+def sgd(params, grads, learning_rate):
+    """params - learning_rate * clip(grads, -5, 5), element by element."""
+    return jax.tree.map(
+        lambda p, g: (
+            p - p.dtype.type(learning_rate) * np.clip(g, -CLIP_VALUE, CLIP_VALUE)
+        ),
+        params,
+        grads,
+    )
+
+
+def make_train_loop(learning_rate, num_steps, carry_state=True):
+    """Many minibatches in a Python loop, called as `training.make_train_loop`'s result.
+
+    Args:
+      learning_rate: of `sgd`.
+      num_steps: T.
+      carry_state: whether a minibatch starts from the state of the one before.
+
+    Returns:
+      train_loop(state, tokens, plan, begin, end) -> (state, (total, count, grad_norm)).
+    """
+
+    def train_loop(state, tokens, plan, begin, end):
+        tokens, plan = np.asarray(tokens), np.asarray(plan)
+        params, h = jax.tree.map(np.asarray, (state.params, state.carry))
+        step, total, count, grad_norm = int(state.step), 0.0, 0, 0.0
+        for starts in plan[begin:end]:
+            window = tokens[starts + np.arange(num_steps + 1)[:, None]]  # [T + 1, B]
+            start = h if carry_state else np.zeros_like(h)
+            loss, grads, h = loss_and_grads(params, window, start)
+            params = sgd(params, grads, learning_rate)
+            squares = sum(np.vdot(g, g) for g in jax.tree.leaves(grads))
+            step, total, count = step + 1, total + loss, count + window[1:].size
+            grad_norm = float(np.sqrt(squares))
+            if not np.isfinite(loss):
+                break
+        state = state.replace(step=np.asarray(step, np.int32), params=params, carry=h)
+        return state, (total, count, grad_norm)
+
+    return train_loop

@@ -1,0 +1,1 @@
+"""Data on the host: NumPy only, never jax."""

@@ -1,0 +1,101 @@
+"""Minibatches of subsequences from one long sequence of tokens.
+
+A minibatch is named by the places where its rows start, an array `starts [B]`; its
+inputs and labels are the windows `tokens[s : s + T]` and `tokens[s + 1 : s + T + 1]`.
+A plan is all minibatches of an epoch, `starts [n, B]`: integers only, whatever the
+corpus weighs. Both ways of reading have, for N tokens,
+
+    n = floor((N - 1) / (B * T))
+
+minibatches, every epoch, and begin at a random offset below T (as far as the tokens
+left over allow), so that epochs cut the text in different places.
+"""
+
+import numpy as np
+
+from seqjax.data.text import DataError
+
+
+def num_minibatches(num_tokens, batch_size, num_steps):
+    """How many minibatches an epoch has.
+
+    Raises:
+      DataError: for sizes below 1, or a corpus shorter than one minibatch.
+    """
+    if batch_size < 1 or num_steps < 1:
+        raise DataError(
+            f"batch_size and num_steps must be at least 1, "
+            f"got {batch_size} and {num_steps}."
+        )
+    needed = batch_size * num_steps + 1
+    if num_tokens < needed:
+        raise DataError(
+            f"the training text has {num_tokens} tokens, but one minibatch of "
+            f"{batch_size} x {num_steps} needs {needed}."
+        )
+    return (num_tokens - 1) // (batch_size * num_steps)
+
+
+def sequential_partition(rng, num_tokens, batch_size, num_steps):
+    """A plan in which row i of a minibatch goes on in row i of the next.
+
+    The tokens after the offset are cut into B rows of equal length; minibatch k holds
+    steps k*T .. k*T + T of every row. The recurrent state is carried from one to the
+    next.
+
+    Args:
+      rng: a numpy Generator, which draws the offset.
+
+    Returns:
+      starts [n, B], int32.
+    """
+    n, offset = _offset(rng, num_tokens, batch_size, num_steps)
+    row_length = (num_tokens - 1 - offset) // batch_size
+    rows = offset + row_length * np.arange(batch_size)
+    steps = num_steps * np.arange(n)
+    return (steps[:, None] + rows).astype(np.int32)  # [n, B]
+
+
+def random_sampling(rng, num_tokens, batch_size, num_steps):
+    """A plan of subsequences in random order; neighbours in a batch are strangers.
+
+    The tokens after the offset are cut into subsequences of T, shuffled. The recurrent
+    state starts afresh in each.
+
+    Args:
+      rng: a numpy Generator, which draws the offset and the order.
+
+    Returns:
+      starts [n, B], int32.
+    """
+    n, offset = _offset(rng, num_tokens, batch_size, num_steps)
+    num_subsequences = (num_tokens - 1 - offset) // num_steps
+    order = rng.permutation(num_subsequences)[: n * batch_size]
+    return (offset + num_steps * order).reshape(n, batch_size).astype(np.int32)
+
+
+def _offset(rng, num_tokens, batch_size, num_steps):
+    n = num_minibatches(num_tokens, batch_size, num_steps)
+    left_over = num_tokens - 1 - n * batch_size * num_steps
+    return n, int(rng.integers(min(num_steps - 1, left_over) + 1))
+
+
+def whole_text(num_tokens, num_rows, num_steps):
+    """A plan that predicts every token but the first exactly once, for evaluation.
+
+    The text is cut into rows as even as can be; places past the end of a row are
+    masked, by `ends`: position p of row i counts when p < ends[i].
+
+    Returns:
+      starts [n, num_rows] and ends [num_rows], int32.
+    """
+    row_length = -(-(num_tokens - 1) // num_rows)
+    rows = row_length * np.arange(num_rows)
+    ends = np.minimum(rows + row_length, num_tokens - 1)
+    steps = num_steps * np.arange(-(-row_length // num_steps))
+    return (steps[:, None] + rows).astype(np.int32), ends.astype(np.int32)
+
+
+def epoch_rng(seed, epoch):
+    """The generator that decides the data order of an epoch, from (seed, epoch)."""
+    return np.random.default_rng([seed, epoch])

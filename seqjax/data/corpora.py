@@ -1,0 +1,227 @@
+"""The text corpora: where they come from, their checksums, their splits.
+
+A corpus is found at `data_dir/NAME/FILE`. Where it is missing and there is a network it
+is fetched, and kept only if its sha256 is right: a dead address may answer with a page
+that says so.
+"""
+
+import difflib
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pooch
+
+from seqjax.data.text import DataError, keep_letters, read_text, tokenize
+from seqjax.data.vocab import Vocab
+
+
+class Corpus(NamedTuple):
+    """A text in three parts, with the sha256 of the bytes it was read from."""
+
+    name: str
+    train: str
+    valid: str
+    test: str
+    sha256: str
+
+
+class TokenizedCorpus(NamedTuple):
+    """A corpus as indices: int32 [N] a split, and the vocabulary of the training text."""
+
+    vocab: Vocab
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+
+
+class Source(NamedTuple):
+    """A file of a corpus: its name on disk, its checksum, its address if it has one."""
+
+    file: str
+    sha256: str
+    url: str | None
+
+
+_WIKITEXT2 = (
+    "https://raw.githubusercontent.com/pytorch/examples/main/"
+    "word_language_model/data/wikitext-2/"
+)
+SOURCES = {
+    # H. G. Wells 1895; public domain.
+    "time_machine": (
+        Source(
+            "timemachine.txt",
+            "8424dbd9532ac81f7e5f0b6add90e6952baea29158309d7d1bf3884f4e12c516",
+            "https://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt",
+        ),
+    ),
+    # Merity et al. 2016, arXiv:1609.07843; CC BY-SA 3.0.
+    "wikitext2": (
+        Source(
+            "wiki.train.tokens",
+            "9e9fa1ad55b1c2c95b08e37dd8e653f638fac2c6de904b79e813611eefbc985f",
+            _WIKITEXT2 + "train.txt",
+        ),
+        Source(
+            "wiki.valid.tokens",
+            "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
+            _WIKITEXT2 + "valid.txt",
+        ),
+        Source(
+            "wiki.test.tokens",
+            "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0",
+            _WIKITEXT2 + "test.txt",
+        ),
+    ),
+    # github.com/chinese-poetry/chinese-poetry, joined to one file; MIT.
+    "tang_poems": (
+        Source(
+            "poems.txt",
+            "1879ddd9fcc811c414928ad7f57b7ff54f7caf81a50ddafc922b30737df13da9",
+            None,
+        ),
+    ),
+}
+NAMES = ("python_docs", *SOURCES)
+
+
+def load(name, data_dir=None):
+    """Load a corpus by name.
+
+    - "python_docs": the English language reference in `pydoc_data.topics`, which every
+      CPython carries; 90/5/5 by position. It differs between Python versions.
+    - "time_machine": letters only, lower-case, words one space apart; 90/5/5.
+    - "wikitext2": the official splits.
+    - "tang_poems": lines "title:content" as plain text; 90/5/5.
+
+    Args:
+      name: one of `NAMES`.
+      data_dir: where corpora lie; None is $SEQJAX_DATA_DIR, else the user's cache.
+
+    Raises:
+      DataError: for an unknown name, a file that cannot be had, or a wrong checksum.
+
+    Example:
+      >>> corpus = load("python_docs")
+      >>> corpus.train[:24]
+      'The "assert" statement\\n*'
+    """
+    if name not in NAMES:
+        raise DataError(unknown_name("dataset", name, NAMES))
+    if name == "python_docs":
+        text = _python_docs()
+        return split_by_position(name, text, _sha256(text.encode()))
+    paths = [_fetch(name, source, data_dir) for source in SOURCES[name]]
+    if name == "wikitext2":
+        digest = _sha256(b"".join(path.read_bytes() for path in paths))
+        return Corpus(name, *map(read_text, paths), digest)
+    text = read_text(paths[0])
+    text = keep_letters(text) if name == "time_machine" else text
+    return split_by_position(name, text, SOURCES[name][0].sha256)
+
+
+def load_file(path):
+    """A text file of one's own, UTF-8, split 90/5/5 by position.
+
+    Raises:
+      DataError: as `seqjax.data.text.read_text`.
+    """
+    text = read_text(path)
+    return split_by_position(Path(path).name, text, _sha256(Path(path).read_bytes()))
+
+
+def split_by_position(name, text, sha256):
+    """The first 90 % of the characters to train, 5 % to validate, 5 % to test."""
+    train_end, valid_end = len(text) * 90 // 100, len(text) * 95 // 100
+    return Corpus(
+        name,
+        text[:train_end],
+        text[train_end:valid_end],
+        text[valid_end:],
+        sha256,
+    )
+
+
+def tokenize_corpus(corpus, level, min_freq=1, max_tokens=0):
+    """Tokens and vocabulary of a corpus.
+
+    Args:
+      corpus: a Corpus.
+      level: "char" or "word".
+      min_freq: training tokens that are rarer become unknown.
+      max_tokens: keep the first so many training tokens, after the vocabulary is made;
+        0 keeps all.
+
+    Raises:
+      DataError: if a held-out split has fewer than 2 tokens: nothing to predict.
+    """
+    train = tokenize(corpus.train, level)
+    vocab = Vocab(train, min_freq)
+    splits = [train[: max_tokens or None]]
+    for name in ("valid", "test"):
+        tokens = tokenize(getattr(corpus, name), level)
+        if len(tokens) < 2:
+            raise DataError(
+                f"{corpus.name} is too short: its {name} part has {len(tokens)} "
+                f"tokens, at least 2 are needed."
+            )
+        splits.append(tokens)
+    return TokenizedCorpus(vocab, *map(vocab.encode, splits))
+
+
+def unknown_name(kind, name, names):
+    """One sentence that says `name` is unknown and gives the nearest of `names`."""
+    near = difflib.get_close_matches(name, names, n=2, cutoff=0.4) or names
+    return f"there is no {kind} {name!r}; did you mean {' or '.join(near)}?"
+
+
+def default_data_dir():
+    """$SEQJAX_DATA_DIR if set, else the user's cache."""
+    return Path(os.environ.get("SEQJAX_DATA_DIR") or pooch.os_cache("seqjax"))
+
+
+def _python_docs():
+    from pydoc_data import topics
+
+    return "\n".join(topics.topics.values())
+
+
+def _fetch(name, source, data_dir):
+    path = Path(data_dir or default_data_dir()) / name / source.file
+    if not path.exists():
+        _download(name, source, path)
+    digest = pooch.file_hash(str(path), alg="sha256")
+    if digest != source.sha256:
+        raise DataError(
+            f"{path} is not the published {name} file: its sha256 is {digest}, "
+            f"expected {source.sha256}."
+        )
+    return path
+
+
+def _download(name, source, path):
+    if source.url is None:
+        raise DataError(
+            f"{path} does not exist and {name} has no download address; put the file "
+            f"with sha256 {source.sha256} there."
+        )
+    try:
+        pooch.retrieve(
+            source.url,
+            known_hash=f"sha256:{source.sha256}",
+            fname=path.name,
+            path=path.parent,
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise DataError(
+            f"{path} does not exist and could not be fetched from {source.url}: "
+            f"{reason}"
+        ) from None
+
+
+def _sha256(content):
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,86 @@
+"""Decoding: the next token from logits, and a stream of tokens from a step function."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+
+def sample_token(key, logits, temperature=1.0, top_k=0, top_p=1.0):
+    """Draw a token from softmax(logits / temperature), cut to the likely ones.
+
+    Args:
+      key: a random key.
+      logits: [..., V].
+      temperature: above 0; below 1 sharpens, above 1 flattens; 0 is greedy.
+      top_k: keep the k likeliest tokens (Fan et al. 2018); 0 keeps all.
+      top_p: then keep the fewest likeliest tokens with at least this probability
+        together (Holtzman et al. 2020, arXiv:1904.09751); 1 keeps all.
+
+    Returns:
+      tokens [...], int32.
+
+    Raises:
+      ValueError: for a negative temperature or top_k, or top_p outside (0, 1].
+    """
+    if temperature < 0 or top_k < 0 or not 0 < top_p <= 1:
+        raise ValueError(
+            f"temperature and top_k must not be negative and top_p in (0, 1], "
+            f"got {temperature}, {top_k} and {top_p}"
+        )
+    if temperature == 0:
+        return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    logits = logits / temperature
+    if 0 < top_k < logits.shape[-1]:
+        least = jax.lax.top_k(logits, top_k)[0][..., -1:]
+        logits = jnp.where(logits < least, -jnp.inf, logits)
+    if top_p < 1:
+        descending = -jnp.sort(-logits, axis=-1)
+        probabilities = jax.nn.softmax(descending, axis=-1)
+        before = jnp.cumsum(probabilities, axis=-1) - probabilities
+        kept = jnp.where(before < top_p, descending, jnp.inf)
+        logits = jnp.where(logits < kept.min(axis=-1, keepdims=True), -jnp.inf, logits)
+    return jax.random.categorical(key, logits).astype(jnp.int32)
+
+
+def stream(step, state, prompt, key, *, temperature=1.0, top_k=0, top_p=1.0):
+    """Yield tokens one at a time, without end, after warming up on a prompt.
+
+    Args:
+      step: (state, token) -> (state, logits [V]), for one hypothesis.
+      state: the state before the prompt.
+      prompt: integers [N], N at least 1.
+      key: a random key; the i-th token draws from `fold_in(key, i)`.
+      temperature, top_k, top_p: as in `sample_token`.
+
+    Yields:
+      int: the next token.
+
+    Raises:
+      ValueError: for an empty prompt.
+
+    Example:
+      >>> step = lambda state, token: model.step(params, state, token)
+      >>> tokens = stream(step, model.initial_state(), vocab["time"], key)
+      >>> text = itertools.islice(tokens, 50)
+    """
+    if len(prompt) == 0:
+        raise ValueError("stream: the prompt must hold at least one token")
+    sample = partial(sample_token, temperature=temperature, top_k=top_k, top_p=top_p)
+
+    @jax.jit
+    def warm_up(state, tokens):
+        return jax.lax.scan(step, state, tokens)
+
+    @jax.jit
+    def advance(state, logits, key, i):
+        token = sample(jax.random.fold_in(key, i), logits)
+        state, logits = step(state, token)
+        return state, logits, token
+
+    state, logits = warm_up(state, jnp.asarray(prompt, jnp.int32))
+    logits, i = logits[-1], 0
+    while True:
+        state, logits, token = advance(state, logits, key, i)
+        yield int(token)
+        i += 1

@@ -1,0 +1,31 @@
+"""Losses as (total, count), so that averages over a corpus are exact."""
+
+import jax.numpy as jnp
+import optax
+
+
+def cross_entropy(logits, labels, mask=None):
+    """Softmax cross-entropy, summed over the positions that count.
+
+        total = sum_i mask_i * -log softmax(logits_i)[labels_i],   count = sum_i mask_i
+
+    Args:
+      logits: [..., V], any float dtype; the sum is taken in at least float32.
+      labels: [...], integers in [0, V).
+      mask: [...], True where the position counts; None counts every one.
+
+    Returns:
+      (total, count), scalars, the total in nats. Perplexity is
+      `metrics.perplexity(total, count)`; never average the perplexities of batches.
+
+    Example:
+      >>> total, count = cross_entropy(jnp.zeros((7, 3, 28)), jnp.ones((7, 3), int))
+      >>> float(total / count)  # ln 28
+      3.3322...
+    """
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    if mask is None:
+        return losses.sum(), jnp.asarray(losses.size, losses.dtype)
+    losses = jnp.where(mask, losses, jnp.zeros_like(losses))
+    return losses.sum(), jnp.sum(mask, dtype=losses.dtype)

@@ -1,0 +1,1 @@
+"""Models: pure init/apply functions over the cells and layers."""

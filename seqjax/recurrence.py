@@ -1,0 +1,236 @@
+"""The sequence engine: `unroll` runs any cell over time; Stack and Bidirectional.
+
+Time comes first, features last, everything between is batch: xs [T, ..., D],
+lengths [...]. Whatever needs no state is computed by `cell.project` for all T at once
+before the loop; inside the loop a cell multiplies by its weights through `dot` alone.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from seqjax import layers
+
+
+def unroll(cell, params, xs, state=None, lengths=None, reverse=False, *, key=None):
+    """Run a cell over a sequence.
+
+        zs = cell.project(params, xs)
+        state, ys[t] = cell.step(params, state, zs[t])   for t = 0 .. T-1
+
+    With `lengths`, sequence b is over after `lengths[b]` steps: the state is held from
+    there on, ys is exactly zero there, and no gradient reaches the padding, whatever
+    it holds. Length 0 returns the initial state. `reverse=True` goes from the last
+    real step of each sequence to its first; ys stays in the order of xs.
+
+    Args:
+      cell: a cell (anything with init, initial_state, project and step), a Stack or a
+        Bidirectional.
+      params: what `cell.init` returned.
+      xs: [T, ..., D].
+      state: where to start; None is `cell.initial_state`.
+      lengths: integers [...], the batch shape of xs, each in 0 .. T; None is T.
+      reverse: whether to run backwards in time.
+      key: switches dropout between the layers of a Stack on; None is evaluation.
+
+    Returns:
+      (state, ys): the state after the last step, and ys [T, ..., H].
+
+    Raises:
+      ValueError: if xs has no time axis, or lengths are not integers of the batch
+        shape.
+
+    Example:
+      >>> cell = seqjax.Stack((seqjax.LSTM(64), seqjax.LSTM(64)))
+      >>> params = cell.init(jax.random.key(0), input_size=28)
+      >>> state, ys = seqjax.unroll(cell, params, xs, lengths=lengths)
+    """
+    _check(xs, lengths)
+    if state is None:
+        state = _cast_like(params, cell.initial_state(xs.shape[1:-1]))
+    if isinstance(cell, (Stack, Bidirectional)):
+        return cell._unroll(params, xs, state, lengths, reverse, key)
+    if lengths is None:
+        return _scan(cell, params, cell.project(params, xs), state, None, reverse)
+    valid = _valid_steps(xs.shape[0], lengths)
+    # Zeroed padding keeps a nan there from reaching the weights: 0 * nan is nan.
+    xs = _where(valid, xs, jnp.zeros_like(xs))
+    return _scan(cell, params, cell.project(params, xs), state, valid, reverse)
+
+
+def _scan(cell, params, zs, state, valid, reverse):
+    def body(state, inputs):
+        z, valid = inputs
+        new_state, y = cell.step(params, state, z, dot=jnp.dot)
+        if valid is not None:
+            new_state = jax.tree.map(
+                lambda new, old: _where(valid, new, old), new_state, state
+            )
+            y = _where(valid, y, jnp.zeros_like(y))
+        return new_state, y
+
+    return jax.lax.scan(body, state, (zs, valid), reverse=reverse)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """Layers of cells, each reading the outputs of the one below.
+
+    Args:
+      cells: the layers from the input up: cells, Bidirectionals or Stacks.
+      dropout: rate between the layers, not after the last (Zaremba et al. 2014);
+        active when `unroll` is given a key.
+
+    Parameters and states are tuples, one entry a layer. Each layer runs over the whole
+    sequence before the next, so that every input projection is one product over all T.
+
+    Raises:
+      ValueError: for no cells at all, or a rate outside [0, 1).
+
+    Example:
+      >>> cell = seqjax.Stack((seqjax.LSTM(256), seqjax.LSTM(256)), dropout=0.5)
+    """
+
+    cells: tuple
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        if not self.cells:
+            raise ValueError("Stack: at least one cell is needed, got none")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"Stack: dropout must be in [0, 1), got {self.dropout}")
+
+    @property
+    def hidden_size(self):
+        return self.cells[-1].hidden_size
+
+    def init(self, key, input_size, **kwargs):
+        params = []
+        for cell, k in zip(
+            self.cells, jax.random.split(key, len(self.cells)), strict=True
+        ):
+            params.append(cell.init(k, input_size, **kwargs))
+            input_size = cell.hidden_size
+        return tuple(params)
+
+    def initial_state(self, batch_shape=()):
+        return tuple(cell.initial_state(batch_shape) for cell in self.cells)
+
+    def _unroll(self, params, xs, state, lengths, reverse, key):
+        ys, states = xs, []
+        for layer, cell in enumerate(self.cells):
+            layer_key = None if key is None else jax.random.fold_in(key, layer)
+            if layer > 0:
+                ys = layers.dropout(layer_key, ys, self.dropout)
+            new_state, ys = unroll(
+                cell, params[layer], ys, state[layer], lengths, reverse, key=layer_key
+            )
+            states.append(new_state)
+        return tuple(states), ys
+
+
+@dataclasses.dataclass(frozen=True)
+class Bidirectional:
+    """One cell forwards and one of its kind backwards, their outputs joined.
+
+        merge="concat": ys [T, ..., 2H];   merge="sum": ys [T, ..., H]
+
+    Parameters and states are pairs (forward, backward). The backward cell starts at
+    the last real step of each sequence, so padding never enters.
+
+    Args:
+      cell: a cell or a Stack.
+      merge: "concat" or "sum".
+
+    Raises:
+      ValueError: for another `merge`.
+
+    Example:
+      >>> encoder = seqjax.Bidirectional(seqjax.GRU(256), merge="sum")
+
+    Source: Schuster and Paliwal, "Bidirectional recurrent neural networks", IEEE
+    Transactions on Signal Processing 45, 1997.
+    """
+
+    cell: Any
+    merge: str = "concat"
+
+    def __post_init__(self):
+        if self.merge not in ("concat", "sum"):
+            raise ValueError(
+                f'Bidirectional: merge must be "concat" or "sum", got {self.merge!r}'
+            )
+
+    @property
+    def hidden_size(self):
+        return self.cell.hidden_size * (2 if self.merge == "concat" else 1)
+
+    def init(self, key, input_size, **kwargs):
+        k_forward, k_backward = jax.random.split(key)
+        return (
+            self.cell.init(k_forward, input_size, **kwargs),
+            self.cell.init(k_backward, input_size, **kwargs),
+        )
+
+    def initial_state(self, batch_shape=()):
+        state = self.cell.initial_state(batch_shape)
+        return state, state
+
+    def _unroll(self, params, xs, state, lengths, reverse, key):
+        keys = (None, None) if key is None else jax.random.split(key)
+        forward, ys_f = unroll(
+            self.cell, params[0], xs, state[0], lengths, reverse, key=keys[0]
+        )
+        backward, ys_b = unroll(
+            self.cell, params[1], xs, state[1], lengths, not reverse, key=keys[1]
+        )
+        if self.merge == "sum":
+            return (forward, backward), ys_f + ys_b
+        return (forward, backward), jnp.concatenate([ys_f, ys_b], axis=-1)
+
+
+def is_bidirectional(cell):
+    """Whether any part of `cell` looks ahead in time."""
+    if isinstance(cell, Stack):
+        return any(is_bidirectional(part) for part in cell.cells)
+    return isinstance(cell, Bidirectional)
+
+
+def _valid_steps(num_steps, lengths):
+    """valid[t, ...] = t < lengths: [T, ...]."""
+    times = jnp.arange(num_steps).reshape(-1, *[1] * lengths.ndim)
+    return times < lengths[None].astype(times.dtype)
+
+
+def _where(valid, new, old):
+    """Choose by batch element: valid [...] against new and old [..., features]."""
+    valid = valid.reshape(valid.shape + (1,) * (new.ndim - valid.ndim))
+    return jnp.where(valid, new, old)
+
+
+def _cast_like(params, state):
+    """Give the float leaves of a fresh state the parameters' dtype."""
+    dtypes = [p.dtype for p in jax.tree.leaves(params)]
+    if not dtypes:
+        return state
+    dtype = jnp.result_type(*dtypes)
+    return jax.tree.map(
+        lambda s: s.astype(dtype) if jnp.issubdtype(s.dtype, jnp.floating) else s,
+        state,
+    )
+
+
+def _check(xs, lengths):
+    if xs.ndim < 2:
+        raise ValueError(f"unroll: xs must be [T, ..., D], got shape {xs.shape}")
+    if lengths is None:
+        return
+    if lengths.shape != xs.shape[1:-1]:
+        raise ValueError(
+            f"unroll: lengths must have the batch shape of xs, {xs.shape[1:-1]}, "
+            f"got {lengths.shape}"
+        )
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise ValueError(f"unroll: lengths must be integers, got {lengths.dtype}")
