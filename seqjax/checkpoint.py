@@ -1,8 +1,9 @@
 """Checkpoints: the whole TrainState and the run's progress, by orbax.
 
-A checkpoint is written beside the others and renamed into place, so that a process
-killed while saving leaves the earlier ones whole. A digest of all arrays is kept with
-it: damage that still decodes is found when it is read.
+A checkpoint is written beside the others and renamed into place; last of all comes its
+seal, SHA256SUMS, the checksums of its files (`sha256sum -c` reads it). A folder whose
+seal is missing or broken, from a killed process or a failing disk, is never read: the
+one before it is.
 """
 
 import hashlib
@@ -14,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+
+SEAL = "SHA256SUMS"
 
 
 class CheckpointError(RuntimeError):
@@ -39,7 +42,10 @@ class Checkpoints:
         logging.getLogger("absl").setLevel(logging.ERROR)
 
     def steps(self):
-        """The steps that have a checkpoint, rising."""
+        """The steps that have a sealed checkpoint, rising."""
+        return [s for s in self._folders() if (self.directory / str(s) / SEAL).exists()]
+
+    def _folders(self):
         if not self.directory.is_dir():
             return []
         return sorted(int(p.name) for p in self.directory.iterdir() if p.name.isdigit())
@@ -52,16 +58,17 @@ class Checkpoints:
           state: a pytree of arrays; typed random keys are allowed.
           progress: a dict that JSON can hold.
         """
-        arrays = _to_numpy(state)
         args = ocp.args.Composite(
-            state=ocp.args.StandardSave(arrays),
-            progress=ocp.args.JsonSave({**progress, "sha256": _digest(arrays)}),
+            state=ocp.args.StandardSave(_to_numpy(state)),
+            progress=ocp.args.JsonSave(progress),
         )
+        path = self.directory / str(step)
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-            checkpointer.save(self.directory / str(step), args=args, force=True)
+            checkpointer.save(path, args=args, force=True)
+        (path / SEAL).write_text(_checksums(path))
         leftovers = list(self.directory.glob("*.orbax-checkpoint-tmp*"))
-        for old in self.steps()[: -self.keep]:
-            leftovers.append(self.directory / str(old))
+        kept = self.steps()[-self.keep :]
+        leftovers += [self.directory / str(s) for s in self._folders() if s not in kept]
         for path in leftovers:
             shutil.rmtree(path)
 
@@ -78,43 +85,44 @@ class Checkpoints:
         Raises:
           CheckpointError: if there is none, or none that is whole.
         """
+        if not self.steps():
+            raise CheckpointError(f"there is no checkpoint in {self.directory}.")
         unreadable = []
-        for step in reversed(self.steps()):
+        for step in reversed(self._folders()):
             path = self.directory / str(step)
             try:
                 return *_read(path, template), unreadable
-            except Exception as error:  # whatever the reader makes of damaged files
-                reason = str(error).strip().split("\n")[0][:200]
-                unreadable.append(f"{path} is damaged ({reason}).")
-        if unreadable:
-            raise CheckpointError(
-                f"no checkpoint in {self.directory} can be read: {unreadable[0]}"
-            )
-        raise CheckpointError(f"there is no checkpoint in {self.directory}.")
+            except CheckpointError as error:
+                unreadable.append(str(error))
+        raise CheckpointError(
+            f"no checkpoint in {self.directory} can be read: {unreadable[0]}"
+        )
 
 
 def _read(path, template):
-    expected = _to_numpy(template)
+    seal = path / SEAL
+    if not seal.exists() or seal.read_bytes() != _checksums(path).encode():
+        raise CheckpointError(f"{path} is damaged: its files do not match its {SEAL}.")
     args = ocp.args.Composite(
-        state=ocp.args.StandardRestore(expected), progress=ocp.args.JsonRestore()
+        state=ocp.args.PyTreeRestore(), progress=ocp.args.JsonRestore()
     )
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
         restored = checkpointer.restore(path, args=args)
-    arrays, progress = dict(restored.state), dict(restored.progress)
-    if progress.pop("sha256") != _digest(arrays):
-        raise ValueError("the arrays are not those that were saved")
-    for name, array in expected.items():
-        if arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
-            raise ValueError(
-                f"{name} is {arrays[name].dtype}{arrays[name].shape}, "
-                f"expected {array.dtype}{array.shape}"
-            )
-    leaves, structure = jax.tree.flatten(template)
+    expected, leaves = _to_numpy(template), jax.tree.leaves(template)
+    describe = {name: (a.shape, str(a.dtype)) for name, a in expected.items()}
+    found = {name: (a.shape, str(a.dtype)) for name, a in restored.state.items()}
+    if found != describe:
+        names = sorted(
+            n for n in {*found, *describe} if found.get(n) != describe.get(n)
+        )
+        raise CheckpointError(f"{path} is of another model: {names[0]} differs.")
     values = [
-        jax.random.wrap_key_data(jnp.asarray(a)) if _is_key(leaf) else jnp.asarray(a)
-        for leaf, a in zip(leaves, (arrays[name] for name in expected), strict=True)
+        jax.random.wrap_key_data(array) if _is_key(leaf) else array
+        for leaf, array in zip(
+            leaves, (jnp.asarray(restored.state[n]) for n in expected), strict=True
+        )
     ]
-    return jax.tree.unflatten(structure, values), progress
+    return jax.tree.unflatten(jax.tree.structure(template), values), restored.progress
 
 
 def _is_key(leaf):
@@ -132,9 +140,10 @@ def _to_numpy(state):
     }
 
 
-def _digest(arrays):
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return digest.hexdigest()
+def _checksums(path):
+    """A line for each file below `path`, bar the seal."""
+    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != SEAL)
+    return "".join(
+        f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(path)}\n"
+        for p in files
+    )

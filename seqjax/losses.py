@@ -23,7 +23,8 @@ def cross_entropy(logits, labels, mask=None):
       >>> float(total / count)  # ln 28
       3.3322...
     """
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    if jnp.finfo(logits.dtype).bits < 32:
+        logits = logits.astype(jnp.float32)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     if mask is None:
         return losses.sum(), jnp.asarray(losses.size, losses.dtype)

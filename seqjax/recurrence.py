@@ -6,6 +6,7 @@ before the loop; inside the loop a cell multiplies by its weights through `dot` 
 """
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -60,6 +61,7 @@ def unroll(cell, params, xs, state=None, lengths=None, reverse=False, *, key=Non
     return _scan(cell, params, cell.project(params, xs), state, valid, reverse)
 
 
+@partial(jax.jit, static_argnames=("cell", "reverse"))
 def _scan(cell, params, zs, state, valid, reverse):
     def body(state, inputs):
         z, valid = inputs
@@ -175,8 +177,10 @@ class Bidirectional:
         )
 
     def initial_state(self, batch_shape=()):
-        state = self.cell.initial_state(batch_shape)
-        return state, state
+        return (
+            self.cell.initial_state(batch_shape),
+            self.cell.initial_state(batch_shape),
+        )
 
     def _unroll(self, params, xs, state, lengths, reverse, key):
         keys = (None, None) if key is None else jax.random.split(key)

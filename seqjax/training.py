@@ -120,7 +120,7 @@ def make_train_step(loss_fn, optimizer):
             opt_state=opt_state,
             carry=carry,
         )
-        return state, Metrics(total, count, optax.global_norm(grads))
+        return state, Metrics(total, count, optax.tree.norm(grads))
 
     return train_step
 

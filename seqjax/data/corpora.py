@@ -29,7 +29,7 @@ class Corpus(NamedTuple):
 
 
 class TokenizedCorpus(NamedTuple):
-    """A corpus as indices: int32 [N] a split, and the vocabulary of the training text."""
+    """A corpus as int32 indices [N] a split, and the training text's vocabulary."""
 
     vocab: Vocab
     train: np.ndarray

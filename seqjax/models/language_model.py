@@ -97,7 +97,8 @@ class LanguageModel:
         """
         keys = (None,) * 3 if key is None else jax.random.split(key, 3)
         if params.embed is None:
-            xs = jax.nn.one_hot(tokens, self.vocab_size)  # [T, ..., V]
+            dtype = jax.tree.leaves(params.cell)[0].dtype
+            xs = jax.nn.one_hot(tokens, self.vocab_size, dtype=dtype)  # [T, ..., V]
         else:
             xs = layers.embed(params.embed, tokens)  # [T, ..., E]
             xs = layers.dropout(keys[0], xs, self.dropout)

@@ -1,0 +1,301 @@
+"""Laws that hold for every cell, one of our own making included.
+
+Each law is stated once and holds for all cells, for Stacks and Bidirectionals of them
+where it makes sense. A new cell joins by being added to CELLS.
+"""
+
+import dataclasses
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.test_util
+import numpy as np
+import pytest
+
+import seqjax
+
+T, B, D, H = 6, 4, 3, 5
+LENGTHS = jnp.asarray([6, 0, 2, 5])
+
+
+class LeakyParams(NamedTuple):
+    w_x: jax.Array
+    w_h: jax.Array
+    w_r: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaky:
+    """A cell nobody has heard of: two products, one gated, and a step counter."""
+
+    hidden_size: int
+
+    def init(self, key, input_size):
+        k_x, k_h, k_r = jax.random.split(key, 3)
+        square = (self.hidden_size, self.hidden_size)
+        return LeakyParams(
+            w_x=jax.random.normal(k_x, (input_size, self.hidden_size)),
+            w_h=0.5 * jax.random.normal(k_h, square),
+            w_r=0.5 * jax.random.normal(k_r, square),
+        )
+
+    def initial_state(self, batch_shape=()):
+        return jnp.zeros((*batch_shape, self.hidden_size)), jnp.zeros(batch_shape, int)
+
+    def project(self, params, xs):
+        return {"z": xs @ params.w_x}
+
+    def step(self, params, state, z, dot=jnp.dot):
+        h, count = state
+        leak = jax.nn.sigmoid(dot(h, params.w_r))
+        h = (1 - leak) * h + leak * jnp.tanh(z["z"] + dot(leak * h, params.w_h))
+        return (h, count + 1), 2 * h
+
+
+CELLS = {
+    "rnn": seqjax.RNN(H),
+    "rnn_relu": seqjax.RNN(H, activation="relu"),
+    "gru": seqjax.GRU(H),
+    "gru_textbook": seqjax.GRU(H, reset_after=False),
+    "lstm": seqjax.LSTM(H, forget_bias=1.0),
+    "own": Leaky(H),
+}
+STACKS = {
+    "stack": seqjax.Stack((seqjax.LSTM(4), Leaky(H))),
+}
+BIDIRECTIONAL = {
+    "bidirectional": seqjax.Bidirectional(seqjax.LSTM(H)),
+    "bidirectional_sum": seqjax.Bidirectional(seqjax.GRU(H), merge="sum"),
+    "nested": seqjax.Stack(
+        (seqjax.Bidirectional(seqjax.Stack((seqjax.RNN(4), Leaky(H)))), seqjax.GRU(H))
+    ),
+}
+FORWARD = CELLS | STACKS
+ALL = FORWARD | BIDIRECTIONAL
+every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+every_forward = pytest.mark.parametrize("cell", FORWARD.values(), ids=FORWARD)
+every = pytest.mark.parametrize("cell", ALL.values(), ids=ALL)
+
+
+def setup(cell, key, dtype=jnp.float32):
+    """Parameters, varied inputs [T, B, D] and a varied state."""
+    params = jax.tree.map(lambda p: p.astype(dtype), cell.init(key, D))
+    rng = np.random.default_rng(0)
+    xs = jnp.asarray(rng.normal(size=(T, B, D)), dtype)
+
+    def vary(s):
+        values = rng.normal(size=s.shape)
+        is_float = jnp.issubdtype(s.dtype, jnp.floating)
+        return jnp.asarray(values, dtype) if is_float else s + 3
+
+    return params, xs, jax.tree.map(vary, cell.initial_state((B,)))
+
+
+def assert_close(got, want, atol=1e-6):
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    jax.tree.map(lambda g, w: np.testing.assert_allclose(g, w, atol=atol), got, want)
+
+
+def scalar(last, ys):
+    """A loss that feels every output and every float of the last state."""
+    weights = jnp.sin(jnp.arange(ys.size, dtype=ys.dtype)).reshape(ys.shape)
+    floats = [s for s in jax.tree.leaves(last) if jnp.issubdtype(s.dtype, jnp.floating)]
+    return jnp.sum(weights * ys) + sum(jnp.sum(jnp.cos(s)) for s in floats)
+
+
+@every
+def test_batched_is_looped(cell, key):
+    params, xs, state = setup(cell, key)
+    last, ys = seqjax.unroll(cell, params, xs, state, LENGTHS)
+    for b in range(B):
+        row = jax.tree.map(lambda s, b=b: s[b], state)
+        last_b, ys_b = seqjax.unroll(cell, params, xs[:, b], row, LENGTHS[b])
+        assert_close(ys_b, ys[:, b])
+        assert_close(last_b, jax.tree.map(lambda s, b=b: s[b], last))
+
+
+@every
+def test_any_batch_shape(cell, key):
+    params, xs, state = setup(cell, key)
+    last, ys = seqjax.unroll(cell, params, xs, state, LENGTHS)
+
+    def fold(s):
+        return s.reshape(2, 2, *s.shape[1:])
+
+    last_2, ys_2 = seqjax.unroll(
+        cell,
+        params,
+        xs.reshape(T, 2, 2, D),
+        jax.tree.map(fold, state),
+        LENGTHS.reshape(2, 2),
+    )
+    assert_close(ys_2.reshape(ys.shape), ys)
+    assert_close(last_2, jax.tree.map(fold, last))
+
+
+@every_forward
+@pytest.mark.parametrize("cut", [1, 4])
+def test_chunked_with_carried_state_is_whole(cell, key, cut):
+    params, xs, state = setup(cell, key)
+    last, ys = seqjax.unroll(cell, params, xs, state)
+    middle, first = seqjax.unroll(cell, params, xs[:cut], state)
+    end, second = seqjax.unroll(cell, params, xs[cut:], middle)
+    assert_close(jnp.concatenate([first, second]), ys)
+    assert_close(end, last)
+
+
+@every
+@pytest.mark.parametrize("padding", [0.0, 1e30, np.nan, np.inf])
+def test_padded_is_unpadded_whatever_the_padding_holds(cell, key, padding):
+    params, xs, state = setup(cell, key)
+    valid = jnp.arange(T)[:, None] < LENGTHS
+    padded = jnp.where(valid[..., None], xs, padding)
+    last, ys = seqjax.unroll(cell, params, padded, state, LENGTHS)
+    for b, length in enumerate(LENGTHS.tolist()):
+        row = jax.tree.map(lambda s, b=b: s[b : b + 1], state)
+        alone = xs[:length, b : b + 1]
+        last_b, ys_b = seqjax.unroll(cell, params, alone, row)
+        assert_close(ys[:length, b : b + 1], ys_b)
+        assert not ys[length:, b].any()  # exactly zero, and no nan
+        assert_close(jax.tree.map(lambda s, b=b: s[b : b + 1], last), last_b)
+
+
+@every
+@pytest.mark.parametrize("padding", [0.7, np.nan])
+def test_gradients_of_padding_are_exactly_zero_and_of_the_rest_unharmed(
+    cell, key, padding
+):
+    params, xs, state = setup(cell, key)
+    valid = (jnp.arange(T)[:, None] < LENGTHS)[..., None]
+
+    @jax.jit
+    @partial(jax.grad, argnums=(0, 1))
+    def gradients(params, xs):
+        return scalar(*seqjax.unroll(cell, params, xs, state, LENGTHS))
+
+    clean, d_clean = gradients(params, jnp.where(valid, xs, 0.0))
+    grads, d_xs = gradients(params, jnp.where(valid, xs, padding))
+    assert not jnp.where(valid, 0.0, d_xs).any()
+    assert_close(d_xs, d_clean)
+    assert_close(grads, clean)
+
+
+@every
+def test_length_zero_returns_the_initial_state(cell, key):
+    params, xs, state = setup(cell, key)
+    last, ys = seqjax.unroll(cell, params, xs, state, jnp.zeros(B, int))
+    jax.tree.map(np.testing.assert_array_equal, last, state)
+    assert not ys.any()
+
+
+@every
+def test_full_lengths_are_no_lengths(cell, key):
+    params, xs, state = setup(cell, key)
+    full = seqjax.unroll(cell, params, xs, state, jnp.full(B, T))
+    assert_close(full, seqjax.unroll(cell, params, xs, state))
+
+
+@every_forward
+def test_reversed_is_flip_scan_flip_on_the_valid_part(cell, key):
+    params, xs, state = setup(cell, key)
+    last, ys = seqjax.unroll(cell, params, xs, state, LENGTHS, reverse=True)
+    for b, length in enumerate(LENGTHS.tolist()):
+        row = jax.tree.map(lambda s, b=b: s[b], state)
+        last_b, ys_b = seqjax.unroll(cell, params, xs[:length, b][::-1], row)
+        assert_close(ys[:length, b], ys_b[::-1])
+        assert not ys[length:, b].any()
+        assert_close(jax.tree.map(lambda s, b=b: s[b], last), last_b)
+
+
+@every_cell
+def test_hoisted_projection_is_projection_in_the_step(cell, key):
+    params, xs, state = setup(cell, key)
+    last, ys = seqjax.unroll(cell, params, xs, state)
+    for t in range(T):
+        state, y = cell.step(params, state, cell.project(params, xs[t]))
+        assert_close(y, ys[t])
+    assert_close(state, last)
+
+
+@every_cell
+def test_every_recurrent_product_goes_through_dot(cell, key):
+    """With `dot` put to zero the weights that multiply the state cannot matter."""
+    params, xs, state = setup(cell, key)
+    z = jax.tree.map(lambda z: z[0], cell.project(params, xs))
+    seen = []
+
+    def no_product(v, w):
+        seen.append(w.shape)
+        return jnp.zeros((*v.shape[:-1], w.shape[-1]), v.dtype)
+
+    other = jax.tree.map(lambda p: p + 1.0 if p.ndim > 1 else p, params)
+    first = cell.step(params, state, z, dot=no_product)
+    second = cell.step(other, state, z, dot=no_product)
+    assert seen
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+@every
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "lengths"])
+def test_gradients_in_float64(cell, key, lengths, reverse, x64):
+    params, xs, state = setup(cell, key, jnp.float64)
+    integers = [s for s in jax.tree.leaves(state) if s.dtype != jnp.float64]
+    if "relu" in repr(cell):
+        params = params._replace(b=params.b + 0.4)  # away from the kink
+
+    @jax.jit
+    def loss(params, xs, floats):
+        both, ints = iter(floats), iter(integers)
+        full = jax.tree.map(
+            lambda s: next(both) if s.dtype == jnp.float64 else next(ints), state
+        )
+        return scalar(*seqjax.unroll(cell, params, xs, full, lengths, reverse))
+
+    floats = [s for s in jax.tree.leaves(state) if s.dtype == jnp.float64]
+    jax.test_util.check_grads(loss, (params, xs, floats), order=1, modes=["rev"])
+
+
+@every_forward
+@pytest.mark.parametrize("t", [0, 3, T - 1])
+def test_outputs_before_a_change_do_not_change(cell, key, t):
+    params, xs, state = setup(cell, key)
+    ys = seqjax.unroll(cell, params, xs, state)[1]
+    changed = seqjax.unroll(cell, params, xs.at[t].add(1.0), state)[1]
+    np.testing.assert_array_equal(changed[:t], ys[:t])
+    assert (changed[t] != ys[t]).any()
+
+
+@every
+def test_one_compilation_for_one_shape(cell, key):
+    params, xs, state = setup(cell, key)
+    traces = []
+
+    @jax.jit
+    def run(params, xs, state, lengths):
+        traces.append(1)
+        return seqjax.unroll(cell, params, xs, state, lengths)
+
+    run(params, xs, state, LENGTHS)
+    last, _ = run(params, 2.0 * xs, state, LENGTHS // 2)
+    run(params, xs, last, LENGTHS)
+    assert len(traces) == 1
+
+
+@every
+def test_dtypes_are_kept(cell, key, x64):
+    for dtype in (jnp.float32, jnp.float64):
+        params, xs, _ = setup(cell, key, dtype)
+        last, ys = seqjax.unroll(cell, params, xs, lengths=LENGTHS)
+        assert ys.dtype == dtype
+        floats = {s.dtype for s in jax.tree.leaves(last)} - {jnp.zeros((), int).dtype}
+        assert floats == {jnp.dtype(dtype)}
+
+
+@every
+def test_state_has_no_buffer_twice(cell):
+    """A state whose leaves share memory could not be donated to a compiled call."""
+    leaves = jax.tree.leaves(cell.initial_state((B,)))
+    assert len({s.unsafe_buffer_pointer() for s in leaves}) == len(leaves)

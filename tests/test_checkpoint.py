@@ -1,0 +1,146 @@
+"""Checkpoints: bit for bit, the newest kept, damage found."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import seqjax
+from seqjax import training
+from seqjax.checkpoint import CheckpointError, Checkpoints
+
+
+@pytest.fixture
+def state():
+    cell = seqjax.Stack((seqjax.LSTM(4), seqjax.GRU(3)))
+    params = cell.init(jax.random.key(3), 2)
+    optimizer = training.make_optimizer("adam", 0.1, 1.0)
+    return training.init_state(
+        params, optimizer, cell.initial_state((2,)), jax.random.key(4)
+    )
+
+
+def bits(tree):
+    return [
+        np.asarray(
+            jax.random.key_data(x)
+            if jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+            else x
+        )
+        for x in jax.tree.leaves(tree)
+    ]
+
+
+def assert_same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(bits(a), bits(b), strict=True):
+        assert x.dtype == y.dtype
+        assert x.tobytes() == y.tobytes()
+
+
+def other(state, k):
+    return jax.tree.map(
+        lambda x: x + k if jnp.issubdtype(x.dtype, jnp.floating) else x, state
+    )
+
+
+def test_what_is_restored_is_what_was_saved(tmp_path, state):
+    checkpoints = Checkpoints(tmp_path / "c")
+    progress = {"best": 1 / 3, "nan": float("inf"), "step": 7}
+    saved = other(state, 0.1).replace(key=jax.random.key(99))
+    checkpoints.save(7, saved, progress)
+    restored, got, unreadable = checkpoints.restore(state)
+    assert_same(restored, saved)
+    assert got == progress
+    assert unreadable == []
+    jax.random.normal(restored.key)  # still a typed key
+
+
+def test_the_newest_are_kept_and_the_newest_of_them_restored(tmp_path, state):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for step in (5, 9, 10, 100):
+        checkpoints.save(step, other(state, step), {"step": step})
+    assert checkpoints.steps() == [10, 100]
+    restored, progress, _ = checkpoints.restore(state)
+    assert progress == {"step": 100}
+    assert_same(restored, other(state, 100))
+
+
+def test_a_step_can_be_saved_again(tmp_path, state):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(5, state, {"n": 1})
+    checkpoints.save(5, other(state, 1), {"n": 2})
+    restored, progress, _ = checkpoints.restore(state)
+    assert progress == {"n": 2}
+    assert_same(restored, other(state, 1))
+
+
+def damaged(content, how):
+    if how == "flip":
+        middle = len(content) // 2
+        return (
+            content[:middle]
+            + bytes(b ^ 0xFF for b in content[middle:][:1])
+            + (content[middle + 1 :])
+        )
+    return {"cut": content[: len(content) // 2], "empty": b""}[how]
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "empty", "remove"])
+def test_damage_to_any_file_is_survived(tmp_path, state, how):
+    """The one before is restored, bit for bit, and it is said so."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(10, other(state, 10), {"step": 10})
+    checkpoints.save(20, other(state, 20), {"step": 20})
+    files = [p for p in (tmp_path / "20").rglob("*") if p.is_file()]
+    files = [p for p in files if how == "remove" or p.read_bytes()]
+    for path in files:
+        content = path.read_bytes()
+        if how == "remove":
+            path.unlink()
+        else:
+            path.write_bytes(damaged(content, how))
+        restored, progress, unreadable = checkpoints.restore(state)
+        assert progress == {"step": 10}, path
+        assert_same(restored, other(state, 10))
+        assert unreadable == [
+            f"{tmp_path / '20'} is damaged: its files do not match its SHA256SUMS."
+        ]
+        path.write_bytes(content)
+    assert checkpoints.restore(state)[1] == {"step": 20}
+
+
+def test_no_whole_checkpoint_is_an_error_of_one_sentence(tmp_path, state):
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(CheckpointError, match="there is no checkpoint in"):
+        checkpoints.restore(state)
+    checkpoints.save(3, state, {})
+    (tmp_path / "3" / "SHA256SUMS").write_bytes(b"")
+    with pytest.raises(
+        CheckpointError, match=r"no checkpoint in .* can be read"
+    ) as error:
+        checkpoints.restore(state)
+    assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_of_another_model_is_not_mistaken_for_this_ones(tmp_path, state):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(3, state.replace(params=state.params[:1]), {})
+    with pytest.raises(CheckpointError, match="of another model"):
+        checkpoints.restore(state)
+    wider = seqjax.Stack((seqjax.LSTM(5), seqjax.GRU(3))).init(jax.random.key(0), 2)
+    checkpoints.save(4, state.replace(params=wider), {})
+    with pytest.raises(CheckpointError, match=r"\[0\]\.b differs"):
+        checkpoints.restore(state)
+
+
+@pytest.mark.parametrize("name", ["9.orbax-checkpoint-tmp-1", "9"])
+def test_leftovers_of_a_killed_save_are_ignored_and_removed(tmp_path, state, name):
+    (tmp_path / name).mkdir()
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps() == []
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        checkpoints.restore(state)
+    checkpoints.save(10, state, {})
+    assert not (tmp_path / name).exists()
+    assert checkpoints.steps() == [10]

@@ -1,0 +1,153 @@
+"""The language model, and the RNN whose gradients are written by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import seqjax
+from seqjax.baselines import numpy_rnn
+from seqjax.models.language_model import LanguageModel
+
+V, T, B, H = 11, 6, 3, 5
+MODELS = {
+    "one_hot": LanguageModel(V, seqjax.LSTM(H)),
+    "embedding": LanguageModel(V, seqjax.GRU(H), embed_size=4),
+    "tied": LanguageModel(V, seqjax.RNN(H), embed_size=H, tie_embeddings=True),
+    "deep": LanguageModel(V, seqjax.Stack((seqjax.LSTM(4), seqjax.LSTM(H)), 0.3), 4),
+}
+every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+
+
+@pytest.fixture
+def window():
+    return jnp.asarray(np.random.default_rng(0).integers(0, V, (T + 1, B)))
+
+
+def test_logits_are_the_textbooks_formula(window, key):
+    """H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h), O_t = H_t W_hq + b_q (S8)."""
+    model = LanguageModel(V, seqjax.RNN(H))
+    params = model.init(key)
+    cell, out = (
+        jax.tree.map(lambda p: np.asarray(p, np.float64), p) for p in params[1:]
+    )
+    h, expected = np.zeros((B, H)), []
+    for tokens in np.asarray(window):
+        h = np.tanh(np.eye(V)[tokens] @ cell.w_x + h @ cell.w_h + cell.b)
+        expected.append(h @ out.w + out.b)
+    state, logits = model.apply(params, window, model.initial_state((B,)))
+    np.testing.assert_allclose(logits, expected, atol=1e-6)
+    np.testing.assert_allclose(state, h, atol=1e-6)
+
+
+def test_one_hot_input_is_the_embedding_by_the_identity(window, key):
+    one_hot = MODELS["one_hot"]
+    embedded = LanguageModel(V, seqjax.LSTM(H), embed_size=V)
+    params = one_hot.init(key)
+    state = one_hot.initial_state((B,))
+    expected = one_hot.apply(params, window, state)[1]
+    logits = embedded.apply(params._replace(embed=jnp.eye(V)), window, state)[1]
+    np.testing.assert_allclose(logits, expected, atol=1e-6)
+
+
+def test_tied_softmax_scores_by_the_embeddings(window, key):
+    model = MODELS["tied"]
+    params = model.init(key)
+    params = params._replace(out=jnp.arange(V, dtype=jnp.float32))
+    xs = params.embed[window]
+    ys = seqjax.unroll(model.cell, params.cell, xs)[1]
+    expected = np.einsum("tbh,vh->tbv", ys, params.embed) + np.arange(V)
+    logits = model.apply(params, window, model.initial_state((B,)))[1]
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    assert len(jax.tree.leaves(params)) == 1 + 3 + 1
+
+
+@every_model
+def test_loss_is_the_mean_of_the_labels_surprise(model, window, key):
+    params = model.init(key)
+    state = model.initial_state((B,))
+    logits = np.asarray(model.apply(params, window[:-1], state)[1], np.float64)
+    log_z = np.log(np.exp(logits).sum(-1))
+    label = np.take_along_axis(logits, np.asarray(window)[1:, :, None], -1)[..., 0]
+    mask = np.random.default_rng(1).random((T, B)) < 0.5
+    (total, count), _ = model.loss(params, window, state)
+    np.testing.assert_allclose(total, (log_z - label).sum(), rtol=1e-6)
+    assert float(count) == T * B
+    (total, count), _ = model.loss(params, window, state, mask=mask)
+    np.testing.assert_allclose(total, (log_z - label)[mask].sum(), rtol=1e-6)
+    assert float(count) == mask.sum()
+
+
+@every_model
+def test_step_by_step_is_the_whole(model, window, key):
+    params = model.init(key)
+    state = model.initial_state((B,))
+    _, logits = model.apply(params, window, state)
+    for t in range(T + 1):
+        state, one = model.step(params, state, window[t])
+        np.testing.assert_allclose(one, logits[t], atol=1e-6)
+    alone, _ = model.step(params, model.initial_state(), window[0, 0])
+    assert jax.tree.leaves(alone)[0].ndim == 1
+
+
+def test_dropout_needs_a_key(window, key):
+    model = LanguageModel(V, seqjax.RNN(H), embed_size=4, dropout=0.5)
+    params, state = model.init(key), model.initial_state((B,))
+    calm = model.apply(params, window, state)[1]
+    np.testing.assert_array_equal(calm, model.apply(params, window, state)[1])
+    noisy = [
+        model.apply(params, window, state, jax.random.key(k))[1] for k in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(noisy[0], noisy[1])
+    assert (noisy[0] != noisy[2]).any()
+    assert (noisy[0] != calm).any()
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        seqjax.Bidirectional(seqjax.LSTM(H)),
+        seqjax.Stack((seqjax.GRU(H), seqjax.Bidirectional(seqjax.GRU(H)))),
+    ],
+)
+def test_bidirectional_cells_are_refused_with_the_reason(cell):
+    with pytest.raises(ValueError, match="no future to read"):
+        LanguageModel(V, cell)
+
+
+def test_tied_softmax_of_two_sizes_is_refused():
+    with pytest.raises(ValueError, match="got 4 and 5"):
+        LanguageModel(V, seqjax.RNN(H), embed_size=4, tie_embeddings=True)
+
+
+def test_gradients_by_hand_are_those_of_jax(key, x64):
+    model = LanguageModel(V, seqjax.RNN(H))
+    params = jax.tree.map(lambda p: p.astype(jnp.float64), model.init(key))
+    rng = np.random.default_rng(0)
+    window, h = rng.integers(0, V, (T + 1, B)), rng.normal(size=(B, H))
+
+    def mean_loss(params):
+        (total, count), state = model.loss(params, jnp.asarray(window), jnp.asarray(h))
+        return total / count, (total, state)
+
+    expected, (total, state) = jax.grad(mean_loss, has_aux=True)(params)
+    ours = numpy_rnn.loss_and_grads(jax.tree.map(np.asarray, params), window, h)
+    np.testing.assert_allclose(ours[0], total, rtol=1e-12)
+    np.testing.assert_allclose(ours[2], state, atol=1e-12)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), ours[1], expected
+    )
+
+
+def test_element_wise_clip_keeps_each_gradient_within_5(key):
+    params = jax.tree.map(np.asarray, LanguageModel(V, seqjax.RNN(H)).init(key))
+    grads = jax.tree.map(lambda p: 100 * np.sign(p) * np.abs(p) ** 0.5, params)
+    moved = numpy_rnn.sgd(params, grads, learning_rate=0.1)
+
+    def check(before, after, g):
+        by_hand = [min(max(x, -5.0), 5.0) for x in g.ravel()]
+        expected = before.ravel() - 0.1 * np.asarray(by_hand)
+        np.testing.assert_allclose(after.ravel(), expected, rtol=1e-5, atol=1e-6)
+        assert after.dtype == before.dtype
+
+    jax.tree.map(check, params, moved, grads)
