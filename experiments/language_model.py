@@ -56,7 +56,6 @@ flags.DEFINE_float("temperature", 0.7, "0 is greedy", lower_bound=0)
 flags.DEFINE_integer("top_k", 0, "draw from the k likeliest; 0: all", lower_bound=0)
 flags.DEFINE_float("top_p", 1.0, "draw from the likeliest with this share", 1e-6, 1)
 
-EVALUATION_STEPS = 256  # a window of the held-out text
 build.CELLS["numpy_rnn"] = build.CELLS["rnn"]  # the model; its gradients differ
 FREE_FLAGS = {
     *("workdir", "data_dir", "mode", "eval_every", "eval_rows", "checkpoint_every"),
@@ -250,11 +249,12 @@ def make_perplexity(model, data):
     def loss_fn(params, state, window, mask):
         return model.loss(params, window, state, None, mask)
 
-    run_over = training.make_evaluate(loss_fn, model.initial_state, EVALUATION_STEPS)
+    num_steps = max(1, 512 // FLAGS.eval_rows)  # bounds the logits in memory
+    run_over = training.make_evaluate(loss_fn, model.initial_state, num_steps)
 
     def perplexity_of(params, split):
         tokens = getattr(data, split)
-        plan = batching.whole_text(len(tokens), FLAGS.eval_rows, EVALUATION_STEPS)
+        plan = batching.whole_text(len(tokens), FLAGS.eval_rows, num_steps)
         return run_over(params, tokens, *map(jnp.asarray, plan))
 
     return perplexity_of

@@ -37,15 +37,17 @@ class UserError(Exception):
     """A mistake of the user's; the message is one sentence."""
 
 
-def launch(main, module):
+def launch(main, module, argv=None):
     """Parse the flags, run `main()`, turn a user's mistake into exit code 2.
 
     Args:
       main: a function of nothing.
       module: the experiment's module, whose key flags make up flags.txt.
+      argv: the program's name and flags; None is sys.argv.
     """
     logging.set_verbosity(logging.WARNING)
-    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags(module))
+    parse = _parse_flags(module)
+    app.run(lambda argv: _guarded(main, argv), argv=argv, flags_parser=parse)
 
 
 def _parse_flags(module):
@@ -53,7 +55,8 @@ def _parse_flags(module):
         try:
             rest = FLAGS(argv)
             stored = Path(workdir(module)) / "flags.txt"
-            if FLAGS.mode != "train" and stored.exists():
+            uses_a_run = "mode" in FLAGS and FLAGS.mode != "train"
+            if uses_a_run and stored.exists():
                 FLAGS([argv[0], f"--flagfile={stored}", *argv[1:]])
             return rest
         except flags.Error as error:
@@ -153,9 +156,9 @@ class Workdir:
             return
         stored = self._flags.read_text(encoding="utf-8").split("\n")
         differ = [
-            f"--{name} ({_find(stored, name)} there, {value or 'not set'} here)"
-            for name, value in self._fixed.items()
-            if (value not in stored if value else _find(stored, name))
+            f"--{name} ({_value(stored, name)} there, {_value([line], name)} here)"
+            for name, line in self._fixed.items()
+            if _value(stored, name) != _value([line], name)
         ]
         if differ:
             raise UserError(
@@ -216,14 +219,14 @@ class Workdir:
         self.write("metrics.jsonl", "".join(kept))
 
 
-def _find(lines, name):
-    """The line that sets a flag, as its value."""
+def _value(lines, name):
+    """What the lines of a flag file set a flag to."""
     for line in lines:
         if line.startswith(f"--{name}="):
             return line.removeprefix(f"--{name}=")
         if line in (f"--{name}", f"--no{name}"):
-            return line
-    return ""
+            return str(line == f"--{name}").lower()
+    return "not set"
 
 
 class ProgressBar:

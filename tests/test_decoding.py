@@ -166,12 +166,13 @@ def test_settings_that_mean_nothing_are_refused(key, how):
 
 
 def test_compiled_and_mapped_draws_are_the_same(key):
-    how = {"temperature": 0.7, "top_k": 4, "top_p": 0.9}
-    keys = jax.random.split(key, 50)
+    draw = partial(sample_token, temperature=0.7, top_k=4, top_p=0.9)
+    keys = jax.random.split(key, 20)
     logits = jnp.asarray(LOGITS[0])
-    looped = [int(sample_token(k, logits, **how)) for k in keys]
-    draw = jax.jit(jax.vmap(partial(sample_token, **how), (0, None)))
-    assert draw(keys, logits).tolist() == looped
+    looped = [int(draw(k, logits)) for k in keys]
+    compiled = jax.jit(draw)
+    assert [int(compiled(k, logits)) for k in keys] == looped
+    assert jax.vmap(draw, (0, None))(keys, logits).tolist() == looped
     assert len(set(looped)) > 1
 
 
@@ -205,7 +206,7 @@ def loop(prompt, key, length, **how):
     [{}, {"temperature": 0}, {"temperature": 1.5, "top_k": 4}, {"top_p": 0.7}],
     ids=str,
 )
-@pytest.mark.parametrize("prompt", [[2], [5, 0, 2], [1, 0, 2], [0] * 40])
+@pytest.mark.parametrize("prompt", [[2], [5, 0, 2], [0] * 40])
 def test_a_stream_is_a_loop_of_steps_and_draws(key, prompt, how):
     tokens = list(islice(stream(step, STATE, prompt, key, **how), 25))
     assert tokens == loop(prompt, key, 25, **how)
@@ -213,8 +214,8 @@ def test_a_stream_is_a_loop_of_steps_and_draws(key, prompt, how):
 
 
 def test_every_token_of_the_prompt_matters(key):
-    prompt = [3, 1, 4, 1, 5]
-    prompts = [prompt, *([*prompt[:i], 0, *prompt[i + 1 :]] for i in range(5))]
+    prompt = [3, 1, 4]
+    prompts = [prompt, *([*prompt[:i], 0, *prompt[i + 1 :]] for i in range(3))]
     streams = [list(islice(stream(step, STATE, p, key), 12)) for p in prompts]
     assert streams == [loop(p, key, 12) for p in prompts]
     assert len({tuple(tokens) for tokens in streams}) == len(prompts)

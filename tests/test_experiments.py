@@ -1,0 +1,525 @@
+"""The commands end to end, in small: modes, files, resume, and every bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from experiments import language_model, run
+from seqjax.data import corpora
+
+ROOT = Path(__file__).parent.parent
+SUMMARY_KEYS = {
+    *("train_perplexity", "valid_perplexity", "test_perplexity", "sample"),
+    *("bits_per_character", "tokens_per_second", "parameters", "seconds"),
+    "dataset_sha256",
+}
+SMALL = (
+    *("--hidden_size=12", "--embed_size=8", "--batch_size=4", "--num_steps=10"),
+    *("--epochs=2", "--length=20", "--log_every=7", "--checkpoint_every=20"),
+)
+needs_data = pytest.mark.skipif(
+    "SEQJAX_DATA_DIR" not in os.environ, reason="needs real data in SEQJAX_DATA_DIR"
+)
+
+
+@pytest.fixture(autouse=True)
+def as_a_user(tmp_path_factory, monkeypatch):
+    """Standard promotion, and compiled programs kept out of the user's cache."""
+    cache = tmp_path_factory.getbasetemp() / "xla"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+    jax.config.update("jax_compilation_cache_dir", None)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A file of 2,400 characters with some structure to learn."""
+    rng = np.random.default_rng(0)
+    words = ["the", "cat", "sat", "on", "a", "mat", "and", "ran", "Émile", "\n"]
+    path = tmp_path / "corpus.txt"
+    text = " ".join(rng.choice(words, 800))[:2400]
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def command(*argv):
+    """Run the command in this process; its exit code."""
+    with flagsaver.flagsaver():
+        flags.FLAGS.unparse_flags()
+        try:
+            run.launch(language_model.main, language_model, ["language_model", *argv])
+        except SystemExit as stop:
+            return stop.code or 0
+
+
+def train(corpus, workdir, *more):
+    return command(f"--corpus={corpus}", f"--workdir={workdir}", *SMALL, *more)
+
+
+def lines(workdir):
+    text = (workdir / "metrics.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def summary(workdir):
+    return json.loads((workdir / "summary.json").read_text())
+
+
+def files(folder):
+    """Every file below a folder with its content: what must not change."""
+    return {p: p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
+
+
+def saved_steps(workdir):
+    return sorted(int(p.name) for p in (workdir / "checkpoints" / "last").iterdir())
+
+
+def arrays(checkpoint):
+    """The arrays of a checkpoint, read without the project's code."""
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        args = ocp.args.Composite(state=ocp.args.PyTreeRestore())
+        return checkpointer.restore(checkpoint, args=args).state
+
+
+def test_train_writes_everything_it_promises(corpus, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    assert train(corpus, workdir, "--epochs=6", "--learning_rate=0.02") == 0
+    assert set(summary(workdir)) == SUMMARY_KEYS
+    assert {p.name for p in workdir.iterdir()} == {
+        *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints"),
+        *("learning_curve.png", "vocab.json"),
+    }
+    png = (workdir / "learning_curve.png").read_bytes()
+    assert png.startswith(b"\x89PNG")
+    out = capsys.readouterr().out
+    assert "test perplexity" in out
+    assert summary(workdir)["sample"] in out
+    assert len(summary(workdir)["sample"]) == 1 + 20
+    vocab = len({*corpus.read_text()[:2160]}) + 1
+    assert summary(workdir)["test_perplexity"] < vocab / 2  # it has learnt
+    assert (
+        summary(workdir)["dataset_sha256"]
+        == (
+            subprocess.run(["sha256sum", corpus], capture_output=True, text=True)
+        ).stdout.split()[0]
+    )
+    steps = [line["step"] for line in lines(workdir)]
+    assert steps == sorted(steps)
+    n = (2160 - 1) // 40
+    assert steps[-1] == 6 * n
+    perplexities = [
+        m["valid_perplexity"] for m in lines(workdir) if "valid_perplexity" in m
+    ]
+    assert len(perplexities) == 6
+    assert min(perplexities) == pytest.approx(summary(workdir)["valid_perplexity"])
+
+
+def test_bits_per_character_is_log2_perplexity_of_characters(corpus, tmp_path):
+    train(corpus, tmp_path / "run")
+    got = summary(tmp_path / "run")
+    assert got["bits_per_character"] == pytest.approx(np.log2(got["test_perplexity"]))
+
+
+def test_flags_file_is_accepted_back(corpus, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(corpus, first)
+    assert command(f"--flagfile={first / 'flags.txt'}", f"--workdir={second}") == 0
+    clock = {"seconds": 0, "tokens_per_second": 0}
+    assert summary(first) | clock == summary(second) | clock
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--cell=rnn", "--init=normal", "--optimizer=sgd", "--schedule=constant"),
+        ("--cell=rnn_relu", "--init=orthogonal", "--schedule=plateau", "--decay=0.5"),
+        ("--cell=gru", "--num_layers=2", "--dropout=0.3", "--sampling=random"),
+        ("--cell=gru_textbook", "--optimizer=adamw", "--weight_decay=0.1"),
+        ("--forget_bias=1", "--tie_embeddings", "--embed_size=12", "--clip_norm=0"),
+        ("--schedule=exponential", "--train_tokens=500", "--eval_rows=3"),
+        ("--level=word", "--num_steps=3", "--top_k=3", "--min_freq=2"),
+        ("--embed_size=0", "--max_tokens=200", "--temperature=0", "--checkpoint=last"),
+        ("--cell=numpy_rnn", "--embed_size=0"),
+        ("--cell=numpy_rnn", "--embed_size=0", "--sampling=random"),
+    ],
+    ids=" ".join,
+)
+def test_every_choice_runs(corpus, tmp_path, more):
+    assert train(corpus, tmp_path / "run", *more) == 0
+    got = summary(tmp_path / "run")
+    assert all(np.isfinite(v) for v in got.values() if isinstance(v, float))
+
+
+def test_plateau_lowers_the_learning_rate(corpus, tmp_path):
+    """At a rate of zero validation never improves: every later epoch is a plateau."""
+    flags = ("--learning_rate=0", "--schedule=plateau", "--decay=0.5", "--epochs=4")
+    assert train(corpus, tmp_path / "run", *flags) == 0
+    newest = saved_steps(tmp_path / "run")[-1]
+    state = arrays(tmp_path / "run" / "checkpoints" / "last" / str(newest))
+    assert state[".learning_rate_scale"] == 0.5**3
+
+
+def test_train_tokens_ends_the_run(corpus, tmp_path):
+    assert train(corpus, tmp_path / "run", "--train_tokens=1000") == 0
+    assert lines(tmp_path / "run")[-1]["step"] == 25
+
+
+def test_evaluate_and_generate_need_only_the_workdir(corpus, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    train(corpus, workdir)
+    before = files(workdir)
+    expected = summary(workdir)
+    capsys.readouterr()
+    assert command(f"--workdir={workdir}", "--mode=evaluate") == 0
+    out = capsys.readouterr().out
+    assert f"{expected['test_perplexity']:.4f}" in out
+    corpus.unlink()
+    generate = (f"--workdir={workdir}", "--mode=generate")
+    assert command(*generate) == 0
+    assert capsys.readouterr().out == expected["sample"] + "\n"
+    assert command(*generate, "--prompt=the cat", "--length=30", "--temperature=0") == 0
+    greedy = capsys.readouterr().out
+    assert greedy.startswith("the cat")
+    assert len(greedy) == 7 + 30 + 1
+    assert command(*generate, "--prompt=the cat", "--length=30", "--top_k=1") == 0
+    assert capsys.readouterr().out == greedy
+    assert files(workdir) == before
+
+
+def test_unknown_characters_of_a_prompt_are_noted(corpus, tmp_path, capsys):
+    train(corpus, tmp_path / "run")
+    capsys.readouterr()
+    code = command(
+        f"--workdir={tmp_path / 'run'}", "--mode=generate", "--prompt=the Ж#"
+    )
+    captured = capsys.readouterr()
+    assert code == 0
+    assert captured.err.count("\n") == 1
+    assert "['#', 'Ж']" in captured.err
+    assert captured.out.startswith("the Ж#")
+
+
+def test_a_finished_run_started_again_only_reports(corpus, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    train(corpus, workdir)
+    first, metrics = summary(workdir), lines(workdir)
+    assert train(corpus, workdir) == 0
+    assert "going on from step" in capsys.readouterr().err
+    assert lines(workdir) == metrics
+    again = summary(workdir)
+    assert {**again, "seconds": 0} == {**first, "seconds": 0}
+
+
+def test_more_epochs_of_a_constant_rate_go_on(corpus, tmp_path):
+    workdir, whole = tmp_path / "run", tmp_path / "whole"
+    constant = "--schedule=constant"
+    train(corpus, workdir, constant)
+    assert train(corpus, workdir, constant, "--epochs=3") == 0
+    train(corpus, whole, constant, "--epochs=3")
+    assert summary(workdir)["train_perplexity"] == summary(whole)["train_perplexity"]
+
+
+# ---------------------------------------------------------------- resume
+
+
+def start(corpus, workdir, *more):
+    """The command as a process of its own, its stderr in a file beside the workdir."""
+    argv = [sys.executable, "-m", "experiments.language_model", *SMALL, *more]
+    with open(f"{workdir}.err", "w") as err:
+        return subprocess.Popen(
+            [*argv, f"--corpus={corpus}", f"--workdir={workdir}"],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=err,
+        )
+
+
+def kill_after(process, workdir, num_lines):
+    """SIGKILL once metrics.jsonl has so many lines."""
+    deadline = time.monotonic() + 60
+    metrics = workdir / "metrics.jsonl"
+    while not metrics.exists() or metrics.read_text().count("\n") < num_lines:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, "the run is too slow to be killed"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_and_resumed_is_uninterrupted_bit_for_bit(corpus, tmp_path):
+    """Twice killed without warning, dropout, deep state and all."""
+    more = (
+        *("--num_layers=2", "--dropout=0.3", "--epochs=12", "--log_every=1"),
+        *("--checkpoint_every=17", "--eval_every=3", "--cell=gru"),
+    )
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert start(corpus, whole, *more).wait() == 0
+    kill_after(start(corpus, broken, *more), broken, 60)
+    written = len(lines(broken)[:-1])
+    assert 0 < written < len(lines(whole))
+    kill_after(start(corpus, broken, *more), broken, written + 100)
+    assert start(corpus, broken, *more).wait() == 0
+    assert "going on from step" in Path(f"{broken}.err").read_text()
+
+    def without_times(workdir):
+        return [
+            {k: v for k, v in line.items() if k != "tokens_per_second"}
+            for line in lines(workdir)
+        ]
+
+    assert without_times(broken) == without_times(whole)
+    for kind in ("last", "best"):
+        ours, theirs = (w / "checkpoints" / kind for w in (broken, whole))
+        assert {p.name for p in ours.iterdir()} == {p.name for p in theirs.iterdir()}
+        for folder in ours.iterdir():
+            a, b = arrays(folder), arrays(theirs / folder.name)
+            assert set(a) == set(b)
+            for name in a:
+                assert np.asarray(a[name]).tobytes() == np.asarray(b[name]).tobytes()
+    assert summary(broken)["sample"] == summary(whole)["sample"]
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(corpus, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    train(corpus, workdir)
+    finished, metrics = summary(workdir), lines(workdir)
+    before, step = saved_steps(workdir)
+    newest = workdir / "checkpoints" / "last" / str(step)
+    victim = max(newest.rglob("*"), key=lambda p: p.stat().st_size * p.is_file())
+    victim.write_bytes(victim.read_bytes()[:-10])
+    capsys.readouterr()
+    assert train(corpus, workdir) == 0
+    err = capsys.readouterr().err
+    assert f"{newest} is damaged" in err
+    assert f"going on from step {before} " in err
+    assert [m["step"] for m in lines(workdir)] == [m["step"] for m in metrics]
+    assert summary(workdir)["test_perplexity"] == finished["test_perplexity"]
+
+
+# ---------------------------------------------------------------- bad input
+
+
+def refused(capsys, *argv, code=2):
+    """The one sentence that a command ends with."""
+    capsys.readouterr()
+    assert command(*argv) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err
+
+
+def write(path, content):
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda p: p / "none.txt", "none.txt does not exist"),
+        (lambda p: write(p / "a.txt", b""), "a.txt is empty"),
+        (lambda p: write(p / "a.txt", b" \n \n"), "a.txt is empty"),
+        (lambda p: p, "is a directory"),
+        (lambda p: write(p / "a.txt", b"ab\xc3\xa9\xff"), "0xff at byte offset 4"),
+        (lambda p: write(p / "a.txt", b"abcd" * 10), "36 tokens"),
+        (lambda p: write(p / "a.txt", b"abc"), "valid part has 0 tokens"),
+    ],
+)
+def test_bad_corpora_are_named(tmp_path, capsys, make, expected):
+    workdir = tmp_path / "run"
+    argv = (f"--corpus={make(tmp_path)}", f"--workdir={workdir}")
+    assert expected in refused(capsys, *argv, *SMALL)
+    assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--cell=lstn", "did you mean lstm"),
+        ("--dataset=wikitext", "did you mean wikitext2"),
+        ("--init=ortogonal", "did you mean orthogonal"),
+        ("--optimizer=adm", "did you mean adam"),
+        ("--schedule=cosin", "did you mean cosine"),
+        ("--mode=trian", "train|evaluate|generate"),
+        ("--hidden_size=0", "hidden_size=0"),
+        ("--batch_size=-1", "batch_size=-1"),
+        ("--num_steps=0", "num_steps=0"),
+        ("--num_layers=0", "num_layers=0"),
+        ("--epochs=0", "epochs=0"),
+        ("--embed_size=-5", "embed_size=-5"),
+        ("--dropout=1", "dropout=1"),
+        ("--hidden_size=many", "many"),
+        ("--hiden_size=3", "hidden_size"),
+        ("train", "'train'"),
+        ("--bidirectional", "no future to read"),
+        ("--tie_embeddings", "tied embeddings need embed_size equal"),
+        ("--weight_decay=0.1", "--optimizer=adamw"),
+        ("--batch_size=60000", "needs 600001"),
+    ],
+)
+def test_bad_flags_are_named(tmp_path, capsys, flag, expected):
+    workdir = tmp_path / "run"
+    err = refused(capsys, *SMALL, f"--workdir={workdir}", flag)
+    assert expected in err
+    assert not workdir.exists()
+
+
+def test_numpy_rnn_refuses_what_it_has_no_gradients_for(tmp_path, capsys):
+    argv = ("--cell=numpy_rnn", f"--workdir={tmp_path / 'run'}")
+    assert "--num_layers=2" in refused(capsys, *argv, "--num_layers=2")
+    assert "--optimizer=adam" in refused(capsys, *argv, "--optimizer=adam")
+
+
+def test_another_run_in_the_workdir_is_refused_and_left_alone(corpus, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    train(corpus, workdir)
+    before = files(workdir)
+    argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL)
+    err = refused(capsys, *argv, "--hidden_size=13", "--cell=gru")
+    assert "--hidden_size (12 there, 13 here)" in err
+    assert "--cell (lstm there, gru here)" in err
+    assert "batch_size" not in err
+    assert "--tie_embeddings" in refused(capsys, *argv, "--tie_embeddings")
+    evaluate = (f"--workdir={workdir}", "--mode=evaluate", "--hidden_size=13")
+    assert "--hidden_size (12 there, 13 here)" in refused(capsys, *evaluate)
+    corpus.write_text(corpus.read_text() + "more")
+    assert "other data" in refused(capsys, *argv)
+    assert files(workdir) == before
+
+
+def test_a_folder_of_other_things_is_refused_and_left_alone(corpus, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    (workdir / "metrics.jsonl").write_text("precious")
+    err = refused(capsys, f"--corpus={corpus}", f"--workdir={workdir}", *SMALL)
+    assert "metrics.jsonl but no flags.txt" in err
+    assert files(workdir) == {workdir / "metrics.jsonl": b"precious"}
+
+
+def test_a_workdir_that_cannot_be_written_is_refused(corpus, tmp_path, capsys):
+    """Below a file, which stops root too, and read-only, which stops everyone else."""
+    (tmp_path / "file").write_text("")
+    argv = (f"--corpus={corpus}", *SMALL)
+    err = refused(capsys, *argv, f"--workdir={tmp_path / 'file' / 'run'}")
+    assert "cannot be written" in err
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    if not os.access(locked, os.W_OK):
+        err = refused(capsys, *argv, f"--workdir={locked / 'run'}")
+        assert "cannot be written: Permission denied" in err
+        assert "cannot be written" in refused(capsys, *argv, f"--workdir={locked}")
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "generate"])
+def test_no_run_in_the_workdir_is_said(tmp_path, capsys, mode):
+    argv = (f"--mode={mode}", f"--workdir={tmp_path / 'none'}")
+    assert "holds no run" in refused(capsys, *argv)
+
+
+def test_no_whole_checkpoint_is_said(corpus, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    train(corpus, workdir)
+    for seal in workdir.rglob("SHA256SUMS"):
+        seal.write_text("")
+    argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL)
+    assert "no checkpoint in" in refused(capsys, *argv)
+    assert "no checkpoint in" in refused(capsys, *argv[1:2], "--mode=generate")
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
+    corpus, tmp_path, capsys
+):
+    workdir = tmp_path / "run"
+    flags = (
+        "--optimizer=sgd",
+        "--clip_norm=0",
+        "--schedule=constant",
+        "--cell=rnn_relu",
+    )
+    argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL, *flags)
+    assert command(*argv, "--learning_rate=1e30") == 2
+    err = capsys.readouterr().err
+    assert "was not finite at step " in err
+    assert "none was saved" in err
+    assert err.count("\n") == 1
+    calm = tmp_path / "calm"
+    argv = (f"--corpus={corpus}", f"--workdir={calm}", *SMALL, *flags)
+    assert command(*argv, "--learning_rate=0.01") == 0
+    kept = saved_steps(calm)
+    text = (calm / "flags.txt").read_text()
+    (calm / "flags.txt").write_text(text.replace("rate=0.01", "rate=1e+30"))
+    assert command(*argv, "--learning_rate=1e30", "--epochs=9") == 2
+    assert f"the checkpoint of step {kept[-1]} is kept" in capsys.readouterr().err
+    assert saved_steps(calm) == kept
+
+
+def test_errors_come_out_of_a_real_process(tmp_path):
+    argv = [sys.executable, "-m", "experiments.language_model", "--corpus=nowhere.txt"]
+    done = subprocess.run(
+        [*argv, f"--workdir={tmp_path / 'run'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert (
+        done.stderr == "error: nowhere.txt does not exist; a text file was expected.\n"
+    )
+
+
+# ---------------------------------------------------------------- real data
+
+
+def test_default_dataset_is_embedded(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEQJAX_DATA_DIR", str(tmp_path / "nothing"))
+    argv = ("--train_tokens=400", f"--workdir={tmp_path / 'run'}", *SMALL)
+    assert command(*argv) == 0
+    got = summary(tmp_path / "run")
+    assert got["dataset_sha256"] == corpora.load("python_docs").sha256
+    assert got["sample"].startswith("The ")
+
+
+@needs_data
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--dataset=time_machine", "--prompt=The Time Traveller!"),
+        ("--dataset=tang_poems", "--max_tokens=5000", "--eval_rows=64"),
+    ],
+    ids=lambda more: more[0],
+)
+def test_real_corpora_train(tmp_path, more):
+    argv = ("--train_tokens=400", f"--workdir={tmp_path / 'run'}", *SMALL, *more)
+    assert command(*argv) == 0
+    got = summary(tmp_path / "run")
+    assert np.isfinite(got["test_perplexity"])
+    if "time_machine" in more[0]:
+        assert got["sample"].startswith("the time traveller")
+
+
+@needs_data
+@pytest.mark.parametrize(
+    "recipe",
+    sorted((ROOT / "experiments" / "recipes").glob("*.flags")),
+    ids=lambda p: p.stem,
+)
+def test_recipes_start(tmp_path, recipe):
+    argv = (f"--flagfile={recipe}", f"--workdir={tmp_path / 'run'}", "--eval_rows=64")
+    assert command(*argv, "--train_tokens=1", "--length=5") == 0
+    assert lines(tmp_path / "run")[-1]["step"] == 1
