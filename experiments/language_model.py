@@ -44,7 +44,7 @@ flags.DEFINE_bool("tie_embeddings", False, "the embeddings are the softmax weigh
 flags.DEFINE_integer("batch_size", 32, "sequences in a minibatch", lower_bound=1)
 flags.DEFINE_integer("num_steps", 64, "tokens to backpropagate through", lower_bound=1)
 flags.DEFINE_enum("sampling", "sequential", ["sequential", "random"], "reading order")
-flags.DEFINE_integer("epochs", 14, "passes over the text", lower_bound=1)
+flags.DEFINE_integer("epochs", 12, "passes over the text", lower_bound=1)
 flags.DEFINE_integer("train_tokens", 0, "stop after so many instead; 0: by epochs", 0)
 flags.DEFINE_integer("eval_rows", 1, "rows the held-out text is read in", lower_bound=1)
 

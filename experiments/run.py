@@ -30,7 +30,7 @@ from seqjax.data.text import DataError
 FLAGS = flags.FLAGS
 flags.DEFINE_string("workdir", None, "where the run's files go (runs/NAME)")
 flags.DEFINE_string("data_dir", None, "where data sets lie ($SEQJAX_DATA_DIR or cache)")
-flags.DEFINE_integer("seed", 0, "decides parameters, dropout and data order")
+flags.DEFINE_integer("seed", 0, "decides parameters, dropout and data order", 0)
 
 
 class UserError(Exception):

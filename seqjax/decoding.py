@@ -13,7 +13,8 @@ def sample_token(key, logits, temperature=1.0, top_k=0, top_p=1.0):
       key: a random key.
       logits: [..., V].
       temperature: above 0; below 1 sharpens, above 1 flattens; 0 is greedy.
-      top_k: keep the k likeliest tokens (Fan et al. 2018); 0 keeps all.
+      top_k: keep the k likeliest tokens (Fan et al. 2018), of equal ones those with
+        the lower index; 0 keeps all.
       top_p: then keep the fewest likeliest tokens with at least this probability
         together (Holtzman et al. 2020, arXiv:1904.09751); 1 keeps all.
 
@@ -23,23 +24,24 @@ def sample_token(key, logits, temperature=1.0, top_k=0, top_p=1.0):
     Raises:
       ValueError: for a negative temperature or top_k, or top_p outside (0, 1].
     """
-    if temperature < 0 or top_k < 0 or not 0 < top_p <= 1:
+    if not (temperature >= 0 and top_k >= 0 and 0 < top_p <= 1):
         raise ValueError(
             f"temperature and top_k must not be negative and top_p in (0, 1], "
             f"got {temperature}, {top_k} and {top_p}"
         )
     if temperature == 0:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-    logits = logits / temperature
-    if 0 < top_k < logits.shape[-1]:
-        least = jax.lax.top_k(logits, top_k)[0][..., -1:]
-        logits = jnp.where(logits < least, -jnp.inf, logits)
-    if top_p < 1:
-        descending = -jnp.sort(-logits, axis=-1)
-        probabilities = jax.nn.softmax(descending, axis=-1)
-        before = jnp.cumsum(probabilities, axis=-1) - probabilities
-        kept = jnp.where(before < top_p, descending, jnp.inf)
-        logits = jnp.where(logits < kept.min(axis=-1, keepdims=True), -jnp.inf, logits)
+    logits = logits.astype(jnp.float32) / temperature
+    if 0 < top_k < logits.shape[-1] or top_p < 1:
+        order = jnp.argsort(-logits, axis=-1)  # likeliest first, ties by index
+        ranks = jnp.argsort(order, axis=-1)
+        if top_k:
+            logits = jnp.where(ranks < top_k, logits, -jnp.inf)
+        probabilities = jax.nn.softmax(logits, axis=-1)
+        ordered = jnp.take_along_axis(probabilities, order, axis=-1)
+        before = jnp.cumsum(ordered, axis=-1) - ordered
+        kept = jnp.take_along_axis(before < top_p, ranks, axis=-1)
+        logits = jnp.where(kept, logits, -jnp.inf)
     return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
@@ -61,13 +63,16 @@ def stream(step, state, prompt, key, *, temperature=1.0, top_k=0, top_p=1.0):
 
     Example:
       >>> step = lambda state, token: model.step(params, state, token)
-      >>> tokens = stream(step, model.initial_state(), vocab["time"], key)
+      >>> tokens = stream(step, model.initial_state(), vocab[list("time")], key)
       >>> text = itertools.islice(tokens, 50)
     """
     if len(prompt) == 0:
         raise ValueError("stream: the prompt must hold at least one token")
     sample = partial(sample_token, temperature=temperature, top_k=top_k, top_p=top_p)
+    return _stream(step, state, jnp.asarray(prompt, jnp.int32), key, sample)
 
+
+def _stream(step, state, prompt, key, sample):
     @jax.jit
     def warm_up(state, tokens):
         return jax.lax.scan(step, state, tokens)
@@ -78,7 +83,7 @@ def stream(step, state, prompt, key, *, temperature=1.0, top_k=0, top_p=1.0):
         state, logits = step(state, token)
         return state, logits, token
 
-    state, logits = warm_up(state, jnp.asarray(prompt, jnp.int32))
+    state, logits = warm_up(state, prompt)
     logits, i = logits[-1], 0
     while True:
         state, logits, token = advance(state, logits, key, i)

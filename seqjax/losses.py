@@ -12,7 +12,8 @@ def cross_entropy(logits, labels, mask=None):
     Args:
       logits: [..., V], any float dtype; the sum is taken in at least float32.
       labels: [...], integers in [0, V).
-      mask: [...], True where the position counts; None counts every one.
+      mask: [...], True where the position counts; None counts every one. Elsewhere
+        logits may hold anything, and their gradient is exactly zero.
 
     Returns:
       (total, count), scalars, the total in nats. Perplexity is
@@ -25,6 +26,8 @@ def cross_entropy(logits, labels, mask=None):
     """
     if jnp.finfo(logits.dtype).bits < 32:
         logits = logits.astype(jnp.float32)
+    if mask is not None:  # before the softmax: the gradient of 0 * inf is nan
+        logits = jnp.where(mask[..., None], logits, jnp.zeros_like(logits))
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     if mask is None:
         return losses.sum(), jnp.asarray(losses.size, losses.dtype)

@@ -156,7 +156,7 @@ def test_sizes_below_one_are_refused(plan, batch_size, num_steps):
 
 @fuzz
 @given(
-    num_tokens=st.integers(1, 300),
+    num_tokens=st.integers(2, 300),
     num_rows=st.integers(1, 20),
     num_steps=st.integers(1, 40),
 )
@@ -183,6 +183,12 @@ def test_whole_text_reads_on_and_no_longer_than_it_must(
     np.testing.assert_array_equal(starts[1:], starts[:-1] + num_steps)
     longest_row = int(np.ceil((num_tokens - 1) / num_rows))
     assert len(starts) == int(np.ceil(longest_row / num_steps))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (5, 0, 1), (5, 1, 0)])
+def test_whole_text_refuses_what_holds_no_prediction(sizes):
+    with pytest.raises(DataError, match="at least 2 tokens, 1 row and 1 step, got"):
+        whole_text(*sizes)
 
 
 def test_whole_text_by_hand():

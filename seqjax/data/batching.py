@@ -83,12 +83,20 @@ def _offset(rng, num_tokens, batch_size, num_steps):
 def whole_text(num_tokens, num_rows, num_steps):
     """A plan that predicts every token but the first exactly once, for evaluation.
 
-    The text is cut into rows as even as can be; places past the end of a row are
-    masked, by `ends`: position p of row i counts when p < ends[i].
+    The text is cut into rows of one length, the last ones shorter or empty; places past
+    the end of a row are masked, by `ends`: position p of row i counts when p < ends[i].
 
     Returns:
       starts [n, num_rows] and ends [num_rows], int32.
+
+    Raises:
+      DataError: for sizes below 1, or fewer than 2 tokens.
     """
+    if min(num_tokens - 1, num_rows, num_steps) < 1:
+        raise DataError(
+            f"evaluation needs at least 2 tokens, 1 row and 1 step, "
+            f"got {num_tokens}, {num_rows} and {num_steps}."
+        )
     row_length = -(-(num_tokens - 1) // num_rows)
     rows = row_length * np.arange(num_rows)
     ends = np.minimum(rows + row_length, num_tokens - 1)

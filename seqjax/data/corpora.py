@@ -152,8 +152,8 @@ def tokenize_corpus(corpus, level, min_freq=1, max_tokens=0):
       corpus: a Corpus.
       level: "char" or "word".
       min_freq: training tokens that are rarer become unknown.
-      max_tokens: keep the first so many training tokens, after the vocabulary is made;
-        0 keeps all.
+      max_tokens: keep the first so many training tokens, at least 0, after the
+        vocabulary is made; 0 keeps all.
 
     Raises:
       DataError: if a held-out split has fewer than 2 tokens: nothing to predict.
@@ -191,9 +191,12 @@ def _python_docs():
 
 def _fetch(name, source, data_dir):
     path = Path(data_dir or default_data_dir()) / name / source.file
-    if not path.exists():
-        _download(name, source, path)
-    digest = pooch.file_hash(str(path), alg="sha256")
+    try:
+        if not path.exists():
+            _download(name, source, path)
+        digest = pooch.file_hash(str(path), alg="sha256")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
     if digest != source.sha256:
         raise DataError(
             f"{path} is not the published {name} file: its sha256 is {digest}, "

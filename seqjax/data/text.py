@@ -19,12 +19,12 @@ def read_text(path):
         in the last case with the offset of the first bad byte.
     """
     path = Path(path)
-    if path.is_dir():
-        raise DataError(f"{path} is a directory; a text file was expected.")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; a text file was expected.") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a directory; a text file was expected.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
     try:
@@ -74,5 +74,5 @@ def detokenize(tokens, level):
     """Join tokens to text: the inverse of `tokenize`, up to white space in words."""
     if level == "char":
         return "".join(tokens)
-    words = " ".join(tokens)
-    return re.sub(f" ?{re.escape(END_OF_LINE)} ?", "\n", words)
+    pieces = ["\n" if token == END_OF_LINE else f" {token}" for token in tokens]
+    return "".join(pieces).replace("\n ", "\n").removeprefix(" ")

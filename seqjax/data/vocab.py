@@ -43,9 +43,15 @@ class Vocab:
 
     @classmethod
     def from_list(cls, tokens):
-        """The vocabulary whose tokens by index are `tokens`, the first "<unk>"."""
-        if not tokens or tokens[0] != UNKNOWN:
-            raise DataError(f"a vocabulary must begin with {UNKNOWN}.")
+        """The vocabulary whose tokens by index are `tokens`, the first "<unk>".
+
+        Raises:
+          DataError: if it is not, or a token stands twice.
+        """
+        if not tokens or tokens[0] != UNKNOWN or len(set(tokens)) < len(tokens):
+            raise DataError(
+                f"a vocabulary must begin with {UNKNOWN} and hold no token twice."
+            )
         return cls([], reserved_tokens=tokens[1:])
 
     def __len__(self):
