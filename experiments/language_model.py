@@ -327,7 +327,10 @@ def load_vocab(workdir):
     path = workdir.path / "vocab.json"
     if not path.exists():
         return None
-    sha256, tokens = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        sha256, tokens = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise run.UserError(f"{path} is damaged: not the JSON it was.") from None
     return sha256, Vocab.from_list(tokens)
 
 

@@ -75,6 +75,8 @@ def _guarded(main, argv):
         _fail(error)
     except BrokenPipeError:  # the reader of our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a full disk, a folder that went away
+        _fail(f"{error.filename or 'a file'}: {error.strerror}.")
     except KeyboardInterrupt:
         note("interrupted; the same command goes on from the last checkpoint.")
         sys.exit(130)

@@ -95,7 +95,7 @@ def test_from_list_must_begin_with_unk(tokens):
 def test_a_reserved_token_given_twice_is_refused(reserved):
     with pytest.raises(ValueError, match="reserved tokens must differ"):
         Vocab(TEXT, reserved_tokens=reserved)
-    with pytest.raises(ValueError, match="must differ|token twice"):
+    with pytest.raises(ValueError, match=r"must differ|token twice"):
         Vocab.from_list(["<unk>", *reserved])
 
 
