@@ -68,9 +68,9 @@ def initializers():
     return run.choose("init", INITIALIZERS)
 
 
-def cell():
-    """The cell, or stack of them, that the flags describe."""
-    layer = run.choose("cell", CELLS)(FLAGS.hidden_size, **initializers())
+def cell(cells=CELLS):
+    """The cell, or stack of them, that the flags describe, by name out of `cells`."""
+    layer = run.choose("cell", cells)(FLAGS.hidden_size, **initializers())
     if FLAGS.bidirectional:
         layer = seqjax.Bidirectional(layer)
     if FLAGS.num_layers == 1:

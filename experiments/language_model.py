@@ -1,13 +1,13 @@
 """A recurrent language model on text: train, evaluate, generate.
 
-python -m experiments.language_model
-python -m experiments.language_model --corpus=my.txt --workdir=runs/mine
-python -m experiments.language_model --mode=generate --prompt="The " --temperature=0.5
+Examples:
+    python -m experiments.language_model
+    python -m experiments.language_model --corpus=my.txt --workdir=runs/mine
+    python -m experiments.language_model --mode=generate --prompt="The " --top_p=0.9
 """
 
 import functools
 import itertools
-import json
 import sys
 from typing import NamedTuple
 
@@ -16,9 +16,9 @@ import jax.numpy as jnp
 from absl import flags
 
 from experiments import build, fit, run
+from experiments.workdir import Workdir, restore_params
 from seqjax import decoding, metrics, training
 from seqjax.baselines import numpy_rnn
-from seqjax.checkpoint import Checkpoints
 from seqjax.data import batching, corpora
 from seqjax.data.text import END_OF_LINE, keep_letters, tokenize
 from seqjax.data.vocab import Vocab
@@ -56,7 +56,7 @@ flags.DEFINE_float("temperature", 0.7, "0 is greedy", lower_bound=0)
 flags.DEFINE_integer("top_k", 0, "draw from the k likeliest; 0: all", lower_bound=0)
 flags.DEFINE_float("top_p", 1.0, "draw from the likeliest with this share", 1e-6, 1)
 
-build.CELLS["numpy_rnn"] = build.CELLS["rnn"]  # the model; its gradients differ
+CELLS = {**build.CELLS, "numpy_rnn": build.CELLS["rnn"]}  # only its gradients differ
 FREE_FLAGS = {
     *("workdir", "data_dir", "mode", "eval_every", "eval_rows", "checkpoint_every"),
     *("checkpoint", "prompt", "length", "temperature", "top_k", "top_p"),
@@ -97,14 +97,18 @@ def settle_flags():
                     f"only {value}; --cell=rnn has."
                 )
     build.check_flags()
+    if FLAGS.prompt is not None and not prompt_tokens()[1]:
+        raise run.UserError("--prompt holds no token; give at least one.")
 
 
-def open_workdir():
+def open_workdir(must_hold_a_run=False):
     free = set(FREE_FLAGS)
     if FLAGS.schedule in ("constant", "plateau"):  # the others are laid over the run
         free |= {"epochs", "train_tokens"}
     module = sys.modules[__name__]
-    workdir = run.Workdir(run.workdir(module), module, free)
+    workdir = Workdir(run.workdir(module), module, free)
+    if must_hold_a_run and not workdir.holds_a_run():
+        raise run.UserError(f"{workdir.path} holds no run; train one there first.")
     workdir.check()
     return workdir
 
@@ -137,7 +141,7 @@ def build_model(vocab_size):
     try:
         return LanguageModel(
             vocab_size,
-            build.cell(),
+            build.cell(CELLS),
             FLAGS.embed_size or None,
             FLAGS.tie_embeddings,
             FLAGS.dropout,
@@ -176,9 +180,9 @@ def train():
     workdir = open_workdir()
     data = load_data()
     model = build_model(len(data.vocab))
-    check_data(workdir, data)
+    workdir.check_data(data.corpus.sha256)
     workdir.open_for_training()
-    workdir.write("vocab.json", json.dumps([data.corpus.sha256, data.vocab.tokens]))
+    workdir.write_vocab(data.vocab, data.corpus.sha256)
 
     num_tokens, sizes = len(data.train), (FLAGS.batch_size, FLAGS.num_steps)
     num_minibatches = batching.num_minibatches(num_tokens, *sizes)
@@ -221,7 +225,11 @@ def train():
 
 
 def evaluate():
-    workdir, data, model, params = load_trained()
+    workdir = open_workdir(must_hold_a_run=True)
+    data = load_data()
+    workdir.check_data(data.corpus.sha256)
+    model = build_model(len(data.vocab))
+    params = load_params(workdir, model)
     perplexity_of = make_perplexity(model, data)
     rows = []
     for split in ("valid", "test"):
@@ -230,12 +238,12 @@ def evaluate():
             (f"{split} perplexity", f"{metrics.perplexity(total, count):.4f}"),
             (f"{split} bits per character", f"{bits(data, split, total, count):.4f}"),
         ]
-    run.print_table(f"{workdir.path}, {FLAGS.checkpoint} checkpoint", rows)
+    run.print_table(f"{FLAGS.checkpoint} checkpoint", [*rows, ("files", workdir.path)])
 
 
 def generate():
-    workdir = open_trained()
-    vocab = load_vocab(workdir)[1]
+    workdir = open_workdir(must_hold_a_run=True)
+    vocab, _ = workdir.read_vocab()
     model = build_model(len(vocab))
     params = load_params(workdir, model)
     for piece in generated(model, params, vocab):
@@ -270,7 +278,7 @@ def report(workdir, data, model, state, progress, perplexity_of):
     """The table, the sample, summary.json and the figure."""
     params = state.params
     if FLAGS.checkpoint == "best":
-        params = restore_params(workdir, state)
+        params = restore_params(workdir, "best", state)
     valid = perplexity_of(params, "valid")
     test = perplexity_of(params, "test")
     sample = "".join(generated(model, params, data.vocab))
@@ -288,7 +296,7 @@ def report(workdir, data, model, state, progress, perplexity_of):
     workdir.write_summary(summary)
     run.draw_learning_curve(workdir.path / "learning_curve.png", workdir.read_metrics())
     run.print_table(
-        f"{workdir.path}: {FLAGS.corpus or FLAGS.dataset}, {FLAGS.cell}",
+        f"{FLAGS.corpus or FLAGS.dataset}, {FLAGS.cell}",
         [
             ("train perplexity, last epoch", f"{summary['train_perplexity']:.3f}"),
             ("valid perplexity", f"{summary['valid_perplexity']:.3f}"),
@@ -299,77 +307,30 @@ def report(workdir, data, model, state, progress, perplexity_of):
             ("parameters", f"{summary['parameters']:,}"),
             ("training tokens/s", f"{summary['tokens_per_second']:,.0f}"),
             ("seconds", f"{summary['seconds']:.1f}"),
+            ("files", workdir.path),
         ],
     )
     print(sample)
 
 
-# ---------------------------------------------------------------- a trained model
-
-
-def open_trained():
-    workdir = open_workdir()
-    if not workdir.holds_a_run():
-        raise run.UserError(f"{workdir.path} holds no run; train one there first.")
-    return workdir
-
-
-def load_trained():
-    workdir = open_trained()
-    data = load_data()
-    check_data(workdir, data)
-    model = build_model(len(data.vocab))
-    return workdir, data, model, load_params(workdir, model)
-
-
-def load_vocab(workdir):
-    """(sha256 of the data, Vocab) of the run in the workdir, or None."""
-    path = workdir.path / "vocab.json"
-    if not path.exists():
-        return None
-    try:
-        sha256, tokens = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise run.UserError(f"{path} is damaged: not the JSON it was.") from None
-    return sha256, Vocab.from_list(tokens)
-
-
-def check_data(workdir, data):
-    """Refuse to go on with other data than the run began with."""
-    stored = load_vocab(workdir)
-    if stored and stored[0] != data.corpus.sha256:
-        raise run.UserError(
-            f"{workdir.path} holds a run on other data: its sha256 there is "
-            f"{stored[0]}, now {data.corpus.sha256}."
-        )
-
-
 def load_params(workdir, model):
-    return restore_params(workdir, build_state(model, build.optimizer(total_steps=1)))
+    template = build_state(model, build.optimizer(total_steps=1))
+    return restore_params(workdir, FLAGS.checkpoint, template)
 
 
-def restore_params(workdir, template):
-    """Parameters of the checkpoint that --checkpoint names, or else the last."""
-    for kind in (FLAGS.checkpoint, "last"):
-        checkpoints = Checkpoints(workdir.checkpoints / kind)
-        if checkpoints.steps():
-            state, _, unreadable = checkpoints.restore(template)
-            for sentence in unreadable:
-                run.note(f"{sentence} Using the one before.")
-            return state.params
-    raise run.UserError(f"{workdir.path} has no checkpoint yet; train on.")
-
-
-def generated(model, params, vocab):
-    """The prompt and its continuation, in pieces of text."""
+def prompt_tokens():
+    """(the prompt as text, its tokens); the default depends on the data."""
     prompt = FLAGS.prompt
     if prompt is None:
         prompt = "\n" if FLAGS.corpus else PROMPTS[FLAGS.dataset]
     elif FLAGS.dataset == "time_machine" and not FLAGS.corpus:
         prompt = keep_letters(prompt)
-    tokens = tokenize(prompt, FLAGS.level)
-    if not tokens:
-        raise run.UserError("--prompt holds no token; give at least one.")
+    return prompt, tokenize(prompt, FLAGS.level)
+
+
+def generated(model, params, vocab):
+    """The prompt and its continuation, in pieces of text."""
+    prompt, tokens = prompt_tokens()
     unknown = sorted({token for token in tokens if token not in vocab})
     if unknown:
         run.note(f"the model does not know {unknown} of the prompt: read as <unk>.")

@@ -1,13 +1,12 @@
-"""What every run shares: flags, the workdir and its files, progress, errors.
+"""What every run shares: flags, start and end, progress, tables, figures.
 
-A workdir holds flags.txt (accepted back by --flagfile), metrics.jsonl, summary.json,
-checkpoints/ and figures. A user's mistake is a `UserError`: one sentence on stderr and
-exit code 2, with nothing touched that was there.
+A user's mistake is a `UserError`: one sentence on stderr and exit code 2, with nothing
+touched that was there.
 """
 
-import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -117,122 +116,8 @@ def workdir(module):
     return FLAGS.workdir or f"runs/{Path(module.__file__).stem}"
 
 
-class Workdir:
-    """The files of a run.
-
-    Args:
-      path: the folder; made by `open_for_training`, not before.
-      module: the experiment's module.
-      free_flags: flags that may change from one start to the next; all others decide
-        the model or the data.
-    """
-
-    def __init__(self, path, module, free_flags):
-        self.path = Path(path)
-        self.checkpoints = self.path / "checkpoints"
-        self._metrics = self.path / "metrics.jsonl"
-        self._flags = self.path / "flags.txt"
-        self._fixed = {
-            flag.name: flag.serialize()
-            for flag in FLAGS.get_key_flags_for_module(module)
-            if flag.name not in free_flags
-        }
-        self._all = [
-            flag.serialize() for flag in FLAGS.get_key_flags_for_module(module)
-        ]
-
-    def check(self):
-        """Refuse a folder whose run was started with other flags.
-
-        Raises:
-          UserError: naming the flags that differ, or what stands in the way.
-        """
-        if not self.holds_a_run():
-            ours = (self.checkpoints, self._metrics, self.path / "summary.json")
-            there = [p.name for p in ours if p.exists()]
-            if there:
-                raise UserError(
-                    f"{self.path} holds {there[0]} but no flags.txt: not a run that "
-                    f"can be resumed; choose another --workdir."
-                )
-            return
-        stored = self._flags.read_text(encoding="utf-8").split("\n")
-        differ = [
-            f"--{name} ({_value(stored, name)} there, {_value([line], name)} here)"
-            for name, line in self._fixed.items()
-            if _value(stored, name) != _value([line], name)
-        ]
-        if differ:
-            raise UserError(
-                f"{self.path} holds another run: {', '.join(differ)}; choose another "
-                f"--workdir or the same flags."
-            )
-
-    def holds_a_run(self):
-        return self._flags.exists()
-
-    def open_for_training(self):
-        """Make the folder and write flags.txt.
-
-        Raises:
-          UserError: if it cannot be written.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lines = sorted(line for line in self._all if line and "\n" not in line)
-            self.write("flags.txt", "\n".join(lines) + "\n")
-        except OSError as error:
-            raise UserError(
-                f"--workdir {self.path} cannot be written: {error.strerror}."
-            ) from None
-
-    def write(self, name, text):
-        """Write a text file whole or not at all."""
-        partial = self.path / (name + ".partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self.path / name)
-
-    def write_summary(self, summary):
-        self.write("summary.json", json.dumps(summary, indent=2, ensure_ascii=False))
-
-    def log(self, **metrics):
-        """Append a line to metrics.jsonl; it reaches the file before this returns."""
-        with open(self._metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(metrics) + "\n")
-
-    def read_metrics(self):
-        """The lines of metrics.jsonl as dicts."""
-        if not self._metrics.exists():
-            return []
-        lines = self._metrics.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines if line]
-
-    def rewind_metrics(self, step):
-        """Drop the lines written after `step`, where training goes on."""
-        if not self._metrics.exists():
-            return
-        kept = []
-        for line in self._metrics.read_text(encoding="utf-8").split("\n"):
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line + "\n")
-            except ValueError:  # the last line of a killed process, cut short
-                continue
-        self.write("metrics.jsonl", "".join(kept))
-
-
-def _value(lines, name):
-    """What the lines of a flag file set a flag to."""
-    for line in lines:
-        if line.startswith(f"--{name}="):
-            return line.removeprefix(f"--{name}=")
-        if line in (f"--{name}", f"--no{name}"):
-            return str(line == f"--{name}").lower()
-    return "not set"
-
-
 class ProgressBar:
-    """A bar on a terminal; plain lines elsewhere.
+    """A bar on a terminal; plain lines elsewhere, one at least every half minute.
 
     Example:
       >>> with ProgressBar(total=1000, done=0) as bar:
@@ -252,6 +137,7 @@ class ProgressBar:
             disable=not console.is_terminal,
         )
         self._task = self._progress.add_task("", total=total, completed=done)
+        self._done, self._last_line = done, time.monotonic()
 
     def __enter__(self):
         self._progress.start()
@@ -262,8 +148,12 @@ class ProgressBar:
 
     def advance(self, steps, text):
         self._progress.update(self._task, advance=steps, description=text)
+        self._done += steps
+        if self._progress.disable and time.monotonic() - self._last_line > 30:
+            self.line(f"step {self._done}: {text}")
 
     def line(self, text):
+        self._last_line = time.monotonic()
         if self._progress.disable:
             print(text, flush=True)
         else:

@@ -48,6 +48,7 @@ def unroll(cell, params, xs, state=None, lengths=None, reverse=False, *, key=Non
       >>> params = cell.init(jax.random.key(0), input_size=28)
       >>> state, ys = seqjax.unroll(cell, params, xs, lengths=lengths)
     """
+    lengths = None if lengths is None else jnp.asarray(lengths)
     _check(xs, lengths)
     if state is None:
         state = _cast_like(params, cell.initial_state(xs.shape[1:-1]))

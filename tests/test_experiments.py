@@ -367,6 +367,9 @@ def test_bad_corpora_are_named(tmp_path, capsys, make, expected):
         ("--hiden_size=3", "hidden_size"),
         ("train", "'train'"),
         ("--bidirectional", "no future to read"),
+        ("--prompt=", "--prompt holds no token"),
+        ("--seed=-1", "seed=-1"),
+        ("--temperature=-1", "temperature=-1"),
         ("--tie_embeddings", "tied embeddings need embed_size equal"),
         ("--weight_decay=0.1", "--optimizer=adamw"),
         ("--batch_size=60000", "needs 600001"),
@@ -429,6 +432,30 @@ def test_a_workdir_that_cannot_be_written_is_refused(corpus, tmp_path, capsys):
 def test_no_run_in_the_workdir_is_said(tmp_path, capsys, mode):
     argv = (f"--mode={mode}", f"--workdir={tmp_path / 'none'}")
     assert "holds no run" in refused(capsys, *argv)
+
+
+def test_a_damaged_best_checkpoint_gives_way_to_the_last(corpus, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    train(corpus, workdir)
+    for seal in (workdir / "checkpoints" / "best").rglob("SHA256SUMS"):
+        seal.write_text("")
+    generate = (f"--workdir={workdir}", "--mode=generate")
+    capsys.readouterr()
+    assert command(*generate) == 0
+    fallen_back = capsys.readouterr()
+    assert fallen_back.err.endswith("Using the last.\n")
+    assert command(*generate, "--checkpoint=last") == 0
+    assert capsys.readouterr().out == fallen_back.out
+
+
+def test_a_damaged_vocabulary_is_said(corpus, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    train(corpus, workdir)
+    argv = (f"--workdir={workdir}", "--mode=generate")
+    (workdir / "vocab.json").write_text("[1,")
+    assert "vocab.json is damaged" in refused(capsys, *argv)
+    (workdir / "vocab.json").unlink()
+    assert "holds no trained model" in refused(capsys, *argv)
 
 
 def test_no_whole_checkpoint_is_said(corpus, tmp_path, capsys):
