@@ -176,6 +176,7 @@ def draw_learning_curve(path, metrics):
       metrics: dicts with "step" and "train_perplexity" or "valid_perplexity".
     """
     from matplotlib.figure import Figure  # only where a figure is drawn: 0.7 s to load
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -184,6 +185,9 @@ def draw_learning_curve(path, metrics):
         if points:
             axes.plot(*zip(*points, strict=True), style, label=key.split("_")[0])
     axes.set(xlabel="minibatches", ylabel="perplexity", yscale="log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     figure.savefig(path, dpi=120)
