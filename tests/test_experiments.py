@@ -127,6 +127,21 @@ def test_train_writes_everything_it_promises(corpus, tmp_path, capsys):
     assert min(perplexities) == pytest.approx(summary(workdir)["valid_perplexity"])
 
 
+def test_compiled_programs_are_kept_in_the_users_cache(corpus, tmp_path, monkeypatch):
+    """So that a second start begins to train at once; a user's own choice stands."""
+    jax.config.update("jax_compilation_cache_dir", None)
+    monkeypatch.setattr(run.pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+    jax.clear_caches()
+    train(corpus, tmp_path / "run")
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "cache/seqjax/xla")
+    assert any(
+        "train_loop" in p.name for p in (tmp_path / "cache/seqjax/xla").iterdir()
+    )
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "mine"))
+    train(corpus, tmp_path / "run")
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
+
+
 def test_bits_per_character_is_log2_perplexity_of_characters(corpus, tmp_path):
     train(corpus, tmp_path / "run")
     got = summary(tmp_path / "run")

@@ -4,10 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import seqjax
 from seqjax import recurrence
 from seqjax.recurrence import is_bidirectional
+from tests import references
 
 T, B, D = 6, 4, 3
 
@@ -28,6 +31,35 @@ def test_stack_is_its_layers_one_after_the_other(xs, key):
     np.testing.assert_allclose(last[0].c, lower_last.c, atol=1e-6)
     np.testing.assert_allclose(last[1], upper_last, atol=1e-6)
     assert stack.hidden_size == 4
+
+
+@settings(deadline=None, max_examples=15)
+@given(data=st.data())
+def test_any_shape_and_any_lengths_are_the_loops(data):
+    num_steps, batch, inputs, hidden = (
+        data.draw(st.integers(low, high), name)
+        for low, high, name in ((0, 7, "T"), (1, 4, "B"), (1, 4, "D"), (1, 5, "H"))
+    )
+    lengths = data.draw(
+        st.lists(st.integers(0, num_steps), min_size=batch, max_size=batch)
+    )
+    reverse = data.draw(st.booleans())
+    rng = np.random.default_rng(num_steps)
+    cell = seqjax.GRU(hidden)
+    params = cell.init(jax.random.key(1), inputs)
+    xs = rng.normal(size=(num_steps, batch, inputs)).astype(np.float32)
+    rows = [np.zeros(hidden)] * batch
+    expected, expected_ys = references.unroll(
+        references.gru_step, params, xs, rows, lengths, reverse
+    )
+    last, ys = seqjax.unroll(
+        cell, params, jnp.asarray(xs), lengths=lengths, reverse=reverse
+    )
+    np.testing.assert_allclose(last, expected, atol=1e-6)
+    assert ys.shape == (num_steps, batch, hidden)
+    np.testing.assert_allclose(
+        ys, 0.0 if expected_ys is None else expected_ys, atol=1e-6
+    )
 
 
 def test_layers_have_weights_of_their_own(key):
@@ -114,7 +146,7 @@ def test_wrong_shapes_are_named(xs, key):
     with pytest.raises(ValueError, match=r"batch shape of xs, \(4,\), got \(3,\)"):
         seqjax.unroll(cell, params, xs, lengths=jnp.asarray([1, 2, 3]))
     with pytest.raises(ValueError, match="lengths must be integers, got float32"):
-        seqjax.unroll(cell, params, xs, lengths=jnp.ones(4))
+        seqjax.unroll(cell, params, xs, lengths=jnp.full(4, 2.0))
 
 
 def test_wrong_containers_are_refused():
