@@ -23,6 +23,7 @@ flags.DEFINE_float("weight_decay", 0.0, "of adamw", lower_bound=0)
 flags.DEFINE_string("schedule", "cosine", "constant, cosine, exponential or plateau")
 flags.DEFINE_integer("warmup_steps", 100, "rising steps before the cosine", 0)
 flags.DEFINE_float("decay", 0.25, "factor: on a plateau, or by an exponential's end", 0)
+flags.DEFINE_float("hold", 0.0, "share of the run before an exponential falls", 0, 0.99)
 flags.DEFINE_float("clip_norm", 1.0, "largest global gradient norm; 0: any", 0)
 
 INITIALIZERS = {
@@ -48,7 +49,7 @@ SCHEDULES = {
         0.0, rate, min(FLAGS.warmup_steps, steps // 2), steps
     ),
     "exponential": lambda rate, steps: optax.exponential_decay(
-        rate, steps, FLAGS.decay
+        rate, (1 - FLAGS.hold) * steps, FLAGS.decay, round(FLAGS.hold * steps)
     ),
 }
 OPTIMIZERS = ("sgd", "adam", "adamw")

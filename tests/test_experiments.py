@@ -15,7 +15,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import language_model, run
+from experiments import build, language_model, run
 from seqjax.data import corpora
 
 ROOT = Path(__file__).parent.parent
@@ -185,6 +185,22 @@ def test_plateau_lowers_the_learning_rate(corpus, tmp_path):
     newest = saved_steps(tmp_path / "run")[-1]
     state = arrays(tmp_path / "run" / "checkpoints" / "last" / str(newest))
     assert state[".learning_rate_scale"] == 0.5**3
+
+
+@pytest.mark.parametrize("step", [0, 10, 20, 55, 80, 99, 100])
+def test_schedules_are_their_formulas(step):
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(["test"])
+    with flagsaver.flagsaver(warmup_steps=20, decay=0.1, hold=0.5):
+        cosine = build.SCHEDULES["cosine"](0.3, 100)(step)
+        falling = build.SCHEDULES["exponential"](0.3, 100)(step)
+    if step < 20:
+        assert cosine == pytest.approx(0.3 * step / 20)
+    else:
+        share = (step - 20) / 80
+        assert cosine == pytest.approx(0.15 * (1 + np.cos(np.pi * share)), abs=1e-7)
+    assert falling == pytest.approx(0.3 * 0.1 ** max(0.0, (step - 50) / 50))
+    assert build.SCHEDULES["constant"](0.3, 100) == 0.3
 
 
 def test_train_tokens_ends_the_run(corpus, tmp_path):
