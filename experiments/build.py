@@ -9,9 +9,11 @@ from experiments import run
 from seqjax import training
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("cell", "lstm", "rnn, rnn_relu, gru, gru_textbook or lstm")
-flags.DEFINE_integer("hidden_size", 256, "units a layer", lower_bound=1)
-flags.DEFINE_integer("num_layers", 1, "layers", lower_bound=1)
+flags.DEFINE_string(
+    "cell", "lstm", "rnn, rnn_relu, gru, gru_textbook, lstm or (by hand) numpy_rnn"
+)
+flags.DEFINE_integer("hidden_size", 256, "units a layer", 1, 10**6)
+flags.DEFINE_integer("num_layers", 1, "layers", 1, 10**3)
 flags.DEFINE_bool("bidirectional", False, "read in both directions")
 flags.DEFINE_string("init", "uniform", "uniform (torch's), orthogonal or normal (0.01)")
 flags.DEFINE_float("forget_bias", 0.0, "added to the LSTM's initial forget bias")
@@ -22,7 +24,9 @@ flags.DEFINE_float("learning_rate", 0.004, "at its highest", lower_bound=0)
 flags.DEFINE_float("weight_decay", 0.0, "of adamw", lower_bound=0)
 flags.DEFINE_string("schedule", "cosine", "constant, cosine, exponential or plateau")
 flags.DEFINE_integer("warmup_steps", 100, "rising steps before the cosine", 0)
-flags.DEFINE_float("decay", 0.25, "factor: on a plateau, or by an exponential's end", 0)
+flags.DEFINE_float(
+    "decay", 0.25, "factor: on a plateau, or by an exponential's end", 1e-9
+)
 flags.DEFINE_float("hold", 0.0, "share of the run before an exponential falls", 0, 0.99)
 flags.DEFINE_float("clip_norm", 1.0, "largest global gradient norm; 0: any", 0)
 

@@ -10,6 +10,8 @@ import dataclasses
 import math
 import time
 
+import jax
+import numpy as np
 from absl import flags
 
 from experiments import run
@@ -87,9 +89,12 @@ def fit(job, workdir, state):
             at_end = progress.step == job.total_steps
             epoch_over = progress.cursor == 0 and progress.epoch % FLAGS.eval_every == 0
             if at_end or epoch_over:
-                state = _validate(job, workdir, state, progress, best, bar)
+                improved = _validate(job, workdir, state, progress, last, best, bar)
+                if epoch_over and not improved:
+                    state = job.on_plateau(state)
             progress.seconds = earlier + time.perf_counter() - started
             if at_end or progress.step - saved >= FLAGS.checkpoint_every:
+                _check_parameters(state, last)
                 last.save(progress.step, state, dataclasses.asdict(progress))
                 saved = progress.step
     return state, progress
@@ -115,7 +120,7 @@ def _train_call(job, workdir, state, progress, last, bar):
         progress.total = progress.count = 0.0
     begin = progress.cursor
     end = min(
-        begin + FLAGS.log_every,
+        begin + FLAGS.log_every - begin % FLAGS.log_every,
         job.num_minibatches,
         begin + job.total_steps - progress.step,
     )
@@ -125,7 +130,8 @@ def _train_call(job, workdir, state, progress, last, bar):
     total, count, grad_norm = (float(x) for x in summed)
     seconds = time.perf_counter() - clock
     if not (math.isfinite(total) and math.isfinite(grad_norm)):
-        _stop(int(state.step), total, grad_norm, last)
+        what = "gradient" if math.isfinite(total) else "loss"
+        _stop(what, int(state.step), last)
 
     progress.step += end - begin
     progress.cursor = end % job.num_minibatches
@@ -146,8 +152,11 @@ def _train_call(job, workdir, state, progress, last, bar):
     return state
 
 
-def _validate(job, workdir, state, progress, best, bar):
+def _validate(job, workdir, state, progress, last, best, bar):
+    """Whether held-out perplexity is the lowest so far; if so the state is kept."""
     valid = job.validate(state)
+    if math.isnan(valid):
+        _stop("validation loss", progress.step, last)
     workdir.log(
         step=progress.step,
         epoch=progress.epoch + progress.cursor / job.num_minibatches,
@@ -159,18 +168,24 @@ def _validate(job, workdir, state, progress, best, bar):
         f"{progress.train_perplexity:.3f}, valid {valid:.3f}, "
         f"{progress.predictions / progress.train_seconds:,.0f} tokens/s"
     )
-    if valid < progress.best_perplexity or progress.best_step == 0:
+    improved = valid < progress.best_perplexity or progress.best_step == 0
+    if improved:
+        _check_parameters(state, last)
         progress.best_perplexity, progress.best_step = valid, progress.step
         best.save(progress.step, state, dataclasses.asdict(progress))
-        return state
-    return job.on_plateau(state)
+    return improved
 
 
-def _stop(step, total, grad_norm, last):
-    what = "gradient" if math.isfinite(total) else "loss"
+def _check_parameters(state, last):
+    """Parameters that are not finite are never saved."""
+    if not all(np.isfinite(p).all() for p in jax.tree.leaves(state.params)):
+        _stop("update", int(state.step), last)
+
+
+def _stop(what, step, last):
     kept = last.steps()
     where = f"the checkpoint of step {kept[-1]} is kept" if kept else "none was saved"
     raise run.UserError(
         f"the {what} was not finite at step {step}; {where}; try a lower "
-        f"--learning_rate or --clip_norm."
+        f"--learning_rate, or --clip_norm, in another --workdir."
     )

@@ -20,7 +20,7 @@ from experiments.workdir import Workdir, restore_params
 from seqjax import decoding, metrics, training
 from seqjax.baselines import numpy_rnn
 from seqjax.data import batching, corpora
-from seqjax.data.text import END_OF_LINE, keep_letters, tokenize
+from seqjax.data.text import detokenize, keep_letters, tokenize
 from seqjax.data.vocab import Vocab
 from seqjax.models.language_model import LanguageModel
 
@@ -37,7 +37,7 @@ flags.DEFINE_integer("min_freq", 1, "rarer tokens become <unk>", lower_bound=1)
 flags.DEFINE_integer("max_tokens", 0, "train on the first so many; 0: all", 0)
 
 # Model: experiments/build.py has the rest.
-flags.DEFINE_integer("embed_size", 64, "of an embedding; 0: one-hot input", 0)
+flags.DEFINE_integer("embed_size", 64, "of an embedding; 0: one-hot input", 0, 10**6)
 flags.DEFINE_bool("tie_embeddings", False, "the embeddings are the softmax weights too")
 
 # Training: build.py and fit.py have the rest.
@@ -60,6 +60,7 @@ CELLS = {**build.CELLS, "numpy_rnn": build.CELLS["rnn"]}  # only its gradients d
 FREE_FLAGS = {
     *("workdir", "data_dir", "mode", "eval_every", "eval_rows", "checkpoint_every"),
     *("checkpoint", "prompt", "length", "temperature", "top_k", "top_p"),
+    "corpus",  # the checksum tells whether it is the same
 }
 PROMPTS = {
     "python_docs": "The ",
@@ -97,7 +98,8 @@ def settle_flags():
                     f"only {value}; --cell=rnn has."
                 )
     build.check_flags()
-    if FLAGS.prompt is not None and not prompt_tokens()[1]:
+    run.choose("dataset", dict.fromkeys(corpora.NAMES))
+    if FLAGS.prompt is not None and not prompt_tokens():
         raise run.UserError("--prompt holds no token; give at least one.")
 
 
@@ -105,6 +107,10 @@ def open_workdir(must_hold_a_run=False):
     free = set(FREE_FLAGS)
     if FLAGS.schedule in ("constant", "plateau"):  # the others are laid over the run
         free |= {"epochs", "train_tokens"}
+    if FLAGS.schedule == "plateau":  # what validation sees decides the rate
+        free -= {"eval_every", "eval_rows"}
+    if FLAGS.mode != "train":
+        free |= {"seed"}
     module = sys.modules[__name__]
     workdir = Workdir(run.workdir(module), module, free)
     if must_hold_a_run and not workdir.holds_a_run():
@@ -127,7 +133,7 @@ class Data(NamedTuple):
 
 
 def load_data():
-    if FLAGS.corpus:
+    if FLAGS.corpus is not None:
         corpus = corpora.load_file(FLAGS.corpus)
     else:
         corpus = corpora.load(FLAGS.dataset, FLAGS.data_dir)
@@ -181,9 +187,6 @@ def train():
     data = load_data()
     model = build_model(len(data.vocab))
     workdir.check_data(data.corpus.sha256)
-    workdir.open_for_training()
-    workdir.write_vocab(data.vocab, data.corpus.sha256)
-
     num_tokens, sizes = len(data.train), (FLAGS.batch_size, FLAGS.num_steps)
     num_minibatches = batching.num_minibatches(num_tokens, *sizes)
     total_steps = FLAGS.epochs * num_minibatches
@@ -220,8 +223,11 @@ def train():
         ),
         on_plateau=on_plateau,
     )
-    state, progress = fit.fit(job, workdir, build_state(model, optimizer))
-    report(workdir, data, model, state, progress, perplexity_of)
+    state = build_state(model, optimizer)
+    with workdir.open_for_training():
+        workdir.write_vocab(data.vocab, data.corpus.sha256)
+        state, progress = fit.fit(job, workdir, state)
+        report(workdir, data, model, state, progress, perplexity_of)
 
 
 def evaluate():
@@ -257,19 +263,24 @@ def make_perplexity(model, data):
     def loss_fn(params, state, window, mask):
         return model.loss(params, window, state, None, mask)
 
-    num_steps = max(1, 512 // FLAGS.eval_rows)  # bounds the logits in memory
+    rows = min(FLAGS.eval_rows, len(data.valid) - 1, len(data.test) - 1)
+    num_steps = max(1, 512 // rows)  # bounds the logits in memory
     run_over = training.make_evaluate(loss_fn, model.initial_state, num_steps)
 
     def perplexity_of(params, split):
         tokens = getattr(data, split)
-        plan = batching.whole_text(len(tokens), FLAGS.eval_rows, num_steps)
+        plan = batching.whole_text(len(tokens), rows, num_steps)
         return run_over(params, tokens, *map(jnp.asarray, plan))
 
     return perplexity_of
 
 
 def bits(data, split, total, count):
-    """Bits per character of the text, whatever the tokens are."""
+    """Bits per character; words are spread over the characters of the text.
+
+    An unknown word costs what "<unk>" costs, so that the figure of a small vocabulary
+    flatters: the table shows the share of unknown tokens beside it.
+    """
     characters = count if FLAGS.level == "char" else len(getattr(data.corpus, split))
     return metrics.bits_per_character(total, characters)
 
@@ -296,7 +307,7 @@ def report(workdir, data, model, state, progress, perplexity_of):
     workdir.write_summary(summary)
     run.draw_learning_curve(workdir.path / "learning_curve.png", workdir.read_metrics())
     run.print_table(
-        f"{FLAGS.corpus or FLAGS.dataset}, {FLAGS.cell}",
+        f"{data.corpus.name}, {FLAGS.cell}",
         [
             ("train perplexity, last epoch", f"{summary['train_perplexity']:.3f}"),
             ("valid perplexity", f"{summary['valid_perplexity']:.3f}"),
@@ -319,40 +330,40 @@ def load_params(workdir, model):
 
 
 def prompt_tokens():
-    """(the prompt as text, its tokens); the default depends on the data."""
+    """The tokens of the prompt; the default depends on the data."""
     prompt = FLAGS.prompt
     if prompt is None:
-        prompt = "\n" if FLAGS.corpus else PROMPTS[FLAGS.dataset]
-    elif FLAGS.dataset == "time_machine" and not FLAGS.corpus:
+        prompt = PROMPTS[FLAGS.dataset] if FLAGS.corpus is None else "\n"
+    elif FLAGS.dataset == "time_machine" and FLAGS.corpus is None:
         prompt = keep_letters(prompt)
-    return prompt, tokenize(prompt, FLAGS.level)
+    return tokenize(prompt, FLAGS.level)
 
 
 def generated(model, params, vocab):
     """The prompt and its continuation, in pieces of text."""
-    prompt, tokens = prompt_tokens()
+    tokens = prompt_tokens()
     unknown = sorted({token for token in tokens if token not in vocab})
+    if unknown and FLAGS.prompt is None:
+        tokens, unknown = [vocab.to_tokens(1)], []
     if unknown:
         run.note(f"the model does not know {unknown} of the prompt: read as <unk>.")
     stream = decoding.stream(
-        lambda state, token: model.step(params, state, token),
+        lambda state, token, params: model.step(params, state, token),
         model.initial_state(),
         vocab.encode(tokens),
         jax.random.key(FLAGS.seed),
+        context=params,
         temperature=FLAGS.temperature,
         top_k=FLAGS.top_k,
         top_p=FLAGS.top_p,
     )
-    yield prompt
-    for token in itertools.islice(stream, FLAGS.length):
-        yield untokenize(vocab.to_tokens(token))
-
-
-def untokenize(token):
-    """A token as it stands in running text."""
-    if FLAGS.level == "char":
-        return token
-    return "\n" if token == END_OF_LINE else f" {token}"
+    yield detokenize(tokens, FLAGS.level)
+    last = tokens[-1]
+    for index in itertools.islice(stream, FLAGS.length):
+        token = vocab.to_tokens(index)
+        joined = detokenize([last, token], FLAGS.level)
+        yield joined.removeprefix(detokenize([last], FLAGS.level))
+        last = token
 
 
 if __name__ == "__main__":

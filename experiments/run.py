@@ -4,6 +4,7 @@ A user's mistake is a `UserError`: one sentence on stderr and exit code 2, with 
 touched that was there.
 """
 
+import math
 import os
 import sys
 import time
@@ -21,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from seqjax.checkpoint import CheckpointError
 from seqjax.data.corpora import unknown_name
@@ -29,7 +31,9 @@ from seqjax.data.text import DataError
 FLAGS = flags.FLAGS
 flags.DEFINE_string("workdir", None, "where the run's files go (runs/NAME)")
 flags.DEFINE_string("data_dir", None, "where data sets lie ($SEQJAX_DATA_DIR or cache)")
-flags.DEFINE_integer("seed", 0, "decides parameters, dropout and data order", 0)
+flags.DEFINE_integer(
+    "seed", 0, "decides parameters, dropout and data order", 0, 2**32 - 1
+)
 
 
 class UserError(Exception):
@@ -45,6 +49,8 @@ def launch(main, module, argv=None):
       argv: the program's name and flags; None is sys.argv.
     """
     logging.set_verbosity(logging.WARNING)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without our characters
     parse = _parse_flags(module)
     app.run(lambda argv: _guarded(main, argv), argv=argv, flags_parser=parse)
 
@@ -52,14 +58,20 @@ def launch(main, module, argv=None):
 def _parse_flags(module):
     def parse(argv):
         try:
+            "".join(argv).encode()
             rest = FLAGS(argv)
             stored = Path(workdir(module)) / "flags.txt"
             uses_a_run = "mode" in FLAGS and FLAGS.mode != "train"
             if uses_a_run and stored.exists():
                 FLAGS([argv[0], f"--flagfile={stored}", *argv[1:]])
+            for flag in FLAGS.get_key_flags_for_module(module):
+                if isinstance(flag.value, float) and not math.isfinite(flag.value):
+                    raise UserError(f"--{flag.name} must be finite, got {flag.value}.")
             return rest
-        except flags.Error as error:
-            _fail(error)
+        except UnicodeError:
+            _fail("a flag or a flag file holds what is not UTF-8.")
+        except (flags.Error, UserError, OSError, ValueError) as error:
+            _fail(str(error).removeprefix("ERROR:: ").replace("\n", " "))
 
     return parse
 
@@ -72,12 +84,16 @@ def _guarded(main, argv):
         main()
     except (UserError, DataError, CheckpointError) as error:
         _fail(error)
+    except (MemoryError, OverflowError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _fail("there is not memory enough for sizes like these; lower them.")
     except BrokenPipeError:  # the reader of our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a full disk, a folder that went away
         _fail(f"{error.filename or 'a file'}: {error.strerror}.")
     except KeyboardInterrupt:
-        note("interrupted; the same command goes on from the last checkpoint.")
+        note("interrupted.")
         sys.exit(130)
 
 
@@ -157,14 +173,14 @@ class ProgressBar:
         if self._progress.disable:
             print(text, flush=True)
         else:
-            self._progress.console.print(text, highlight=False)
+            self._progress.console.print(Text(text))
 
 
 def print_table(title, rows):
     """Two columns, a name and a value, on stdout."""
-    table = Table(title=title, show_header=False)
+    table = Table(title=Text(title), show_header=False)
     for name, value in rows:
-        table.add_row(str(name), str(value))
+        table.add_row(Text(name), Text(str(value)))
     Console().print(table)
 
 

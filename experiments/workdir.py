@@ -4,16 +4,31 @@ A workdir holds flags.txt (accepted back by --flagfile), metrics.jsonl, summary.
 checkpoints/, figures, and vocab.json where the data are words or characters.
 """
 
+import contextlib
 import json
+import math
+import os
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock
+    fcntl = None
 
 from absl import flags
 
 from experiments import run
-from seqjax.checkpoint import CheckpointError, Checkpoints
+from seqjax.checkpoint import SEAL, CheckpointError, Checkpoints
 from seqjax.data.vocab import Vocab
 
 FLAGS = flags.FLAGS
+OURS = (
+    "checkpoints",
+    "metrics.jsonl",
+    "summary.json",
+    "vocab.json",
+    "learning_curve.png",
+)
 
 
 class Workdir:
@@ -44,47 +59,65 @@ class Workdir:
         """Refuse a folder whose run was started with other flags.
 
         Raises:
-          run.UserError: naming the flags that differ, or what stands in the way.
+          UserError: naming the flags that differ, or what stands in the way.
         """
         if not self.holds_a_run():
-            ours = (self.checkpoints, self._metrics, self.path / "summary.json")
-            there = [p.name for p in ours if p.exists()]
+            there = [name for name in OURS if (self.path / name).exists()]
             if there:
                 raise run.UserError(
                     f"{self.path} holds {there[0]} but no flags.txt: not a run that "
                     f"can be resumed; choose another --workdir."
                 )
             return
-        stored = self._flags.read_text(encoding="utf-8").split("\n")
+        if not self._has_checkpoints():  # nothing to lose yet
+            return
+        stored = _read(self._flags, str.splitlines)
         differ = [
             f"--{name} ({_value(stored, name)} there, {_value([line], name)} here)"
             for name, line in self._fixed.items()
             if _value(stored, name) != _value([line], name)
         ]
         if differ:
+            more = f" and {len(differ) - 5} more" if len(differ) > 5 else ""
             raise run.UserError(
-                f"{self.path} holds another run: {', '.join(differ)}; choose another "
-                f"--workdir or the same flags."
+                f"{self.path} holds another run: {', '.join(differ[:5])}{more}; "
+                f"choose another --workdir or the same flags."
             )
 
     def holds_a_run(self):
         """Whether a run was started here."""
         return self._flags.exists()
 
+    def _has_checkpoints(self):
+        return any(self.checkpoints.glob(f"*/*/{SEAL}"))
+
+    @contextlib.contextmanager
     def open_for_training(self):
-        """Make the folder and write flags.txt.
+        """Make the folder, write flags.txt, and keep other processes out meanwhile.
 
         Raises:
-          run.UserError: if it cannot be written.
+          UserError: if it cannot be written, or another process trains in it.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lines = sorted(line for line in self._all if line and "\n" not in line)
-            self.write("flags.txt", "\n".join(lines) + "\n")
+            folder = os.open(self.path, os.O_RDONLY)
         except OSError as error:
-            raise run.UserError(
-                f"--workdir {self.path} cannot be written: {error.strerror}."
-            ) from None
+            raise self._unwritable(error) from None
+        try:
+            _lock(folder, self.path)
+            lines = sorted(line for line in self._all if line and "\n" not in line)
+            try:
+                self.write("flags.txt", "\n".join(lines) + "\n")
+            except OSError as error:
+                raise self._unwritable(error) from None
+            yield
+        finally:
+            os.close(folder)
+
+    def _unwritable(self, error):
+        return run.UserError(
+            f"--workdir {self.path} cannot be written: {error.strerror}."
+        )
 
     def write(self, name, text):
         """Write a text file whole or not at all."""
@@ -105,11 +138,12 @@ class Workdir:
         path = self.path / "vocab.json"
         if not path.exists():
             raise run.UserError(f"{self.path} holds no trained model; train one there.")
-        try:
-            sha256, tokens = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise run.UserError(f"{path} is damaged: not the JSON it was.") from None
-        return Vocab.from_list(tokens), sha256
+
+        def parse(text):
+            sha256, tokens = json.loads(text)
+            return Vocab.from_list(tokens), sha256
+
+        return _read(path, parse)
 
     def check_data(self, sha256):
         """Refuse to go on with other data than the run began with.
@@ -117,42 +151,74 @@ class Workdir:
         Raises:
           UserError: if the checksums differ.
         """
-        if not (self.path / "vocab.json").exists():
+        if not self._has_checkpoints():
             return
         stored = self.read_vocab()[1]
         if stored != sha256:
             raise run.UserError(
-                f"{self.path} holds a run on other data: its sha256 there is {stored}, "
-                f"now {sha256}."
+                f"{self.path} holds a run on other data than --corpus or --dataset "
+                f"name: its sha256 there is {stored}, now {sha256}."
             )
 
     def write_summary(self, summary):
-        self.write("summary.json", json.dumps(summary, indent=2, ensure_ascii=False))
+        """The final numbers as JSON, null for what is not finite."""
+        text = json.dumps(_finite(summary), indent=2, ensure_ascii=False)
+        self.write("summary.json", text + "\n")
 
     def log(self, **metrics):
         """Append a line to metrics.jsonl; it reaches the file before this returns."""
         with open(self._metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(metrics) + "\n")
+            file.write(json.dumps(_finite(metrics)) + "\n")
 
     def read_metrics(self):
         """The lines of metrics.jsonl as dicts."""
         if not self._metrics.exists():
             return []
-        lines = self._metrics.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines if line]
+        return _read(
+            self._metrics, lambda text: [json.loads(t) for t in text.splitlines()]
+        )
 
     def rewind_metrics(self, step):
         """Drop the lines written after `step`, where training goes on."""
         if not self._metrics.exists():
             return
         kept = []
-        for line in self._metrics.read_text(encoding="utf-8").split("\n"):
+        for line in self._metrics.read_bytes().splitlines(keepends=True):
             try:
                 if json.loads(line)["step"] <= step:
-                    kept.append(line + "\n")
-            except ValueError:  # the last line of a killed process, cut short
+                    kept.append(line.decode())
+            except (ValueError, TypeError, KeyError):  # cut short by a kill
                 continue
         self.write("metrics.jsonl", "".join(kept))
+
+
+def _lock(folder, path):
+    """Hold a folder, given as a file descriptor, until that is closed."""
+    try:
+        if fcntl:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise run.UserError(
+            f"another process is training in {path}; choose another --workdir."
+        ) from None
+
+
+def _read(path, parse):
+    """What `parse` makes of a text file of ours, or one sentence."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except (ValueError, TypeError, KeyError):
+        raise run.UserError(
+            f"{path} is damaged: it does not read as written."
+        ) from None
+
+
+def _finite(numbers):
+    """JSON has no nan and no infinity."""
+    return {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v
+        for k, v in numbers.items()
+    }
 
 
 def _value(lines, name):
@@ -176,17 +242,16 @@ def restore_params(workdir, kind, template):
     Raises:
       CheckpointError: if none can be read.
     """
-    kinds = (kind, "last") if kind == "best" else (kind,)
-    for name in kinds:
-        try:
-            state, _, unreadable = Checkpoints(workdir.checkpoints / name).restore(
-                template
-            )
-        except CheckpointError as error:
-            if name == kinds[-1]:
-                raise
-            run.note(f"{error} Using the last.")
-            continue
-        for sentence in unreadable:
-            run.note(f"{sentence} Using the one before.")
-        return state.params
+    last = Checkpoints(workdir.checkpoints / "last")
+    best = Checkpoints(workdir.checkpoints / "best")
+    try:
+        chosen = best if kind == "best" else last
+        state, _, unreadable = chosen.restore(template)
+    except CheckpointError as error:
+        if kind == "last":
+            raise
+        state, _, unreadable = last.restore(template)
+        run.note(f"{error} Using the last.")
+    for sentence in unreadable:
+        run.note(f"{sentence} Using the one before.")
+    return state.params

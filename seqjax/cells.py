@@ -42,6 +42,8 @@ def _init_gates(init, key, shape, gates, dtype):
 
 
 class RNNParams(NamedTuple):
+    """Parameters of an RNN."""
+
     w_x: Array  # [D, H]
     w_h: Array  # [H, H]
     b: Array  # [H]
@@ -91,6 +93,7 @@ class RNN:
             )
 
     def init(self, key, input_size, dtype=jnp.float32):
+        """Fresh parameters for inputs of width `input_size`."""
         k_x, k_h, k_b = jax.random.split(key, 3)
         hidden = self.hidden_size
         return RNNParams(
@@ -100,24 +103,31 @@ class RNN:
         )
 
     def initial_state(self, batch_shape=()):
-        return jnp.zeros((*batch_shape, self.hidden_size))
+        """Zeros, float32, for a batch of any shape."""
+        return jnp.zeros((*batch_shape, self.hidden_size), jnp.float32)
 
     def project(self, params, xs):
+        """The products that need no state: [T, ..., D] -> [T, ..., G*H]."""
         return xs @ params.w_x + params.b  # [T, ..., H]
 
     def step(self, params, state, z, dot: Dot = jnp.dot):
+        """One time step from the projection z [..., G*H]: (new state, y [..., H])."""
         phi = jnp.tanh if self.activation == "tanh" else jax.nn.relu
         h = phi(z + dot(state, params.w_h))
         return h, h
 
 
 class GRUParams(NamedTuple):
+    """Parameters of a GRU with the reset before the product; gates r z n."""
+
     w_x: Array  # [D, 3H]
     w_h: Array  # [H, 3H]
     b: Array  # [3H]
 
 
 class GRUResetAfterParams(NamedTuple):
+    """Parameters of a GRU with the reset after the product; gates r z n."""
+
     w_x: Array  # [D, 3H]
     w_h: Array  # [H, 3H]
     b_x: Array  # [3H]
@@ -130,15 +140,19 @@ class GRU:
 
     With `reset_after=True`, the default, as in cuDNN and torch:
 
-        r, z = sigmoid(x @ w_x[r,z] + b_x[r,z] + h @ w_h[r,z] + b_h[r,z])
-        n    = tanh(x @ w_x[n] + b_x[n] + r * (h @ w_h[n] + b_h[n]))
-        h'   = z * h + (1 - z) * n
+        x_r, x_z, x_n = split(x @ w_x + b_x)
+        h_r, h_z, h_n = split(h @ w_h + b_h)
+        r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
+        n = tanh(x_n + r * h_n)
+        h' = z * h + (1 - z) * n
 
     With `reset_after=False`, as in the textbooks, one bias:
 
-        r, z = sigmoid(x @ w_x[r,z] + h @ w_h[r,z] + b[r,z])
-        n    = tanh(x @ w_x[n] + (r * h) @ w_h[n] + b[n])
-        h'   = z * h + (1 - z) * n
+        x_r, x_z, x_n = split(x @ w_x + b)
+        h_r, h_z = split(h @ w_h[:, :2H])
+        r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
+        n = tanh(x_n + (r * h) @ w_h[:, 2H:])
+        h' = z * h + (1 - z) * n
 
     z near 1 keeps the old state. Texts that write h' = (1 - z) * h + z * n mean the
     same model with z replaced by 1 - z: negate w_x[z], w_h[z] and the bias.
@@ -176,6 +190,7 @@ class GRU:
         _check_hidden_size(self)
 
     def init(self, key, input_size, dtype=jnp.float32):
+        """Fresh parameters for inputs of width `input_size`."""
         k_x, k_h, k_b, k_bh = jax.random.split(key, 4)
         hidden = self.hidden_size
         w_x = _init_gates(self.w_x_init, k_x, (input_size, hidden), 3, dtype)
@@ -187,36 +202,41 @@ class GRU:
         return GRUResetAfterParams(w_x, w_h, b_x, b_h)
 
     def initial_state(self, batch_shape=()):
-        return jnp.zeros((*batch_shape, self.hidden_size))
+        """Zeros, float32, for a batch of any shape."""
+        return jnp.zeros((*batch_shape, self.hidden_size), jnp.float32)
 
     def project(self, params, xs):
+        """The products that need no state: [T, ..., D] -> [T, ..., G*H]."""
         return xs @ params.w_x + (params.b_x if self.reset_after else params.b)
 
     def step(self, params, state, z, dot: Dot = jnp.dot):
+        """One time step from the projection z [..., G*H]: (new state, y [..., H])."""
         h = state
         x_r, x_z, x_n = jnp.split(z, 3, axis=-1)  # [..., 3H] -> 3 x [..., H]
         if self.reset_after:
             h_r, h_z, h_n = jnp.split(dot(h, params.w_h) + params.b_h, 3, axis=-1)
-            r = jax.nn.sigmoid(x_r + h_r)
-            update = jax.nn.sigmoid(x_z + h_z)
+            r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
             n = jnp.tanh(x_n + r * h_n)
         else:
             w_rz, w_n = jnp.split(params.w_h, [2 * self.hidden_size], axis=-1)
             h_r, h_z = jnp.split(dot(h, w_rz), 2, axis=-1)
-            r = jax.nn.sigmoid(x_r + h_r)
-            update = jax.nn.sigmoid(x_z + h_z)
+            r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
             n = jnp.tanh(x_n + dot(r * h, w_n))
-        h = update * h + (1 - update) * n
+        h = z * h + (1 - z) * n
         return h, h
 
 
 class LSTMParams(NamedTuple):
+    """Parameters of an LSTM; gates i f g o."""
+
     w_x: Array  # [D, 4H]
     w_h: Array  # [H, 4H]
     b: Array  # [4H]
 
 
 class LSTMState(NamedTuple):
+    """The output h and the memory c of an LSTM."""
+
     h: Array  # [..., H]
     c: Array  # [..., H]
 
@@ -268,6 +288,7 @@ class LSTM:
         _check_hidden_size(self)
 
     def init(self, key, input_size, dtype=jnp.float32):
+        """Fresh parameters for inputs of width `input_size`."""
         k_x, k_h, k_b = jax.random.split(key, 3)
         hidden = self.hidden_size
         b = _init_gates(self.b_init, k_b, (hidden,), 4, dtype)
@@ -278,13 +299,18 @@ class LSTM:
         )
 
     def initial_state(self, batch_shape=()):
+        """Zeros, float32, for a batch of any shape."""
         shape = (*batch_shape, self.hidden_size)
-        return LSTMState(h=jnp.zeros(shape), c=jnp.zeros(shape))
+        return LSTMState(
+            h=jnp.zeros(shape, jnp.float32), c=jnp.zeros(shape, jnp.float32)
+        )
 
     def project(self, params, xs):
+        """The products that need no state: [T, ..., D] -> [T, ..., G*H]."""
         return xs @ params.w_x + params.b  # [T, ..., 4H]
 
     def step(self, params, state, z, dot: Dot = jnp.dot):
+        """One time step from the projection z [..., G*H]: (new state, y [..., H])."""
         gates = z + dot(state.h, params.w_h)
         i, f, g, o = jnp.split(gates, 4, axis=-1)  # [..., 4H] -> 4 x [..., H]
         c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)

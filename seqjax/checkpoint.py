@@ -7,7 +7,6 @@ one before it is.
 """
 
 import hashlib
-import logging
 import shutil
 from pathlib import Path
 
@@ -39,7 +38,6 @@ class Checkpoints:
     def __init__(self, directory, keep=2):
         self.directory = Path(directory).resolve()
         self.keep = keep
-        logging.getLogger("absl").setLevel(logging.ERROR)
 
     def steps(self):
         """The steps that have a sealed checkpoint, rising."""
@@ -67,7 +65,8 @@ class Checkpoints:
             checkpointer.save(path, args=args, force=True)
         (path / SEAL).write_text(_checksums(path))
         leftovers = list(self.directory.glob("*.orbax-checkpoint-tmp*"))
-        kept = self.steps()[-self.keep :]
+        # Later ones are of a future that was given up when an earlier was restored.
+        kept = [s for s in self.steps() if s <= step][-self.keep :]
         leftovers += [self.directory / str(s) for s in self._folders() if s not in kept]
         for path in leftovers:
             shutil.rmtree(path)

@@ -35,7 +35,7 @@ def sample_token(key, logits, temperature=1.0, top_k=0, top_p=1.0):
     if 0 < top_k < logits.shape[-1] or top_p < 1:
         order = jnp.argsort(-logits, axis=-1)  # likeliest first, ties by index
         ranks = jnp.argsort(order, axis=-1)
-        if top_k:
+        if 0 < top_k < logits.shape[-1]:
             logits = jnp.where(ranks < top_k, logits, -jnp.inf)
         probabilities = jax.nn.softmax(logits, axis=-1)
         ordered = jnp.take_along_axis(probabilities, order, axis=-1)
@@ -45,14 +45,19 @@ def sample_token(key, logits, temperature=1.0, top_k=0, top_p=1.0):
     return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
-def stream(step, state, prompt, key, *, temperature=1.0, top_k=0, top_p=1.0):
+def stream(
+    step, state, prompt, key, *, context=None, temperature=1.0, top_k=0, top_p=1.0
+):
     """Yield tokens one at a time, without end, after warming up on a prompt.
 
     Args:
-      step: (state, token) -> (state, logits [V]), for one hypothesis.
+      step: (state, token) -> (state, logits [V]), for one hypothesis; with a context,
+        (state, token, context).
       state: the state before the prompt.
       prompt: integers [N], N at least 1.
       key: a random key; the i-th token draws from `fold_in(key, i)`.
+      context: what every step reads and none changes, such as the parameters; what
+        `step` closes over instead is compiled in as a constant.
       temperature, top_k, top_p: as in `sample_token`.
 
     Yields:
@@ -62,30 +67,36 @@ def stream(step, state, prompt, key, *, temperature=1.0, top_k=0, top_p=1.0):
       ValueError: for an empty prompt.
 
     Example:
-      >>> step = lambda state, token: model.step(params, state, token)
-      >>> tokens = stream(step, model.initial_state(), vocab[list("time")], key)
+      >>> step = lambda state, token, params: model.step(params, state, token)
+      >>> state, prompt = model.initial_state(), vocab[list("time")]
+      >>> tokens = stream(step, state, prompt, key, context=params)
       >>> text = itertools.islice(tokens, 50)
     """
     if len(prompt) == 0:
         raise ValueError("stream: the prompt must hold at least one token")
     sample = partial(sample_token, temperature=temperature, top_k=top_k, top_p=top_p)
-    return _stream(step, state, jnp.asarray(prompt, jnp.int32), key, sample)
+    prompt = jnp.asarray(prompt, jnp.int32)
+    if context is None:
+        return _stream(
+            lambda s, token, _: step(s, token), state, prompt, key, (), sample
+        )
+    return _stream(step, state, prompt, key, context, sample)
 
 
-def _stream(step, state, prompt, key, sample):
+def _stream(step, state, prompt, key, context, sample):
     @jax.jit
-    def warm_up(state, tokens):
-        return jax.lax.scan(step, state, tokens)
+    def warm_up(state, tokens, context):
+        return jax.lax.scan(lambda s, token: step(s, token, context), state, tokens)
 
     @jax.jit
-    def advance(state, logits, key, i):
+    def advance(state, logits, key, i, context):
         token = sample(jax.random.fold_in(key, i), logits)
-        state, logits = step(state, token)
+        state, logits = step(state, token, context)
         return state, logits, token
 
-    state, logits = warm_up(state, prompt)
+    state, logits = warm_up(state, prompt, context)
     logits, i = logits[-1], 0
     while True:
-        state, logits, token = advance(state, logits, key, i)
+        state, logits, token = advance(state, logits, key, i, context)
         yield int(token)
         i += 1

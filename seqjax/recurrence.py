@@ -100,6 +100,7 @@ class Stack:
     dropout: float = 0.0
 
     def __post_init__(self):
+        object.__setattr__(self, "cells", tuple(self.cells))  # hashable
         if not self.cells:
             raise ValueError("Stack: at least one cell is needed, got none")
         if not 0.0 <= self.dropout < 1.0:
@@ -107,9 +108,11 @@ class Stack:
 
     @property
     def hidden_size(self):
+        """The width of ys."""
         return self.cells[-1].hidden_size
 
     def init(self, key, input_size, **kwargs):
+        """A tuple of the layers' parameters; keyword arguments go to each `init`."""
         params = []
         for cell, k in zip(
             self.cells, jax.random.split(key, len(self.cells)), strict=True
@@ -119,16 +122,19 @@ class Stack:
         return tuple(params)
 
     def initial_state(self, batch_shape=()):
+        """A tuple of the layers' initial states."""
         return tuple(cell.initial_state(batch_shape) for cell in self.cells)
 
     def _unroll(self, params, xs, state, lengths, reverse, key):
         ys, states = xs, []
         for layer, cell in enumerate(self.cells):
-            layer_key = None if key is None else jax.random.fold_in(key, layer)
+            between = within = None
+            if key is not None:
+                between, within = jax.random.split(jax.random.fold_in(key, layer))
             if layer > 0:
-                ys = layers.dropout(layer_key, ys, self.dropout)
+                ys = layers.dropout(between, ys, self.dropout)
             new_state, ys = unroll(
-                cell, params[layer], ys, state[layer], lengths, reverse, key=layer_key
+                cell, params[layer], ys, state[layer], lengths, reverse, key=within
             )
             states.append(new_state)
         return tuple(states), ys
@@ -168,9 +174,11 @@ class Bidirectional:
 
     @property
     def hidden_size(self):
+        """The width of ys."""
         return self.cell.hidden_size * (2 if self.merge == "concat" else 1)
 
     def init(self, key, input_size, **kwargs):
+        """(forward, backward) parameters; keyword arguments go to the cell's `init`."""
         k_forward, k_backward = jax.random.split(key)
         return (
             self.cell.init(k_forward, input_size, **kwargs),
@@ -178,6 +186,7 @@ class Bidirectional:
         )
 
     def initial_state(self, batch_shape=()):
+        """(forward, backward) initial states."""
         return (
             self.cell.initial_state(batch_shape),
             self.cell.initial_state(batch_shape),

@@ -50,7 +50,14 @@ class Metrics(NamedTuple):
 
 
 def init_state(params, optimizer, carry, key):
-    """The TrainState before the first step."""
+    """The TrainState before the first step.
+
+    Args:
+      params: a pytree of arrays.
+      optimizer: an optax transformation.
+      carry: what the first minibatch starts from.
+      key: the random key of the run.
+    """
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -158,7 +165,8 @@ def make_train_loop(train_step, get_batch):
             )
             return i + 1, state, summed
 
-        zero = Metrics(*[jnp.zeros(())] * 3)
+        metrics = jax.eval_shape(train_step, state, get_batch(data, plan[begin]))[1]
+        zero = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
         _, state, summed = jax.lax.while_loop(unfinished, body, (begin, state, zero))
         return state, summed
 

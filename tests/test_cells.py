@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import jax.test_util
 import numpy as np
 import pytest
 
@@ -127,6 +128,50 @@ def test_outputs_and_gradients_are_torchs(name, kwargs, cell, key):
     np.testing.assert_allclose(b_x, layer.bias_ih_l0.grad, **close)
     if name == "GRU":
         np.testing.assert_allclose(grads.b_h, layer.bias_hh_l0.grad, **close)
+
+
+def test_last_states_are_torchs(key):
+    cell = seqjax.LSTM(H)
+    params = cell.init(key, D)
+    torch, layer = torch_layer("LSTM", params)
+    xs = inputs().astype(np.float32)
+    last, _ = seqjax.unroll(cell, params, jnp.asarray(xs))
+    _, (h, c) = layer(torch.from_numpy(xs))
+    np.testing.assert_allclose(last.h, h[0].detach(), atol=1e-6)
+    np.testing.assert_allclose(last.c, c[0].detach(), atol=1e-6)
+
+
+def test_rnn_is_flaxs(key):
+    nn = pytest.importorskip("flax.linen")
+    cell = seqjax.RNN(H)
+    w_x, w_h, b = cell.init(key, D)
+    flax_params = {"i": {"kernel": w_x, "bias": b}, "h": {"kernel": w_h}}
+    xs = jnp.asarray(inputs(), jnp.float32)
+    layer = nn.RNN(nn.SimpleCell(H), time_major=True)
+    expected = layer.apply({"params": {"cell": flax_params}}, xs)
+    ys = seqjax.unroll(cell, seqjax.cells.RNNParams(w_x, w_h, b), xs)[1]
+    np.testing.assert_allclose(ys, expected, atol=1e-6)
+
+
+def test_relu_rnn_is_haikus(key):
+    hk = pytest.importorskip("haiku")
+    cell = seqjax.RNN(H, activation="relu")
+    params = cell.init(key, D)
+    zeros = jnp.zeros(H)
+
+    def forward(xs):
+        core = hk.VanillaRNN(H)
+        return hk.dynamic_unroll(core, xs, core.initial_state(B))[0]
+
+    xs = jnp.asarray(inputs(), jnp.float32)
+    with jax.numpy_dtype_promotion("standard"):
+        haiku = hk.without_apply_rng(hk.transform(forward))
+        weights = {
+            "vanilla_rnn/linear": {"w": params.w_x, "b": params.b},
+            "vanilla_rnn/linear_1": {"w": params.w_h, "b": zeros},
+        }
+        expected = haiku.apply(weights, xs)
+    np.testing.assert_allclose(seqjax.unroll(cell, params, xs)[1], expected, atol=1e-6)
 
 
 def gates(array, order):

@@ -66,6 +66,16 @@ def test_the_newest_are_kept_and_the_newest_of_them_restored(tmp_path, state):
     assert_same(restored, other(state, 100))
 
 
+def test_checkpoints_of_a_future_given_up_are_dropped(tmp_path, state):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.save(1000, state, {"step": 1000})
+    (tmp_path / "1000" / "SHA256SUMS").write_text("")
+    for step in (500, 600):
+        checkpoints.save(step, other(state, step), {"step": step})
+    assert checkpoints.steps() == [500, 600]
+    assert checkpoints.restore(state)[1:] == ({"step": 600}, [])
+
+
 def test_a_step_can_be_saved_again(tmp_path, state):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(5, state, {"n": 1})

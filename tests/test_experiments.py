@@ -1,5 +1,7 @@
 """The commands end to end, in small: modes, files, resume, and every bad input."""
 
+import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -110,12 +112,8 @@ def test_train_writes_everything_it_promises(corpus, tmp_path, capsys):
     assert len(summary(workdir)["sample"]) == 1 + 20
     vocab = len({*corpus.read_text()[:2160]}) + 1
     assert summary(workdir)["test_perplexity"] < vocab / 2  # it has learnt
-    assert (
-        summary(workdir)["dataset_sha256"]
-        == (
-            subprocess.run(["sha256sum", corpus], capture_output=True, text=True)
-        ).stdout.split()[0]
-    )
+    digest = hashlib.sha256(corpus.read_bytes()).hexdigest()
+    assert summary(workdir)["dataset_sha256"] == digest
     steps = [line["step"] for line in lines(workdir)]
     assert steps == sorted(steps)
     n = (2160 - 1) // 40
@@ -129,17 +127,18 @@ def test_train_writes_everything_it_promises(corpus, tmp_path, capsys):
 
 def test_compiled_programs_are_kept_in_the_users_cache(corpus, tmp_path, monkeypatch):
     """So that a second start begins to train at once; a user's own choice stands."""
-    jax.config.update("jax_compilation_cache_dir", None)
-    monkeypatch.setattr(run.pooch, "os_cache", lambda name: tmp_path / "cache" / name)
-    jax.clear_caches()
-    train(corpus, tmp_path / "run")
-    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "cache/seqjax/xla")
-    assert any(
-        "train_loop" in p.name for p in (tmp_path / "cache/seqjax/xla").iterdir()
-    )
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "mine"))
-    train(corpus, tmp_path / "run")
-    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    kept = {}
+    for name in ("cache", "mine"):
+        if name == "mine":
+            monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "mine"))
+        else:
+            monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+        assert start(corpus, tmp_path / f"run_{name}", "--epochs=1").wait() == 0
+        kept[name] = {p.name for p in (tmp_path / name).rglob("*train_loop*")}
+    assert kept["cache"]
+    assert "cache/seqjax/xla/" in str(next((tmp_path / "cache").rglob("*train_loop*")))
+    assert kept["mine"]
 
 
 def test_bits_per_character_is_log2_perplexity_of_characters(corpus, tmp_path):
@@ -176,6 +175,124 @@ def test_every_choice_runs(corpus, tmp_path, more):
     assert train(corpus, tmp_path / "run", *more) == 0
     got = summary(tmp_path / "run")
     assert all(np.isfinite(v) for v in got.values() if isinstance(v, float))
+
+
+@pytest.mark.parametrize(
+    ("flag", "key"),
+    [
+        ("--forget_bias=1", "train_perplexity"),
+        ("--init=orthogonal", "train_perplexity"),
+        ("--init=normal", "train_perplexity"),
+        ("--clip_norm=0.01", "train_perplexity"),
+        ("--dropout=0.5", "train_perplexity"),
+        ("--sampling=random", "train_perplexity"),
+        ("--learning_rate=0.01", "train_perplexity"),
+        ("--optimizer=adamw", "train_perplexity"),
+        ("--schedule=constant", "train_perplexity"),
+        ("--warmup_steps=2", "train_perplexity"),
+        ("--seed=1", "train_perplexity"),
+        ("--eval_rows=5", "test_perplexity"),
+        ("--max_tokens=400", "train_perplexity"),
+        ("--min_freq=150", "parameters"),
+        ("--tie_embeddings", "parameters"),
+        ("--temperature=0.1", "sample"),
+        ("--top_k=2", "sample"),
+        ("--top_p=0.3", "sample"),
+    ],
+)
+def test_every_flag_changes_what_it_should(corpus, tmp_path, flag, key):
+    base = ("--num_layers=2", "--optimizer=sgd", "--learning_rate=1", "--cell=lstm")
+    base = (*base, "--embed_size=12", "--epochs=1", "--temperature=1")
+    train(corpus, tmp_path / "plain", *base)
+    train(corpus, tmp_path / "other", *base, flag)
+    assert summary(tmp_path / "plain")[key] != summary(tmp_path / "other")[key]
+
+
+def test_weight_decay_shrinks_the_weights(corpus, tmp_path):
+    base = ("--optimizer=adamw", "--schedule=constant", "--learning_rate=0.01")
+    norms = []
+    for decay in (0, 3):
+        workdir = tmp_path / str(decay)
+        train(corpus, workdir, *base, f"--weight_decay={decay}")
+        state = arrays(workdir / "checkpoints/last" / str(saved_steps(workdir)[-1]))
+        norms.append(np.linalg.norm(state[".params.cell.w_h"]))
+    assert norms[1] < 0.5 * norms[0]
+
+
+def test_words_are_spread_over_the_characters_of_the_text(corpus, tmp_path):
+    """Bits per character at the word level, from the perplexity and the raw text."""
+    workdir = tmp_path / "run"
+    train(corpus, workdir, "--level=word", "--num_steps=3")
+    text = corpus.read_text(encoding="utf-8")
+    test = text[len(text) * 95 // 100 :]
+    words = sum(len(line.split()) + 1 for line in test.split("\n")) - 1
+    nats = (words - 1) * np.log(summary(workdir)["test_perplexity"])
+    expected = nats / np.log(2) / len(test)
+    assert summary(workdir)["bits_per_character"] == pytest.approx(expected)
+    sample = summary(workdir)["sample"]
+    assert "  " not in sample
+    assert "\n " not in sample
+
+
+def test_the_figure_has_both_curves(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+    metrics = [
+        {"step": 5, "train_perplexity": 9.0},
+        {"step": 10, "train_perplexity": 7.0},
+        {"step": 10, "valid_perplexity": 8.0},
+    ]
+    run.draw_learning_curve(tmp_path / "figure.png", metrics)
+    curves = {c.get_label(): c.get_xydata().tolist() for c in kept[0].axes[0].lines}
+    assert curves == {"train": [[5, 9], [10, 7]], "valid": [[10, 8]]}
+
+
+def test_generation_varies_with_the_seed_alone(corpus, tmp_path, capsys):
+    train(corpus, tmp_path / "run")
+    outs = []
+    for seed in (0, 1, 1):
+        capsys.readouterr()
+        argv = (f"--workdir={tmp_path / 'run'}", "--mode=generate", "--length=40")
+        assert command(*argv, f"--seed={seed}") == 0
+        outs.append(capsys.readouterr().out)
+    assert outs[0] != outs[1] == outs[2]
+
+
+def test_a_corpus_may_move(corpus, tmp_path, capsys):
+    workdir = tmp_path / "[" / "x]"  # "[/x]" is markup to the printer of tables
+    train(corpus, workdir)
+    moved = corpus.rename(tmp_path / "moved[bold].txt")
+    capsys.readouterr()
+    assert train(moved, workdir) == 0
+    assert "moved[bold].txt, lstm" in capsys.readouterr().out
+    assert command(f"--workdir={workdir}", "--mode=evaluate") == 0
+
+
+def test_two_processes_do_not_train_in_one_workdir(corpus, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    folder = os.open(workdir, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL)
+    assert "another process is training" in refused(capsys, *argv)
+    assert files(workdir) == {}
+    os.close(folder)
+    assert command(*argv) == 0
+
+
+def test_benchmark_runs():
+    pytest.importorskip("torch")
+    argv = ("--hidden_size=8", "--batch_size=2", "--minibatches=5", "--rounds=1")
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.benchmarks.training", *argv],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("ratio") == 3
 
 
 def test_plateau_lowers_the_learning_rate(corpus, tmp_path):
@@ -400,7 +517,13 @@ def test_bad_corpora_are_named(tmp_path, capsys, make, expected):
         ("--bidirectional", "no future to read"),
         ("--prompt=", "--prompt holds no token"),
         ("--seed=-1", "seed=-1"),
+        ("--seed=99999999999999999999", "seed=99999999999999999999"),
         ("--temperature=-1", "temperature=-1"),
+        ("--temperature=nan", "--temperature must be finite"),
+        ("--decay=0", "decay=0"),
+        ("--corpus=", "is a directory"),
+        ("--flagfile=/nowhere/x.flags", "Unable to open flagfile"),
+        ("--prompt=\udcff", "not UTF-8"),
         ("--tie_embeddings", "tied embeddings need embed_size equal"),
         ("--weight_decay=0.1", "--optimizer=adamw"),
         ("--batch_size=60000", "needs 600001"),
@@ -439,10 +562,12 @@ def test_another_run_in_the_workdir_is_refused_and_left_alone(corpus, tmp_path, 
 def test_a_folder_of_other_things_is_refused_and_left_alone(corpus, tmp_path, capsys):
     workdir = tmp_path / "run"
     workdir.mkdir()
-    (workdir / "metrics.jsonl").write_text("precious")
-    err = refused(capsys, f"--corpus={corpus}", f"--workdir={workdir}", *SMALL)
-    assert "metrics.jsonl but no flags.txt" in err
-    assert files(workdir) == {workdir / "metrics.jsonl": b"precious"}
+    for name in ("metrics.jsonl", "vocab.json", "learning_curve.png"):
+        (workdir / name).write_text("precious")
+        err = refused(capsys, f"--corpus={corpus}", f"--workdir={workdir}", *SMALL)
+        assert f"{name} but no flags.txt" in err
+        assert files(workdir) == {workdir / name: b"precious"}
+        (workdir / name).unlink()
 
 
 def test_a_workdir_that_cannot_be_written_is_refused(corpus, tmp_path, capsys):
@@ -483,10 +608,44 @@ def test_a_damaged_vocabulary_is_said(corpus, tmp_path, capsys):
     workdir = tmp_path / "run"
     train(corpus, workdir)
     argv = (f"--workdir={workdir}", "--mode=generate")
-    (workdir / "vocab.json").write_text("[1,")
-    assert "vocab.json is damaged" in refused(capsys, *argv)
+    for content in ("[1,", "null", '["a", [1, 2]]'):
+        (workdir / "vocab.json").write_text(content)
+        assert "vocab.json is damaged" in refused(capsys, *argv)
     (workdir / "vocab.json").unlink()
     assert "holds no trained model" in refused(capsys, *argv)
+
+
+def test_damaged_metrics_are_dropped_and_damaged_flags_are_said(
+    corpus, tmp_path, capsys
+):
+    workdir = tmp_path / "run"
+    train(corpus, workdir)
+    before = lines(workdir)
+    with open(workdir / "metrics.jsonl", "ab") as file:
+        file.write(b'{}\n5\n\xff\n{"step": 1')
+    assert train(corpus, workdir) == 0
+    assert lines(workdir) == before
+    (workdir / "flags.txt").write_bytes(b"\xff\xfe")
+    assert "UTF-8" in refused(capsys, f"--workdir={workdir}", "--mode=generate")
+    argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL)
+    assert "flags.txt is damaged" in refused(capsys, *argv)
+
+
+def test_parameters_that_are_not_finite_are_never_saved(corpus, tmp_path, capsys):
+    """The loss of the step is finite; what it leads to is not."""
+    workdir = tmp_path / "run"
+    flags = (
+        "--optimizer=sgd",
+        "--clip_norm=0",
+        "--schedule=constant",
+        "--cell=rnn_relu",
+    )
+    argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL, *flags)
+    assert command(*argv, "--learning_rate=1e38", "--train_tokens=40") == 2
+    assert "was not finite at step 1; none was saved" in capsys.readouterr().err
+    assert not (workdir / "checkpoints").exists()
+    # The advice can be followed where nothing was kept: the folder is free.
+    assert command(*argv, "--learning_rate=0.01", "--train_tokens=40") == 0
 
 
 def test_no_whole_checkpoint_is_said(corpus, tmp_path, capsys):

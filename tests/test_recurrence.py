@@ -154,6 +154,7 @@ def test_wrong_containers_are_refused():
         seqjax.Stack(())
     with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\), got 1"):
         seqjax.Stack((seqjax.RNN(2),), dropout=1.0)
+    assert hash(seqjax.Stack([seqjax.RNN(2)])) == hash(seqjax.Stack((seqjax.RNN(2),)))
     with pytest.raises(ValueError, match="'mean'"):
         seqjax.Bidirectional(seqjax.RNN(2), merge="mean")
 

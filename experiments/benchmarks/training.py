@@ -29,7 +29,7 @@ flags.DEFINE_integer("vocab_size", 28, "V", lower_bound=2)
 flags.DEFINE_integer("hidden_size", 256, "H", lower_bound=1)
 flags.DEFINE_integer("batch_size", 32, "B", lower_bound=1)
 flags.DEFINE_integer("num_steps", 35, "T", lower_bound=1)
-flags.DEFINE_integer("minibatches", 40, "in a timed call", lower_bound=1)
+flags.DEFINE_integer("minibatches", 40, "in a timed call", lower_bound=5)
 flags.DEFINE_integer("rounds", 9, "timed calls of each arm", lower_bound=1)
 
 CELLS = {

@@ -9,10 +9,14 @@ pre-activation,
 
     e_t = (softmax(o_t) - one_hot(label_t)) / (T B)
     dh_t = e_t w^T + da_{t+1} w_h^T,   da_t = (1 - h_t^2) * dh_t
-    dw = sum_t h_t^T e_t,   dw_h = sum_t h_{t-1}^T da_t,   dw_x = sum_t x_t^T da_t.
+    dw = sum_t h_t^T e_t,   dw_h = sum_t h_{t-1}^T da_t,   dw_x = sum_t x_t^T da_t,
+    dc = sum_t,b e_t,       db = sum_t,b da_t.
 
 Each element of the gradient is clipped to [-5, 5]. The parameters are those of
 `LanguageModel(vocab_size, RNN(hidden_size))` as numpy arrays, whose oracle this is.
+
+Source: Werbos, "Backpropagation through time: what it does and how to do it",
+Proceedings of the IEEE 78, 1990.
 """
 
 import jax
@@ -97,15 +101,16 @@ def make_train_loop(learning_rate, num_steps, carry_state=True):
         params, h = jax.tree.map(np.asarray, (state.params, state.carry))
         step, total, count, grad_norm = int(state.step), 0.0, 0, 0.0
         for starts in plan[begin:end]:
+            if not np.isfinite(total + grad_norm):
+                break
             window = tokens[starts + np.arange(num_steps + 1)[:, None]]  # [T + 1, B]
             start = h if carry_state else np.zeros_like(h)
-            loss, grads, h = loss_and_grads(params, window, start)
-            params = sgd(params, grads, learning_rate)
-            squares = sum(np.vdot(g, g) for g in jax.tree.leaves(grads))
+            with np.errstate(all="ignore"):
+                loss, grads, h = loss_and_grads(params, window, start)
+                params = sgd(params, grads, learning_rate)
+                squares = sum(np.vdot(g, g) for g in jax.tree.leaves(grads))
             step, total, count = step + 1, total + loss, count + window[1:].size
             grad_norm = float(np.sqrt(squares))
-            if not np.isfinite(loss):
-                break
         state = state.replace(step=np.asarray(step, np.int32), params=params, carry=h)
         return state, (total, count, grad_norm)
 

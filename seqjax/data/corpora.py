@@ -14,7 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import pooch
 
-from seqjax.data.text import DataError, keep_letters, read_text, tokenize
+from seqjax.data.text import (
+    DataError,
+    decode,
+    keep_letters,
+    read_bytes,
+    read_text,
+    tokenize,
+)
 from seqjax.data.vocab import Vocab
 
 
@@ -129,8 +136,8 @@ def load_file(path):
     Raises:
       DataError: as `seqjax.data.text.read_text`.
     """
-    text = read_text(path)
-    return split_by_position(Path(path).name, text, _sha256(Path(path).read_bytes()))
+    content = read_bytes(path)  # once: it may be a pipe
+    return split_by_position(Path(path).name, decode(content, path), _sha256(content))
 
 
 def split_by_position(name, text, sha256):

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 END_OF_LINE = "<eos>"
-LEVELS = ("char", "word")
 
 
 class DataError(ValueError):
@@ -18,15 +17,27 @@ def read_text(path):
       DataError: if the file is missing, a directory, unreadable, empty, or not UTF-8;
         in the last case with the offset of the first bad byte.
     """
-    path = Path(path)
+    return decode(read_bytes(path), path)
+
+
+def read_bytes(path):
+    """Read a file whole.
+
+    Raises:
+      DataError: if the file is missing, a directory or unreadable.
+    """
     try:
-        content = path.read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; a text file was expected.") from None
     except IsADirectoryError:
         raise DataError(f"{path} is a directory; a text file was expected.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def decode(content, path):
+    """The bytes of a text file as text; see `read_text`."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

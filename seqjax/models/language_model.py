@@ -34,7 +34,8 @@ class LanguageModel:
         last layer; the rate between layers is the Stack's.
 
     Raises:
-      ValueError: for a bidirectional cell, or a tied softmax whose sizes differ.
+      ValueError: for a bidirectional cell, a tied softmax whose sizes differ, or a rate
+        outside [0, 1).
 
     Example:
       >>> model = LanguageModel(vocab_size=28, cell=seqjax.LSTM(256))
@@ -59,6 +60,8 @@ class LanguageModel:
                 "reads the tokens that are to be predicted, and a text being written "
                 "has no future to read"
             )
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         if self.tie_embeddings and self.embed_size != self.cell.hidden_size:
             raise ValueError(
                 f"tied embeddings need embed_size equal to hidden_size, got "
@@ -73,7 +76,7 @@ class LanguageModel:
         if self.embed_size is not None:
             embed = layers.embed_init(k_embed, vocab, self.embed_size)
         if self.tie_embeddings:
-            out = jnp.zeros(vocab)
+            out = jnp.zeros(vocab, jnp.float32)
         else:
             out = layers.dense_init(k_out, hidden, vocab, w_init)
         cell = self.cell.init(k_cell, vocab if embed is None else self.embed_size)
