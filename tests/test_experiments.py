@@ -46,15 +46,18 @@ def as_a_user(tmp_path_factory, monkeypatch):
     jax.config.update("jax_compilation_cache_dir", None)
 
 
-@pytest.fixture
-def corpus(tmp_path):
+def write_corpus(path):
     """A file of 2,400 characters with some structure to learn."""
     rng = np.random.default_rng(0)
     words = ["the", "cat", "sat", "on", "a", "mat", "and", "ran", "Émile", "\n"]
-    path = tmp_path / "corpus.txt"
     text = " ".join(rng.choice(words, 800))[:2400]
     path.write_text(text, encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return write_corpus(tmp_path / "corpus.txt")
 
 
 def command(*argv):
@@ -177,6 +180,21 @@ def test_every_choice_runs(corpus, tmp_path, more):
     assert all(np.isfinite(v) for v in got.values() if isinstance(v, float))
 
 
+PLAIN = (
+    *("--num_layers=2", "--optimizer=sgd", "--learning_rate=1", "--embed_size=12"),
+    *("--epochs=1", "--temperature=1"),
+)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A folder with a corpus and a finished run of PLAIN."""
+    folder = tmp_path_factory.mktemp("plain")
+    with jax.numpy_dtype_promotion("standard"):
+        train(write_corpus(folder / "corpus.txt"), folder / "run", *PLAIN)
+    return folder
+
+
 @pytest.mark.parametrize(
     ("flag", "key"),
     [
@@ -200,12 +218,9 @@ def test_every_choice_runs(corpus, tmp_path, more):
         ("--top_p=0.3", "sample"),
     ],
 )
-def test_every_flag_changes_what_it_should(corpus, tmp_path, flag, key):
-    base = ("--num_layers=2", "--optimizer=sgd", "--learning_rate=1", "--cell=lstm")
-    base = (*base, "--embed_size=12", "--epochs=1", "--temperature=1")
-    train(corpus, tmp_path / "plain", *base)
-    train(corpus, tmp_path / "other", *base, flag)
-    assert summary(tmp_path / "plain")[key] != summary(tmp_path / "other")[key]
+def test_every_flag_changes_what_it_should(plain, tmp_path, flag, key):
+    train(plain / "corpus.txt", tmp_path / "other", *PLAIN, flag)
+    assert summary(plain / "run")[key] != summary(tmp_path / "other")[key]
 
 
 def test_weight_decay_shrinks_the_weights(corpus, tmp_path):
