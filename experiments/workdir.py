@@ -98,26 +98,25 @@ class Workdir:
         Raises:
           UserError: if it cannot be written, or another process trains in it.
         """
+        folder = self._prepare()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            folder = os.open(self.path, os.O_RDONLY)
-        except OSError as error:
-            raise self._unwritable(error) from None
-        try:
-            _lock(folder, self.path)
-            lines = sorted(line for line in self._all if line and "\n" not in line)
-            try:
-                self.write("flags.txt", "\n".join(lines) + "\n")
-            except OSError as error:
-                raise self._unwritable(error) from None
             yield
         finally:
-            os.close(folder)
+            if folder is not None:
+                os.close(folder)
 
-    def _unwritable(self, error):
-        return run.UserError(
-            f"--workdir {self.path} cannot be written: {error.strerror}."
-        )
+    def _prepare(self):
+        """The locked folder as a file descriptor, flags.txt written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            folder = _lock(self.path)
+            lines = sorted(line for line in self._all if line and "\n" not in line)
+            self.write("flags.txt", "\n".join(lines) + "\n")
+        except OSError as error:
+            raise run.UserError(
+                f"--workdir {self.path} cannot be written: {error.strerror}."
+            ) from None
+        return folder
 
     def write(self, name, text):
         """Write a text file whole or not at all."""
@@ -192,15 +191,19 @@ class Workdir:
         self.write("metrics.jsonl", "".join(kept))
 
 
-def _lock(folder, path):
-    """Hold a folder, given as a file descriptor, until that is closed."""
+def _lock(path):
+    """Hold a folder until the file descriptor that is returned is closed."""
+    if fcntl is None:
+        return None
+    folder = os.open(path, os.O_RDONLY)
     try:
-        if fcntl:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        os.close(folder)
         raise run.UserError(
             f"another process is training in {path}; choose another --workdir."
         ) from None
+    return folder
 
 
 def _read(path, parse):
