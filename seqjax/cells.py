@@ -23,9 +23,8 @@ import jax
 import jax.numpy as jnp
 
 Array = jax.Array
-Initializer = Callable[
-    ..., Array
-]  # (key, shape, dtype) -> Array, as jax.nn.initializers
+# (key, shape, dtype) -> array, as in jax.nn.initializers
+Initializer = Callable[..., Array]
 Dot = Callable[[Array, Array], Array]
 
 
