@@ -74,7 +74,7 @@ NUMPY_RNN_FLAGS = {
     "num_layers": 1,
     "dropout": 0.0,
     "optimizer": "sgd",
-    "learning_rate": 1.0,
+    "learning_rate": 0.2,
     "schedule": "constant",
     "clip_norm": 0.0,
     "tie_embeddings": False,

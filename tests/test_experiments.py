@@ -551,6 +551,19 @@ def test_bad_flags_are_named(tmp_path, capsys, flag, expected):
     assert not workdir.exists()
 
 
+def test_numpy_rnn_alone_runs_with_settings_that_suit_it(corpus, tmp_path):
+    workdir = tmp_path / "run"
+    sizes = ("--hidden_size=12", "--batch_size=4", "--num_steps=10", "--epochs=5")
+    argv = (f"--corpus={corpus}", f"--workdir={workdir}", *sizes, "--length=5")
+    assert command("--cell=numpy_rnn", *argv) == 0
+    stored = (workdir / "flags.txt").read_text().splitlines()
+    assert {"--optimizer=sgd", "--embed_size=0", "--clip_norm=0.0"} <= set(stored)
+    perplexities = [
+        m["valid_perplexity"] for m in lines(workdir) if "valid_perplexity" in m
+    ]
+    assert perplexities[-1] < perplexities[0]
+
+
 def test_numpy_rnn_refuses_what_it_has_no_gradients_for(tmp_path, capsys):
     argv = ("--cell=numpy_rnn", f"--workdir={tmp_path / 'run'}")
     assert "--num_layers=2" in refused(capsys, *argv, "--num_layers=2")
