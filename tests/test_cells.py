@@ -141,36 +141,26 @@ def test_last_states_are_torchs(key):
     np.testing.assert_allclose(last.c, c[0].detach(), atol=1e-6)
 
 
-def test_rnn_is_flaxs(key):
+def check_flax(cell, params, name, flax_params):
+    """Our outputs are those of flax's cell `name` with these weights."""
     nn = pytest.importorskip("flax.linen")
-    cell = seqjax.RNN(H)
-    w_x, w_h, b = cell.init(key, D)
-    flax_params = {"i": {"kernel": w_x, "bias": b}, "h": {"kernel": w_h}}
     xs = jnp.asarray(inputs(), jnp.float32)
-    layer = nn.RNN(nn.SimpleCell(H), time_major=True)
+    layer = nn.RNN(getattr(nn, name)(H), time_major=True)
     expected = layer.apply({"params": {"cell": flax_params}}, xs)
-    ys = seqjax.unroll(cell, seqjax.cells.RNNParams(w_x, w_h, b), xs)[1]
-    np.testing.assert_allclose(ys, expected, atol=1e-6)
+    np.testing.assert_allclose(seqjax.unroll(cell, params, xs)[1], expected, atol=1e-6)
 
 
-def test_relu_rnn_is_haikus(key):
+def check_haiku(cell, params, name, haiku_params):
+    """Our outputs are those of haiku's core `name` with these weights."""
     hk = pytest.importorskip("haiku")
-    cell = seqjax.RNN(H, activation="relu")
-    params = cell.init(key, D)
-    zeros = jnp.zeros(H)
+    xs = jnp.asarray(inputs(), jnp.float32)
 
     def forward(xs):
-        core = hk.VanillaRNN(H)
+        core = getattr(hk, name)(H)
         return hk.dynamic_unroll(core, xs, core.initial_state(B))[0]
 
-    xs = jnp.asarray(inputs(), jnp.float32)
     with jax.numpy_dtype_promotion("standard"):
-        haiku = hk.without_apply_rng(hk.transform(forward))
-        weights = {
-            "vanilla_rnn/linear": {"w": params.w_x, "b": params.b},
-            "vanilla_rnn/linear_1": {"w": params.w_h, "b": zeros},
-        }
-        expected = haiku.apply(weights, xs)
+        expected = hk.without_apply_rng(hk.transform(forward)).apply(haiku_params, xs)
     np.testing.assert_allclose(seqjax.unroll(cell, params, xs)[1], expected, atol=1e-6)
 
 
@@ -179,38 +169,46 @@ def gates(array, order):
     return dict(zip(order, jnp.split(array, len(order), axis=-1), strict=True))
 
 
+def test_rnn_is_flaxs(key):
+    cell = seqjax.RNN(H)
+    params = cell.init(key, D)
+    flax_params = {"i": {"kernel": params.w_x, "bias": params.b}}
+    flax_params["h"] = {"kernel": params.w_h}
+    check_flax(cell, params, "SimpleCell", flax_params)
+
+
 def test_lstm_is_flaxs(key):
-    nn = pytest.importorskip("flax.linen")
     cell = seqjax.LSTM(H)
     params = cell.init(key, D)
     w_x, w_h, b = (gates(p, "ifgo") for p in params)
     flax_params = {f"i{g}": {"kernel": w_x[g]} for g in "ifgo"}
     flax_params |= {f"h{g}": {"kernel": w_h[g], "bias": b[g]} for g in "ifgo"}
-    xs = jnp.asarray(inputs(), jnp.float32)
-    layer = nn.RNN(nn.OptimizedLSTMCell(H), time_major=True)
-    expected = layer.apply({"params": {"cell": flax_params}}, xs)
-    np.testing.assert_allclose(seqjax.unroll(cell, params, xs)[1], expected, atol=1e-6)
+    check_flax(cell, params, "OptimizedLSTMCell", flax_params)
 
 
 def test_gru_is_flaxs(key):
-    nn = pytest.importorskip("flax.linen")
     cell = seqjax.GRU(H)
     params = cell.init(key, D)
     # flax has no second bias for r and z, whose two biases are only ever added.
-    b_h = params.b_h.at[: 2 * H].set(0.0)
-    params = params._replace(b_h=b_h)
+    params = params._replace(b_h=params.b_h.at[: 2 * H].set(0.0))
     w_x, w_h, b_x, b_h = (gates(p, "rzn") for p in params)
     flax_params = {f"i{g}": {"kernel": w_x[g], "bias": b_x[g]} for g in "rzn"}
     flax_params |= {f"h{g}": {"kernel": w_h[g]} for g in "rz"}
     flax_params["hn"] = {"kernel": w_h["n"], "bias": b_h["n"]}
-    xs = jnp.asarray(inputs(), jnp.float32)
-    layer = nn.RNN(nn.GRUCell(H), time_major=True)
-    expected = layer.apply({"params": {"cell": flax_params}}, xs)
-    np.testing.assert_allclose(seqjax.unroll(cell, params, xs)[1], expected, atol=1e-6)
+    check_flax(cell, params, "GRUCell", flax_params)
+
+
+def test_relu_rnn_is_haikus(key):
+    cell = seqjax.RNN(H, activation="relu")
+    params = cell.init(key, D)
+    haiku_params = {
+        "vanilla_rnn/linear": {"w": params.w_x, "b": params.b},
+        "vanilla_rnn/linear_1": {"w": params.w_h, "b": jnp.zeros(H)},
+    }
+    check_haiku(cell, params, "VanillaRNN", haiku_params)
 
 
 def test_lstm_is_haikus(key):
-    hk = pytest.importorskip("haiku")
     cell = seqjax.LSTM(H)
     params = cell.init(key, D)
     w_x, w_h, b = (gates(p, "ifgo") for p in params)
@@ -219,37 +217,18 @@ def test_lstm_is_haikus(key):
         [jnp.concatenate([w[g] for g in order], axis=-1) for w in (w_x, w_h)]
     )
     bias = jnp.concatenate([b[g] - (1.0 if g == "f" else 0.0) for g in order])
-
-    def forward(xs):
-        core = hk.LSTM(H)
-        return hk.dynamic_unroll(core, xs, core.initial_state(B))[0]
-
-    xs = jnp.asarray(inputs(), jnp.float32)
-    with jax.numpy_dtype_promotion("standard"):
-        haiku = hk.without_apply_rng(hk.transform(forward))
-        expected = haiku.apply({"lstm/linear": {"w": weights, "b": bias}}, xs)
-    np.testing.assert_allclose(seqjax.unroll(cell, params, xs)[1], expected, atol=1e-6)
+    check_haiku(cell, params, "LSTM", {"lstm/linear": {"w": weights, "b": bias}})
 
 
 def test_textbook_gru_is_haikus(key):
-    hk = pytest.importorskip("haiku")
     cell = seqjax.GRU(H, reset_after=False)
     params = cell.init(key, D)
     # haiku: gates z r a, and h' = (1 - z) h + z a: our z negated.
-    w_x, w_h, b = (gates(p, "rzn") for p in params)
-    join = [jnp.concatenate([-w["z"], w["r"], w["n"]], axis=-1) for w in (w_x, w_h, b)]
-
-    def forward(xs):
-        core = hk.GRU(H)
-        return hk.dynamic_unroll(core, xs, core.initial_state(B))[0]
-
-    xs = jnp.asarray(inputs(), jnp.float32)
-    with jax.numpy_dtype_promotion("standard"):
-        haiku = hk.without_apply_rng(hk.transform(forward))
-        expected = haiku.apply(
-            {"gru": {"w_i": join[0], "w_h": join[1], "b": join[2]}}, xs
-        )
-    np.testing.assert_allclose(seqjax.unroll(cell, params, xs)[1], expected, atol=1e-6)
+    w_i, w_h, b = (
+        jnp.concatenate([-w["z"], w["r"], w["n"]], axis=-1)
+        for w in (gates(p, "rzn") for p in params)
+    )
+    check_haiku(cell, params, "GRU", {"gru": {"w_i": w_i, "w_h": w_h, "b": b}})
 
 
 def test_other_gru_convention_is_the_same_model(key):

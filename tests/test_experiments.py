@@ -18,6 +18,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from experiments import build, language_model, run
+from experiments.workdir import Workdir
 from seqjax.data import corpora
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +30,9 @@ SUMMARY_KEYS = {
 SMALL = (
     *("--hidden_size=12", "--embed_size=8", "--batch_size=4", "--num_steps=10"),
     *("--epochs=2", "--length=20", "--log_every=7", "--checkpoint_every=20"),
+)
+UNSTABLE = (
+    *("--cell=rnn_relu", "--optimizer=sgd", "--clip_norm=0", "--schedule=constant"),
 )
 needs_data = pytest.mark.skipif(
     "SEQJAX_DATA_DIR" not in os.environ, reason="needs real data in SEQJAX_DATA_DIR"
@@ -169,6 +173,7 @@ def test_flags_file_is_accepted_back(corpus, tmp_path):
         ("--schedule=exponential", "--train_tokens=500", "--eval_rows=3"),
         ("--level=word", "--num_steps=3", "--top_k=3", "--min_freq=2"),
         ("--embed_size=0", "--max_tokens=200", "--temperature=0", "--checkpoint=last"),
+        ("--eval_rows=100000",),
         ("--cell=numpy_rnn", "--embed_size=0"),
         ("--cell=numpy_rnn", "--embed_size=0", "--sampling=random"),
     ],
@@ -384,6 +389,29 @@ def test_a_finished_run_started_again_only_reports(corpus, tmp_path, capsys):
     assert lines(workdir) == metrics
     again = summary(workdir)
     assert {**again, "seconds": 0} == {**first, "seconds": 0}
+
+
+def test_an_end_within_an_epoch_is_no_plateau(corpus, tmp_path):
+    """A run in two starts lowers the rate as often as one in a single start."""
+    flags = ("--learning_rate=0", "--schedule=plateau", "--decay=0.5")
+    for tokens in (3000, 6000):
+        train(corpus, tmp_path / "two", *flags, f"--train_tokens={tokens}")
+    train(corpus, tmp_path / "one", *flags, "--train_tokens=6000")
+    scales = []
+    for name in ("one", "two"):
+        newest = saved_steps(tmp_path / name)[-1]
+        folder = tmp_path / name / "checkpoints" / "last" / str(newest)
+        scales.append(arrays(folder)[".learning_rate_scale"])
+    assert scales == [0.5, 0.5]
+
+
+def test_json_holds_null_for_what_is_not_finite(tmp_path):
+    workdir = Workdir(tmp_path, language_model, free_flags=())
+    workdir.write_summary({"a": float("inf"), "b": float("nan"), "c": 1.5, "d": "x"})
+    expected = {"a": None, "b": None, "c": 1.5, "d": "x"}
+    assert summary(tmp_path) == expected
+    workdir.log(**expected | {"a": float("inf")})
+    assert lines(tmp_path) == [expected]
 
 
 def test_more_epochs_of_a_constant_rate_go_on(corpus, tmp_path):
@@ -632,6 +660,21 @@ def test_a_damaged_best_checkpoint_gives_way_to_the_last(corpus, tmp_path, capsy
     assert capsys.readouterr().out == fallen_back.out
 
 
+def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(
+    corpus, tmp_path, capsys
+):
+    workdir = tmp_path / "run"
+    train(corpus, workdir)
+    newest = workdir / "checkpoints" / "last" / str(saved_steps(workdir)[-1])
+    (newest / "SHA256SUMS").write_text("")
+    argv = (f"--workdir={workdir}", "--mode=generate", "--checkpoint=last")
+    capsys.readouterr()
+    assert command(*argv) == 0
+    err = capsys.readouterr().err
+    assert f"{newest} is damaged" in err
+    assert err.endswith("Using the one before.\n")
+
+
 def test_a_damaged_vocabulary_is_said(corpus, tmp_path, capsys):
     workdir = tmp_path / "run"
     train(corpus, workdir)
@@ -662,13 +705,7 @@ def test_damaged_metrics_are_dropped_and_damaged_flags_are_said(
 def test_parameters_that_are_not_finite_are_never_saved(corpus, tmp_path, capsys):
     """The loss of the step is finite; what it leads to is not."""
     workdir = tmp_path / "run"
-    flags = (
-        "--optimizer=sgd",
-        "--clip_norm=0",
-        "--schedule=constant",
-        "--cell=rnn_relu",
-    )
-    argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL, *flags)
+    argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL, *UNSTABLE)
     assert command(*argv, "--learning_rate=1e38", "--train_tokens=40") == 2
     assert "was not finite at step 1; none was saved" in capsys.readouterr().err
     assert not (workdir / "checkpoints").exists()
@@ -690,20 +727,14 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
     corpus, tmp_path, capsys
 ):
     workdir = tmp_path / "run"
-    flags = (
-        "--optimizer=sgd",
-        "--clip_norm=0",
-        "--schedule=constant",
-        "--cell=rnn_relu",
-    )
-    argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL, *flags)
+    argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL, *UNSTABLE)
     assert command(*argv, "--learning_rate=1e30") == 2
     err = capsys.readouterr().err
     assert "was not finite at step " in err
     assert "none was saved" in err
     assert err.count("\n") == 1
     calm = tmp_path / "calm"
-    argv = (f"--corpus={corpus}", f"--workdir={calm}", *SMALL, *flags)
+    argv = (f"--corpus={corpus}", f"--workdir={calm}", *SMALL, *UNSTABLE)
     assert command(*argv, "--learning_rate=0.01") == 0
     kept = saved_steps(calm)
     text = (calm / "flags.txt").read_text()
