@@ -19,7 +19,7 @@ from absl.testing import flagsaver
 
 from experiments import build, language_model, run
 from experiments.workdir import Workdir
-from seqjax.data import corpora
+from seqjax.data import batching, corpora
 
 ROOT = Path(__file__).parent.parent
 SUMMARY_KEYS = {
@@ -403,6 +403,37 @@ def test_an_end_within_an_epoch_is_no_plateau(corpus, tmp_path):
         folder = tmp_path / name / "checkpoints" / "last" / str(newest)
         scales.append(arrays(folder)[".learning_rate_scale"])
     assert scales == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("cell", ["rnn", "numpy_rnn"])
+@pytest.mark.parametrize("sampling", ["sequential", "random"])
+def test_state_starts_afresh_where_it_should(corpus, tmp_path, sampling, cell):
+    """Sequential: at each epoch; random: at each minibatch. At a rate of zero the
+    second epoch's perplexity is that of the first weights."""
+    still = ("--learning_rate=0", "--optimizer=sgd", "--schedule=constant")
+    still = (*still, "--dropout=0", "--embed_size=0", "--clip_norm=0")
+    workdir = tmp_path / "run"
+    train(corpus, workdir, f"--cell={cell}", f"--sampling={sampling}", *still)
+    saved = arrays(workdir / "checkpoints/last" / str(saved_steps(workdir)[-1]))
+    w_x, w_h, b = (saved[f".params.cell.{n}"] for n in ("w_x", "w_h", "b"))
+    w, c = saved[".params.out.w"], saved[".params.out.b"]
+
+    tokens = corpora.tokenize_corpus(corpora.load_file(corpus), "char").train
+    read = {
+        "sequential": batching.sequential_partition,
+        "random": batching.random_sampling,
+    }[sampling]
+    total, h = 0.0, np.zeros((4, 12))
+    plan = read(batching.epoch_rng(0, 1), len(tokens), 4, 10)
+    for starts in plan:
+        h = np.zeros_like(h) if sampling == "random" else h
+        for t in range(10):
+            h = np.tanh(w_x[tokens[starts + t]] + h @ w_h + b)
+            logits = h @ w + c
+            label = logits[np.arange(4), tokens[starts + t + 1]]
+            total += np.sum(np.log(np.exp(logits).sum(-1)) - label)
+    expected = np.exp(total / (plan.size * 10))
+    assert summary(workdir)["train_perplexity"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_json_holds_null_for_what_is_not_finite(tmp_path):
