@@ -22,6 +22,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from seqjax.activations import tanh
+from seqjax.layers import matmul
+
 Array = jax.Array
 # (key, shape, dtype) -> array, as in jax.nn.initializers
 Initializer = Callable[..., Array]
@@ -107,12 +110,12 @@ class RNN:
 
     def project(self, params, xs):
         """The products that need no state: [T, ..., D] -> [T, ..., G*H]."""
-        return xs @ params.w_x + params.b  # [T, ..., H]
+        return matmul(xs, params.w_x)  # [T, ..., H]
 
     def step(self, params, state, z, dot: Dot = jnp.dot):
         """One time step from the projection z [..., G*H]: (new state, y [..., H])."""
-        phi = jnp.tanh if self.activation == "tanh" else jax.nn.relu
-        h = phi(z + dot(state, params.w_h))
+        phi = tanh if self.activation == "tanh" else jax.nn.relu
+        h = phi(z + dot(state, params.w_h) + params.b)
         return h, h
 
 
@@ -206,7 +209,7 @@ class GRU:
 
     def project(self, params, xs):
         """The products that need no state: [T, ..., D] -> [T, ..., G*H]."""
-        return xs @ params.w_x + (params.b_x if self.reset_after else params.b)
+        return matmul(xs, params.w_x) + (params.b_x if self.reset_after else params.b)
 
     def step(self, params, state, z, dot: Dot = jnp.dot):
         """One time step from the projection z [..., G*H]: (new state, y [..., H])."""
@@ -215,12 +218,12 @@ class GRU:
         if self.reset_after:
             h_r, h_z, h_n = jnp.split(dot(h, params.w_h) + params.b_h, 3, axis=-1)
             r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
-            n = jnp.tanh(x_n + r * h_n)
+            n = tanh(x_n + r * h_n)
         else:
             w_rz, w_n = jnp.split(params.w_h, [2 * self.hidden_size], axis=-1)
             h_r, h_z = jnp.split(dot(h, w_rz), 2, axis=-1)
             r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
-            n = jnp.tanh(x_n + dot(r * h, w_n))
+            n = tanh(x_n + dot(r * h, w_n))
         h = z * h + (1 - z) * n
         return h, h
 
@@ -306,14 +309,14 @@ class LSTM:
 
     def project(self, params, xs):
         """The products that need no state: [T, ..., D] -> [T, ..., G*H]."""
-        return xs @ params.w_x + params.b  # [T, ..., 4H]
+        return matmul(xs, params.w_x)  # [T, ..., 4H]
 
     def step(self, params, state, z, dot: Dot = jnp.dot):
         """One time step from the projection z [..., G*H]: (new state, y [..., H])."""
-        gates = z + dot(state.h, params.w_h)
+        gates = z + dot(state.h, params.w_h) + params.b
         i, f, g, o = jnp.split(gates, 4, axis=-1)  # [..., 4H] -> 4 x [..., H]
-        c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * tanh(g)
+        h = jax.nn.sigmoid(o) * tanh(c)
         return LSTMState(h, c), h
 
 

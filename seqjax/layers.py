@@ -25,9 +25,41 @@ def dense_init(key, input_size, output_size, w_init=None, dtype=jnp.float32):
     return DenseParams(w=w, b=jnp.zeros(output_size, dtype))
 
 
+def matmul(xs, w):
+    """xs @ w, [..., D] @ [D, H] -> [..., H], as one product of matrices.
+
+    With more than two axes the gradient would make XLA lay the cotangent out anew.
+    Under `jax.default_matmul_precision("BF16_BF16_F32")` the product and those of its
+    gradient are made in bfloat16 and summed up in float32, on a CPU too, where XLA
+    leaves such products in float32. What is not a matrix is left to jnp.dot.
+    """
+    if w.ndim != 2:
+        return jnp.dot(xs, w)
+    flat = xs.reshape(-1, xs.shape[-1])  # [..., D] -> [N, D]
+    bf16 = jax.config.jax_default_matmul_precision == "BF16_BF16_F32"
+    product = _bf16_product if bf16 and jax.default_backend() == "cpu" else jnp.matmul
+    return product(flat, w).reshape(*xs.shape[:-1], w.shape[-1])
+
+
+@jax.custom_vjp
+def _bf16_product(v, w):
+    v, w = v.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
+    return jnp.matmul(v, w, preferred_element_type=jnp.float32)
+
+
+def _bf16_product_transposed(residuals, ct):
+    v, w = residuals
+    return _bf16_product(ct, w.T), _bf16_product(v.T, ct)
+
+
+_bf16_product.defvjp(
+    lambda v, w: (_bf16_product(v, w), (v, w)), _bf16_product_transposed
+)
+
+
 def dense(params, xs):
     """xs @ w + b: [..., D] -> [..., H]."""
-    return xs @ params.w + params.b
+    return matmul(xs, params.w) + params.b
 
 
 def embed_init(key, vocab_size, embed_size, dtype=jnp.float32):
@@ -40,17 +72,20 @@ def embed(table, tokens):
     return table[tokens]
 
 
-def dropout(key, xs, rate):
+def dropout(key, xs, rate, locked=False):
     """Zero each element with probability `rate`, scale the others by 1 / (1 - rate).
 
     Args:
       key: a random key, or None for no dropout (evaluation).
-      xs: any array.
+      xs: any array; [T, ...] if locked.
       rate: in [0, 1).
+      locked: whether one mask holds for all T (Gal and Ghahramani 2016).
 
-    Source: Srivastava et al., "Dropout", JMLR 15, 2014.
+    Source: Srivastava et al., "Dropout", JMLR 15, 2014; Gal and Ghahramani, "A
+    theoretically grounded application of dropout in recurrent neural networks", 2016,
+    arXiv:1512.05287.
     """
     if key is None or rate == 0.0:
         return xs
-    keep = jax.random.bernoulli(key, 1.0 - rate, xs.shape)
-    return jnp.where(keep, xs / (1.0 - rate), jnp.zeros_like(xs))
+    keep = jax.random.bernoulli(key, 1.0 - rate, xs.shape[1:] if locked else xs.shape)
+    return jnp.where(keep, xs / (1.0 - rate), 0.0)

@@ -12,10 +12,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from seqjax import cudnn as cudnn_lstm
+from seqjax import fused as fused_loop
 from seqjax import layers
 
 
-def unroll(cell, params, xs, state=None, lengths=None, reverse=False, *, key=None):
+def unroll(
+    cell,
+    params,
+    xs,
+    state=None,
+    lengths=None,
+    reverse=False,
+    *,
+    key=None,
+    fused=True,
+    checkpoint_every=None,
+    cudnn=None,
+):
     """Run a cell over a sequence.
 
         zs = cell.project(params, xs)
@@ -35,13 +49,20 @@ def unroll(cell, params, xs, state=None, lengths=None, reverse=False, *, key=Non
       lengths: integers [...], the batch shape of xs, each in 0 .. T; None is T.
       reverse: whether to run backwards in time.
       key: switches dropout between the layers of a Stack on; None is evaluation.
+      fused: whether gradients go through `fused.scan`, which defers those of the
+        weights; False is a plain `lax.scan`, for forward-mode and second derivatives.
+      checkpoint_every: k, to keep only the states of every k-th step and compute the
+        rest again on the way back, k steps at a time; about sqrt(T) takes the least
+        memory. None keeps all.
+      cudnn: whether NVIDIA's LSTM runs instead; None is where it can and is faster,
+        see `cudnn.applies`.
 
     Returns:
       (state, ys): the state after the last step, and ys [T, ..., H].
 
     Raises:
-      ValueError: if xs has no time axis, or lengths are not integers of the batch
-        shape.
+      ValueError: if xs has no time axis, lengths are not integers of the batch shape,
+        checkpoint_every is below 1, or cuDNN is asked for where it cannot run.
 
     Example:
       >>> cell = seqjax.Stack((seqjax.LSTM(64), seqjax.LSTM(64)))
@@ -49,32 +70,66 @@ def unroll(cell, params, xs, state=None, lengths=None, reverse=False, *, key=Non
       >>> state, ys = seqjax.unroll(cell, params, xs, lengths=lengths)
     """
     lengths = None if lengths is None else jnp.asarray(lengths)
-    _check(xs, lengths)
+    _check(xs, lengths, checkpoint_every)
     if state is None:
         state = _cast_like(params, cell.initial_state(xs.shape[1:-1]))
     if isinstance(cell, (Stack, Bidirectional)):
-        return cell._unroll(params, xs, state, lengths, reverse, key)
-    if lengths is None:
-        return _scan(cell, params, cell.project(params, xs), state, None, reverse)
-    valid = _valid_steps(xs.shape[0], lengths)
-    # Zeroed padding keeps a nan there from reaching the weights: 0 * nan is nan.
-    xs = _where(valid, xs, jnp.zeros_like(xs))
-    return _scan(cell, params, cell.project(params, xs), state, valid, reverse)
+        options = {"fused": fused, "checkpoint_every": checkpoint_every, "cudnn": cudnn}
+        layer = partial(unroll, lengths=lengths, **options)
+        return cell._unroll(layer, params, xs, state, reverse, key)
+    if _cudnn_runs(cudnn, cell, params, xs, state, reverse, fused, checkpoint_every):
+        return cudnn_lstm.unroll(params, xs, state, lengths)
+    valid = None if lengths is None else _valid_steps(xs.shape[0], lengths)
+    return _unroll(cell, params, xs, state, valid, reverse, fused, checkpoint_every)
 
 
-@partial(jax.jit, static_argnames=("cell", "reverse"))
-def _scan(cell, params, zs, state, valid, reverse):
-    def body(state, inputs):
-        z, valid = inputs
-        new_state, y = cell.step(params, state, z, dot=jnp.dot)
+@partial(jax.jit, static_argnames=("cell", "reverse", "fused", "checkpoint_every"))
+def _unroll(cell, params, xs, state, valid, reverse, fused, checkpoint_every):
+    def run(state, inputs):
+        xs, valid = inputs
         if valid is not None:
-            new_state = jax.tree.map(
-                lambda new, old: _where(valid, new, old), new_state, state
-            )
+            # Zeros keep a nan in the padding from the weights: 0 * nan is nan.
+            xs = _where(valid, xs, jnp.zeros_like(xs))
+        zs = cell.project(params, xs)
+        return _scan(cell, params, zs, state, valid, reverse, fused)
+
+    if checkpoint_every is None:
+        return run(state, (xs, valid))
+    return _scan_segments(
+        jax.checkpoint(run), state, (xs, valid), reverse, checkpoint_every
+    )
+
+
+def _scan(cell, params, zs, state, valid, reverse, fused):
+    def step(params, state, inputs, dot=layers.matmul):
+        z, valid = inputs
+        new_state, y = cell.step(params, state, z, dot=dot)
+        if valid is not None:
+            new_state = jax.tree.map(partial(_hold, valid), new_state, state)
             y = _where(valid, y, jnp.zeros_like(y))
         return new_state, y
 
-    return jax.lax.scan(body, state, (zs, valid), reverse=reverse)
+    xs = (zs, valid)
+    if fused and len(jax.tree.leaves(xs)[0]):
+        return fused_loop.scan(step, params, xs, state, reverse, cell.hidden_size)
+    return jax.lax.scan(partial(step, params), state, xs, reverse=reverse)
+
+
+def _scan_segments(run, state, xs, reverse, size):
+    """`run` over `size` steps at a time; what is left over is at the end of xs."""
+    num_steps = len(jax.tree.leaves(xs)[0])
+    whole = num_steps - num_steps % size
+    segments = jax.tree.map(
+        lambda x: x[:whole].reshape(-1, size, *x.shape[1:]), xs
+    )  # [T, ...] -> [T/size, size, ...]
+    rest = jax.tree.map(lambda x: x[whole:], xs)
+    if reverse:
+        state, last = run(state, rest)
+        state, ys = jax.lax.scan(run, state, segments, reverse=True)
+    else:
+        state, ys = jax.lax.scan(run, state, segments)
+        state, last = run(state, rest)
+    return state, jnp.concatenate([ys.reshape(whole, *ys.shape[2:]), last])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +140,8 @@ class Stack:
       cells: the layers from the input up: cells, Bidirectionals or Stacks.
       dropout: rate between the layers, not after the last (Zaremba et al. 2014);
         active when `unroll` is given a key.
+      locked: whether each sequence drops the same units at all its steps (Gal and
+        Ghahramani 2016).
 
     Parameters and states are tuples, one entry a layer. Each layer runs over the whole
     sequence before the next, so that every input projection is one product over all T.
@@ -98,6 +155,7 @@ class Stack:
 
     cells: tuple
     dropout: float = 0.0
+    locked: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "cells", tuple(self.cells))  # hashable
@@ -125,16 +183,16 @@ class Stack:
         """A tuple of the layers' initial states."""
         return tuple(cell.initial_state(batch_shape) for cell in self.cells)
 
-    def _unroll(self, params, xs, state, lengths, reverse, key):
+    def _unroll(self, unroll, params, xs, state, reverse, key):
         ys, states = xs, []
         for layer, cell in enumerate(self.cells):
             between = within = None
             if key is not None:
                 between, within = jax.random.split(jax.random.fold_in(key, layer))
             if layer > 0:
-                ys = layers.dropout(between, ys, self.dropout)
+                ys = layers.dropout(between, ys, self.dropout, self.locked)
             new_state, ys = unroll(
-                cell, params[layer], ys, state[layer], lengths, reverse, key=within
+                cell, params[layer], ys, state[layer], reverse=reverse, key=within
             )
             states.append(new_state)
         return tuple(states), ys
@@ -192,13 +250,13 @@ class Bidirectional:
             self.cell.initial_state(batch_shape),
         )
 
-    def _unroll(self, params, xs, state, lengths, reverse, key):
+    def _unroll(self, unroll, params, xs, state, reverse, key):
         keys = (None, None) if key is None else jax.random.split(key)
         forward, ys_f = unroll(
-            self.cell, params[0], xs, state[0], lengths, reverse, key=keys[0]
+            self.cell, params[0], xs, state[0], reverse=reverse, key=keys[0]
         )
         backward, ys_b = unroll(
-            self.cell, params[1], xs, state[1], lengths, not reverse, key=keys[1]
+            self.cell, params[1], xs, state[1], reverse=not reverse, key=keys[1]
         )
         if self.merge == "sum":
             return (forward, backward), ys_f + ys_b
@@ -216,6 +274,11 @@ def _valid_steps(num_steps, lengths):
     """valid[t, ...] = t < lengths: [T, ...]."""
     times = jnp.arange(num_steps).reshape(-1, *[1] * lengths.ndim)
     return times < lengths[None].astype(times.dtype)
+
+
+def _hold(valid, new, old):
+    """The new state, or past the length the old; what the step never touches stays."""
+    return old if new is old else _where(valid, new, old)
 
 
 def _where(valid, new, old):
@@ -236,9 +299,25 @@ def _cast_like(params, state):
     )
 
 
-def _check(xs, lengths):
+def _cudnn_runs(wanted, cell, params, xs, state, reverse, fused, checkpoint_every):
+    """Whether the LSTM of cuDNN takes this call: by itself, or because it must."""
+    if wanted is False:
+        return False
+    obstacle = cudnn_lstm.obstacle(cell, params, xs, state)
+    if reverse or not fused or checkpoint_every is not None:
+        obstacle = "reverse, fused=False and checkpoint_every need the scan"
+    if wanted and obstacle:
+        raise ValueError(f"unroll: cudnn=True, but {obstacle}")
+    return obstacle is None
+
+
+def _check(xs, lengths, checkpoint_every):
     if xs.ndim < 2:
         raise ValueError(f"unroll: xs must be [T, ..., D], got shape {xs.shape}")
+    if checkpoint_every is not None and checkpoint_every < 1:
+        raise ValueError(
+            f"unroll: checkpoint_every must be at least 1, got {checkpoint_every}"
+        )
     if lengths is None:
         return
     if lengths.shape != xs.shape[1:-1]:

@@ -161,11 +161,11 @@ def test_wrong_containers_are_refused():
 
 def test_a_second_call_does_not_compile_again(xs, key):
     """Outside jit too: an eager unroll in a notebook compiles once for a shape."""
-    recurrence._scan.clear_cache()
+    recurrence._unroll.clear_cache()
     params = seqjax.GRU(5).init(key, D)
     seqjax.unroll(seqjax.GRU(5), params, xs)
-    compiled = recurrence._scan._cache_size()
+    compiled = recurrence._unroll._cache_size()
     seqjax.unroll(seqjax.GRU(5), params, 2 * xs)
-    assert recurrence._scan._cache_size() == compiled
+    assert recurrence._unroll._cache_size() == compiled
     seqjax.unroll(seqjax.GRU(5), params, xs[1:])
-    assert recurrence._scan._cache_size() == compiled + 1
+    assert recurrence._unroll._cache_size() == compiled + 1

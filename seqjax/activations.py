@@ -1,0 +1,49 @@
+"""tanh in a form that XLA's CPU compiler makes fast."""
+
+import jax
+import jax.numpy as jnp
+
+# The quotient of polynomials in x^2 that Eigen and XLA use for float32, highest first;
+# beyond BOUND, tanh is 1 to within rounding.
+BOUND = 7.90531110763549805
+NUMERATOR = (
+    -2.76076847742355e-16,
+    2.00018790482477e-13,
+    -8.60467152213735e-11,
+    5.12229709037114e-08,
+    1.48572235717979e-05,
+    6.37261928875436e-04,
+    4.89352455891786e-03,
+)
+DENOMINATOR = (
+    1.19825839466702e-06,
+    1.18534705686654e-04,
+    2.26843463243900e-03,
+    4.89352518554385e-03,
+)
+
+
+@jax.custom_jvp
+def tanh(x):
+    """The hyperbolic tangent.
+
+    In float32 on a CPU it is x * p(x^2) / q(x^2), within 3e-7 of the exact value, as
+    jnp.tanh is there; written out, XLA fuses and vectorizes it. Elsewhere: jnp.tanh.
+    """
+    if x.dtype != jnp.float32 or jax.default_backend() != "cpu":
+        return jnp.tanh(x)
+    x = jnp.clip(x, -BOUND, BOUND)
+    return x * _polynomial(NUMERATOR, x * x) / _polynomial(DENOMINATOR, x * x)
+
+
+@tanh.defjvp
+def _tanh_jvp(primals, tangents):
+    y = tanh(*primals)
+    return y, tangents[0] * (1 - y * y)
+
+
+def _polynomial(coefficients, x):
+    total = jnp.float32(coefficients[0])
+    for c in coefficients[1:]:
+        total = total * x + jnp.float32(c)
+    return total

@@ -1,0 +1,326 @@
+"""The loop under `unroll` and its backward pass, for any step that uses `dot`.
+
+`jax.grad` of a scan carries every weight gradient through the loop: a small product and
+a read and write of the whole sum at each step. Here the way forward keeps the products
+and the states, the way back finds the cotangent of every product, and after it each
+weight gradient is one product over all T:
+
+    p[t] = v[t] @ w                                 in the loop, once, never again
+    dw   = reshape(v, [T*B, H]).T @ reshape(dp, [T*B, G])            after the loop
+
+The pointwise rest of a step is computed anew from p[t] on the way back, which costs
+less than to keep it. How a step uses its weights is found by tracing it (`tracing.py`):
+
+- An entry of xs that is only ever added to a product shares its memory: p[t] is added
+  into xs[t] on the way forward, and on the way back their cotangent, which is one and
+  the same, is written there.
+- A bias that is only ever added to a product costs nothing on the way back: its
+  gradient is the sum of the product's cotangent. Other parameters have theirs carried.
+- XLA's CPU compiler gives up vectors in a kernel that reads several slices of one row
+  of a loop's input; so a row that is several gates wide is read gate by gate.
+
+A product that cannot be deferred (within control flow of the step's own, or by a matrix
+that changes over time) is differentiated as JAX would.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from seqjax import tracing
+from seqjax.layers import matmul
+
+
+def scan(step, params, xs, state, reverse=False, width=None):
+    """`lax.scan` of a step with weights, differentiated as above.
+
+        state, ys[t] = step(params, state, xs[t], dot)   for t = 0 .. T-1
+
+    Args:
+      step: a function as above; `dot(v [..., H], w [H, G])` is `layers.matmul` to it.
+      params: any pytree of arrays.
+      xs: any pytree of arrays [T, ...], T at least 1.
+      state: any pytree of arrays; what is not float is carried along.
+      reverse: whether to go from the last step to the first.
+      width: of a gate, to read rows gate by gate.
+
+    Returns:
+      (state, ys) as `lax.scan`; ys is one array.
+
+    Raises:
+      TypeError: for forward-mode differentiation (by jax) and for second derivatives;
+        both need a plain loop.
+    """
+    params, params_def = jax.tree.flatten(params)
+    xs, xs_def = jax.tree.flatten(xs)
+    state, state_def = jax.tree.flatten(state)
+
+    def flat_step(params, state, x, product):
+        new_state, y = step(
+            params_def.unflatten(params),
+            state_def.unflatten(state),
+            xs_def.unflatten(x),
+            tracing.numbered(product),
+        )
+        return state_def.flatten_up_to(new_state), y
+
+    x = [jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in xs]
+    plan = tracing.plan(flat_step, params, state, x)
+    loop = _Loop(flat_step, plan, reverse, width, num_steps=len(xs[0]))
+    run = jax.custom_vjp(lambda *args: loop.forward(*args, save=False)[0])
+    run.defvjp(lambda *args: loop.forward(*args, save=True), loop.backward)
+    state, ys = run(params, xs, state)
+    return state_def.unflatten(state), ys
+
+
+class _Loop(NamedTuple):
+    """Both ways. Leaves are in lists; buffers [T, ...] in dicts by product or leaf."""
+
+    step: Callable
+    plan: tracing.Plan
+    reverse: bool
+    width: int | None
+    num_steps: int
+
+    def forward(self, params, xs, start, save):
+        """((state, ys), what `backward` needs); without `save` only ys is kept."""
+        plan, step, empty = self.plan, self.step, self._empty
+        ws = self._weights(params, xs, start)
+
+        def body(i, carry):
+            state, xs, kept = carry
+            t = self.num_steps - 1 - i if self.reverse else i
+            products = self._multiply(params, state, self._row(xs, t), ws)
+            for i, k in plan.biases.items():
+                products[k] += params[i]
+            xs = list(xs)
+            for k, j in plan.entries.items():
+                xs[j] = _write(xs[j], _read(xs[j], t) + products[k], t)
+                products[k] = jnp.zeros_like(products[k])
+            row = self._row(xs, t)
+            leaves = (self._without_biases(params), state, row)
+            state, y, _ = tracing.replay(step, *leaves, products)
+            values = (products, dict(enumerate(state)), {0: y})
+            return (
+                state,
+                xs,
+                [_write_all(b, v, t) for b, v in zip(kept, values, strict=True)],
+            )
+
+        kept_products = [k for k in plan.products if save and k not in plan.entries]
+        kept_states = [
+            i
+            for i, same in enumerate(plan.constant)
+            if i == plan.output or (save and not same)
+        ]
+        kept = [
+            {k: empty(plan.products[k]) for k in kept_products},
+            {i: empty(start[i]) for i in kept_states},
+            {} if plan.output is not None else {0: empty(plan.y)},
+        ]
+        state, xs, kept = lax.fori_loop(0, self.num_steps, body, (start, xs, kept))
+        products, states, ys = kept
+        ys = ys[0] if plan.output is None else states[plan.output]
+        return (state, ys), (params, xs, start, products, states)
+
+    def backward(self, residuals, cotangents):
+        """Cotangents of params, xs and the state at the start."""
+        plan = self.plan
+        residuals = _differentiated_once(residuals)
+        params, xs, start, products, states = residuals
+        d_state, d_ys = cotangents
+        float_params, float_xs, float_state = map(tracing.floats, (params, xs, start))
+        ws, pull_weights = jax.vjp(
+            lambda leaves: self._weights(_put(params, float_params, leaves), xs, start),
+            [params[i] for i in float_params],
+        )
+        ws_t = {k: _transpose(w, plan.products[k]) for k, w in ws.items()}
+        before = {
+            i: _shift(s, start[i], self.reverse)
+            for i, s in states.items()
+            if not plan.constant[i]
+        }
+
+        def body(i, carry):
+            d_state, d_others, xs, products, operands = carry
+            t = i if self.reverse else self.num_steps - 1 - i
+            state = [
+                _read(before[i], t) if i in before else s for i, s in enumerate(start)
+            ]
+            made = {
+                k: jnp.zeros(p.shape, p.dtype)
+                if k in plan.entries
+                else _read(products[k], t, self.width)
+                for k, p in plan.products.items()
+            }
+            args = (self._without_biases(params), state, self._row(xs, t), made)
+            cts = (d_state, _read(d_ys, t))
+            d_params, d_state, d_x, d_made, vs = self._pull(args, cts, ws_t)
+            return (
+                d_state,
+                [a + b for a, b in zip(d_others, d_params, strict=True)],
+                _put(
+                    xs,
+                    float_xs,
+                    [_write(xs[j], d, t) for j, d in zip(float_xs, d_x, strict=True)],
+                ),
+                _write_all(products, d_made, t),
+                _write_all(operands, vs, t),
+            )
+
+        carry = (
+            [d_state[i] for i in float_state],
+            [jnp.zeros_like(params[i]) for i in plan.others],
+            xs,
+            products,
+            {
+                k: self._empty(v)
+                for k, v in plan.operands.items()
+                if k not in plan.states
+            },
+        )
+        carry = lax.fori_loop(0, self.num_steps, body, carry)
+        d_state, d_others, d_xs, d_products, operands = carry
+        d_products |= {k: d_xs[j] for k, j in plan.entries.items()}
+        operands |= {k: before[i] for k, i in plan.states.items()}
+        (d_params,) = pull_weights(
+            {k: _product_over_time(operands[k], d) for k, d in d_products.items()}
+        )
+        d_params = _put([None] * len(params), float_params, d_params)
+        for i, d in zip(plan.others, d_others, strict=True):
+            d_params[i] += d
+        for i, k in plan.biases.items():
+            d_params[i] += d_products[k].sum(range(d_products[k].ndim - params[i].ndim))
+        return (
+            d_params,
+            _put([None] * len(xs), float_xs, [d_xs[j] for j in float_xs]),
+            _put([None] * len(start), float_state, d_state),
+        )
+
+    def _weights(self, params, xs, state):
+        """The right operands of the products; XLA drops the rest of this step."""
+        ws = {}
+
+        def product(k, v, w):
+            ws[k] = w
+            return matmul(v, w)
+
+        self.step(params, state, [x[0] for x in xs], product)
+        return {k: ws[k] for k in self.plan.products}
+
+    def _multiply(self, params, state, x, ws):
+        """The products of a step; XLA drops what is not needed for them."""
+        products = {}
+
+        def product(k, v, w):
+            p = matmul(v, ws.get(k, w))
+            if k in ws:
+                products[k] = p
+            return p
+
+        self.step(params, state, x, product)
+        return products
+
+    def _pull(self, args, cotangents, ws_t):
+        """Cotangents of plan.others, state, x and products, and the left operands."""
+        params, state, x, products = args
+        places = (self.plan.others, tracing.floats(state), tracing.floats(x))
+
+        def run(params_, state_, x_, products):
+            leaves = map(_put, (params, state, x), places, (params_, state_, x_))
+            new_state, y, operands = tracing.replay(
+                *(self.step, *leaves, products),
+                known=lambda k, v, p: _known(v, ws_t[k], p),
+            )
+            return ([new_state[i] for i in places[1]], y), operands
+
+        args = (
+            [a[i] for i in p] for a, p in zip((params, state, x), places, strict=True)
+        )
+        _, vjp, operands = jax.vjp(run, *args, products, has_aux=True)
+        return *vjp(cotangents), operands
+
+    def _without_biases(self, params):
+        zeros = [jnp.zeros_like(params[i]) for i in self.plan.biases]
+        return _put(params, self.plan.biases, zeros)
+
+    def _row(self, xs, t):
+        return [_read(x, t, self.width) for x in xs]
+
+    def _empty(self, like):
+        return lax.empty((self.num_steps, *like.shape), like.dtype)
+
+
+@jax.custom_vjp
+def _known(v, w_t, p):
+    """p = v @ w, which is known."""
+    return p
+
+
+_known.defvjp(lambda v, w_t, p: (p, w_t), lambda w_t, dp: (matmul(dp, w_t), None, dp))
+
+
+@jax.custom_vjp
+def _differentiated_once(residuals):
+    return residuals
+
+
+def _refuse(residuals):
+    raise TypeError(
+        "the fused backward pass cannot itself be differentiated: "
+        "call unroll(..., fused=False) for second derivatives"
+    )
+
+
+_differentiated_once.defvjp(_refuse, _refuse)
+
+
+def _put(leaves, places, values):
+    """A list with other values in some places."""
+    leaves = list(leaves)
+    for i, value in zip(places, values, strict=True):
+        leaves[i] = value
+    return leaves
+
+
+def _read(buffer, t, width=None):
+    """buffer[t]; in pieces of `width`, if it is a few times as wide."""
+    total = buffer.shape[-1] if buffer.ndim > 1 else 1
+    if not width or total % width or not 1 < total // width <= 8:
+        return lax.dynamic_index_in_dim(buffer, t, keepdims=False)
+    sizes = (1, *buffer.shape[1:-1], width)
+    pieces = [
+        lax.dynamic_slice(buffer, (t, *[0] * (buffer.ndim - 2), i), sizes)[0]
+        for i in range(0, total, width)
+    ]
+    return jnp.concatenate(pieces, axis=-1)
+
+
+def _write(buffer, row, t):
+    return lax.dynamic_update_index_in_dim(buffer, row, t, 0)
+
+
+def _write_all(buffers, rows, t):
+    return {k: _write(b, rows[k], t) for k, b in buffers.items()}
+
+
+def _shift(states, start, reverse):
+    """The states before each step from those after it."""
+    if reverse:
+        return jnp.concatenate([states[1:], start[None]])
+    return jnp.concatenate([start[None], states[:-1]])
+
+
+def _transpose(w, product):
+    """w.T, laid out anew unless a single row is to be multiplied."""
+    rows = product.size // product.shape[-1]
+    return w.T if rows == 1 else lax.optimization_barrier(w.T)
+
+
+def _product_over_time(v, dp):
+    """sum_t v[t].T @ dp[t]: [T, ..., H], [T, ..., G] -> [H, G]."""
+    v, dp = (a.reshape(-1, a.shape[-1]) for a in (v, dp))
+    return matmul(v.T, dp)
