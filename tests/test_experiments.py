@@ -302,19 +302,6 @@ def test_two_processes_do_not_train_in_one_workdir(corpus, tmp_path, capsys):
     assert command(*argv) == 0
 
 
-def test_benchmark_runs():
-    pytest.importorskip("torch")
-    argv = ("--hidden_size=8", "--batch_size=2", "--minibatches=5", "--rounds=1")
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.benchmarks.training", *argv],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("ratio") == 3
-
-
 def test_plateau_lowers_the_learning_rate(corpus, tmp_path):
     """At a rate of zero validation never improves: every later epoch is a plateau."""
     flags = ("--learning_rate=0", "--schedule=plateau", "--decay=0.5", "--epochs=4")

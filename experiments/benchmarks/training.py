@@ -1,18 +1,19 @@
-"""Whole training steps of the language model beside the same model in PyTorch.
+"""Whole training steps of language models beside the same models in PyTorch.
 
     python -m experiments.benchmarks.training
+    python -m experiments.benchmarks.training --quick
 
-The Time Machine recipe's model: one-hot characters, one layer, softmax, clipping, SGD,
-the state carried. Both arms start from the same weights and read the same minibatches;
-their losses over the first steps must agree before anything is timed. Then they take
-turns, and the table shows medians of tokens a second. torch is needed
+Embedding (one-hot at a small vocabulary), layers, softmax, clipping, SGD, the state
+carried. Both arms start from the same weights and read the same minibatches. First, and
+without dropout, whose masks differ, their losses must agree. Then they take turns, deep
+models with dropout, and the table shows medians of tokens a second. torch is needed
 (`pip install torch`); both arms use all cores.
 """
 
-import os
-import statistics
+import math
 import sys
 import time
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,33 +22,68 @@ from absl import flags
 
 import seqjax
 from experiments import run
+from experiments.benchmarks import timing
 from seqjax import training
 from seqjax.models.language_model import LanguageModel
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("vocab_size", 28, "V", lower_bound=2)
-flags.DEFINE_integer("hidden_size", 256, "H", lower_bound=1)
-flags.DEFINE_integer("batch_size", 32, "B", lower_bound=1)
-flags.DEFINE_integer("num_steps", 35, "T", lower_bound=1)
-flags.DEFINE_integer("minibatches", 40, "in a timed call", lower_bound=5)
-flags.DEFINE_integer("rounds", 9, "timed calls of each arm", lower_bound=1)
+flags.DEFINE_integer(
+    "minibatches", None, "in a timed call (as many as take a second)", 1, 1000
+)
+flags.adopt_module_key_flags(timing)
 
-CELLS = {
-    "RNN": lambda size: seqjax.RNN(size),
-    "GRU": lambda size: seqjax.GRU(size),
-    "LSTM": lambda size: seqjax.LSTM(size),
-}
+LETTERS = "VxHxLxTxB"  # L: layers
+SHAPES = [
+    *((10000, 650, 2, 35, 20), (10000, 200, 2, 20, 20)),
+    *((28, 256, 1, 35, 32), (5000, 256, 2, 35, 64)),
+]
+QUICK_SHAPES = [(28, 256, 1, 35, 32)]
+MOST_MINIBATCHES = 1000  # in a timed call
+SMALL_VOCABULARY = 100  # up to here the input is one-hot
+CHECKED = 5  # minibatches whose losses are compared
+WARMING = 3  # untimed ones before a timed call
 
 
-def seqjax_arm(name, params, tokens):
-    """() -> mean loss over the minibatches, which it trains on."""
-    model = LanguageModel(FLAGS.vocab_size, CELLS[name](FLAGS.hidden_size))
+class Sizes(NamedTuple):
+    """What --shapes says of a model and its minibatches."""
+
+    vocab_size: int
+    hidden_size: int
+    num_layers: int
+    num_steps: int
+    batch_size: int
+
+    @property
+    def embed_size(self):
+        """H, or None for one-hot input."""
+        return None if self.vocab_size <= SMALL_VOCABULARY else self.hidden_size
+
+    @property
+    def dropout(self):
+        """As Zaremba et al. 2014 in deep models, none in a single layer."""
+        return 0.5 if self.num_layers > 1 else 0.0
+
+
+def make_model(cell_name, sizes, dropout):
+    """The model of both arms; `init` gives the weights of both."""
+    cell = timing.CELLS[cell_name](sizes.hidden_size)
+    layers = seqjax.Stack((cell,) * sizes.num_layers, dropout)
+    return LanguageModel(sizes.vocab_size, layers, sizes.embed_size, dropout=dropout)
+
+
+def seqjax_arm(cell_name, sizes, dropout, params, tokens):
+    """train(count): the mean loss over that many minibatches, which it trains on."""
+    model = make_model(cell_name, sizes, dropout)
     optimizer = training.make_optimizer("sgd", 1.0, 1.0)
     step = training.make_train_step(
-        lambda p, carry, window, key: model.loss(p, window, carry), optimizer
+        lambda p, carry, window, key: model.loss(
+            p, window, carry, key if dropout else None
+        ),
+        optimizer,
     )
     loop = training.make_train_loop(step, lambda windows, i: windows[i])
-    carry = model.initial_state((FLAGS.batch_size,))
+    params = jax.tree.map(jnp.array, params)  # a copy: the loop reuses its buffers
+    carry = model.initial_state((sizes.batch_size,))
     state = training.init_state(params, optimizer, carry, jax.random.key(0))
     windows, plan = jnp.asarray(tokens), jnp.arange(len(tokens))
 
@@ -59,27 +95,13 @@ def seqjax_arm(name, params, tokens):
     return train
 
 
-def torch_arm(name, params, tokens):
+def torch_arm(cell_name, sizes, dropout, params, tokens):
     """The same in PyTorch, as its own tutorials write it."""
     import torch
 
-    layer = getattr(torch.nn, name)(FLAGS.vocab_size, FLAGS.hidden_size)
-    out = torch.nn.Linear(FLAGS.hidden_size, FLAGS.vocab_size)
-    cell = params.cell
-    b_x, b_h = cell[2], cell[3] if name == "GRU" else np.zeros_like(cell[2])
-    with torch.no_grad():
-        for own, ours in (
-            (layer.weight_ih_l0, cell.w_x.T),
-            (layer.weight_hh_l0, cell.w_h.T),
-            (layer.bias_ih_l0, b_x),
-            (layer.bias_hh_l0, b_h),
-            (out.weight, params.out.w.T),
-            (out.bias, params.out.b),
-        ):
-            own.copy_(torch.from_numpy(np.array(ours)))
-    if name != "GRU":  # our one bias, not two that move together
-        layer.bias_hh_l0.requires_grad_(False)
-    weights = [p for p in (*layer.parameters(), *out.parameters()) if p.requires_grad]
+    model = make_torch_model(cell_name, sizes, dropout)
+    load_weights(model, params)
+    weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(weights, lr=1.0)
     windows = torch.from_numpy(tokens.astype(np.int64))
     state = None
@@ -88,71 +110,190 @@ def torch_arm(name, params, tokens):
         nonlocal state
         total = 0.0
         for window in windows[:count]:
-            xs = torch.nn.functional.one_hot(window[:-1], FLAGS.vocab_size).float()
-            ys, state = layer(xs, state)
+            logits, state = model(window[:-1], state)
             labels = window[1:].reshape(-1)
-            logits = out(ys).reshape(len(labels), -1)
-            loss = torch.nn.functional.cross_entropy(logits, labels)
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()
-            state = (
-                tuple(s.detach() for s in state) if name == "LSTM" else state.detach()
-            )
+            is_pair = isinstance(state, tuple)
+            state = tuple(s.detach() for s in state) if is_pair else state.detach()
             total += loss.detach()
         return float(total) / count
 
     return train
 
 
+def make_torch_model(cell_name, sizes, dropout):
+    """LanguageModel as a torch.nn.Module: (tokens, state) -> (logits, state)."""
+    import torch
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            width = sizes.embed_size or sizes.vocab_size
+            if sizes.embed_size:
+                self.embed = torch.nn.Embedding(sizes.vocab_size, width)
+            self.layers = getattr(torch.nn, cell_name.upper())(
+                width, sizes.hidden_size, sizes.num_layers, dropout=dropout
+            )
+            self.dropout = torch.nn.Dropout(dropout)
+            self.out = torch.nn.Linear(sizes.hidden_size, sizes.vocab_size)
+
+        def forward(self, tokens, state):
+            if sizes.embed_size:
+                xs = self.dropout(self.embed(tokens))
+            else:
+                one_hot = torch.nn.functional.one_hot
+                xs = one_hot(tokens, sizes.vocab_size).float()
+            ys, state = self.layers(xs, state)
+            return self.out(self.dropout(ys)), state
+
+    return Model()
+
+
+def load_weights(model, params):
+    """Give a torch model our weights."""
+    import torch
+
+    ours = {"out.weight": params.out.w.T, "out.bias": params.out.b}
+    if params.embed is not None:
+        ours["embed.weight"] = params.embed
+    for layer, cell in enumerate(params.cell):
+        ours[f"layers.weight_ih_l{layer}"] = cell.w_x.T
+        ours[f"layers.weight_hh_l{layer}"] = cell.w_h.T
+        is_gru = hasattr(cell, "b_h")
+        ours[f"layers.bias_ih_l{layer}"] = cell.b_x if is_gru else cell.b
+        if is_gru:
+            ours[f"layers.bias_hh_l{layer}"] = cell.b_h
+    for name, parameter in model.named_parameters():
+        if name in ours:
+            parameter.data.copy_(torch.tensor(np.array(ours[name])))
+        else:  # our one bias, not two that move together
+            parameter.data.zero_()
+            parameter.requires_grad_(False)
+
+
+ARMS = {"seqjax": seqjax_arm, "torch": torch_arm}
+
+
+def measure(cell_name, sizes):
+    """The record of one cell at one shape: equality, then tokens a second."""
+    rng = np.random.default_rng(FLAGS.seed)
+    shape = (MOST_MINIBATCHES, sizes.num_steps + 1, sizes.batch_size)
+    tokens = rng.integers(0, sizes.vocab_size, shape, dtype=np.int32)
+    model = make_model(cell_name, sizes, 0.0)
+    params = jax.device_get(model.init(jax.random.key(FLAGS.seed)))
+
+    def make_arms(dropout):
+        return {
+            name: arm(cell_name, sizes, dropout, params, tokens)
+            for name, arm in ARMS.items()
+        }
+
+    who = f"{cell_name} {timing.joined(sizes)}"
+    arms = make_arms(dropout=0.0)
+    check_equal(who, arms)
+    if sizes.dropout:
+        arms = make_arms(sizes.dropout)
+    count = FLAGS.minibatches or minibatches_of_a_second(arms)
+    calls = {
+        name: (lambda train=train: train(WARMING), lambda train=train: train(count))
+        for name, train in arms.items()
+    }
+    seconds = timing.take_turns(calls, timing.chosen_rounds())
+    check_finite(who, arms)
+    tokens_a_call = count * sizes.num_steps * sizes.batch_size
+    spreads = {name: timing.spread(times) for name, times in seconds.items()}
+    return {
+        "cell": cell_name,
+        "shape": timing.joined(sizes),
+        "dropout": sizes.dropout,
+        "minibatches": count,
+        "arms": {
+            name: {
+                "seconds": spreads[name],
+                "tokens_per_second": timing.spread([tokens_a_call / s for s in times]),
+            }
+            for name, times in seconds.items()
+        },
+        "ratio": spreads["seqjax"]["median"] / spreads["torch"]["median"],
+    }
+
+
+def check_equal(who, arms):
+    """Refuse arms whose mean losses over the first minibatches differ.
+
+    Raises:
+      UserError: naming them.
+    """
+    ours, theirs = (train(CHECKED) for train in arms.values())
+    if not math.isclose(ours, theirs, rel_tol=1e-5):
+        raise run.UserError(f"{who}: the arms differ, mean losses {ours} and {theirs}.")
+
+
+def check_finite(who, arms):
+    """A loop that met an infinite loss stopped early: no time to report."""
+    for name, train in arms.items():
+        if not math.isfinite(train(1)):
+            raise run.UserError(f"{who}: the loss of {name} is not finite any more.")
+
+
+def minibatches_of_a_second(arms):
+    """How many minibatches the slower arm trains on in about a second."""
+    slowest = 0.0
+    for train in arms.values():
+        train(WARMING)
+        clock = time.perf_counter()
+        train(WARMING)
+        slowest = max(slowest, (time.perf_counter() - clock) / WARMING)
+    return min(max(round(1.0 / slowest), 2), MOST_MINIBATCHES)
+
+
+def summarize(records):
+    """{cell: geometric mean of the ratio over the shapes, the worst and where}."""
+    ratios = {}
+    for record in records:
+        ratios.setdefault(record["cell"], {})[record["shape"]] = record["ratio"]
+    return {cell: timing.summarize(by_shape) for cell, by_shape in ratios.items()}
+
+
+def print_records(cell_name, records, summary):
+    """The table of one cell: a row a shape, and the geometric mean of the ratios."""
+    header = [LETTERS, "seqjax", "(range)", "torch", "(range)", "time seqjax/torch"]
+    rows = []
+    for record in records:
+        row = [record["shape"]]
+        for arm in record["arms"].values():
+            tokens = arm["tokens_per_second"]
+            low, high = (timing.show(tokens[end], 0) for end in ("low", "high"))
+            row += [timing.show(tokens["median"], 0), f"({low}-{high})"]
+        rows.append([*row, timing.show(record["ratio"], 2)])
+    mean = timing.show(summary["geometric_mean"], 2)
+    rows.append(["geometric mean", *[""] * 4, mean])
+    timing.print_columns(f"{cell_name}, tokens/s", header, rows)
+
+
 def main():
-    try:
-        import torch
-    except ImportError:
+    cells = timing.chosen_cells()
+    if FLAGS.quick and not FLAGS["cells"].present:
+        cells = ["lstm"]
+    shapes = timing.chosen_shapes(LETTERS, SHAPES, QUICK_SHAPES)
+    if not timing.installed("torch"):
         raise run.UserError(
             "the peer is missing: pip install torch, then run this again."
-        ) from None
-    torch.set_num_threads(os.cpu_count())
-    rng = np.random.default_rng(FLAGS.seed)
-    sizes = FLAGS.minibatches, FLAGS.num_steps + 1, FLAGS.batch_size
-    tokens = rng.integers(0, FLAGS.vocab_size, sizes).astype(np.int32)
-    per_call = FLAGS.minibatches * FLAGS.num_steps * FLAGS.batch_size
-    rows = []
-    for name, cell in CELLS.items():
-        model = LanguageModel(FLAGS.vocab_size, cell(FLAGS.hidden_size))
-        params = jax.device_get(model.init(jax.random.key(FLAGS.seed)))
-        arms = [arm(name, params, tokens) for arm in (seqjax_arm, torch_arm)]
-        check_equal(name, [arm(5) for arm in arms])
-        seconds = measure(arms)
-        ours, theirs = (per_call / statistics.median(s) for s in seconds)
-        spread = [f"{per_call / max(s):,.0f}-{per_call / min(s):,.0f}" for s in seconds]
-        rows.append(
-            (
-                name,
-                f"seqjax {ours:,.0f} ({spread[0]}), torch {theirs:,.0f} ({spread[1]}), "
-                f"ratio {ours / theirs:.2f}",
-            )
         )
-    run.print_table("tokens/s, median (range)", rows)
-
-
-def check_equal(name, losses):
-    if abs(losses[0] - losses[1]) > 1e-5:
-        raise run.UserError(f"{name}: the arms differ, mean losses {losses}.")
-
-
-def measure(arms):
-    """Seconds of each timed call of each arm, in turn, after three untimed steps."""
-    seconds = [[] for _ in arms]
-    for _ in range(FLAGS.rounds):
-        for arm, times in zip(arms, seconds, strict=True):
-            time.sleep(0.002)  # torch's idle workers spin for a while
-            arm(3)
-            clock = time.perf_counter()
-            arm(FLAGS.minibatches)
-            times.append(time.perf_counter() - clock)
-    return seconds
+    path = timing.json_path("training")
+    timing.prepare()
+    records = []
+    for cell_name in cells:
+        for shape in shapes:
+            run.note(f"{cell_name} {timing.joined(shape)} ...")
+            records.append(measure(cell_name, Sizes(*shape)))
+            timing.write_json(path, sys.modules[__name__], records, summarize(records))
+        of_cell = [record for record in records if record["cell"] == cell_name]
+        print_records(cell_name, of_cell, summarize(records)[cell_name])
 
 
 if __name__ == "__main__":
