@@ -209,12 +209,13 @@ class GRU:
 
     def project(self, params, xs):
         """The products that need no state: [T, ..., D] -> [T, ..., G*H]."""
-        return matmul(xs, params.w_x) + (params.b_x if self.reset_after else params.b)
+        return matmul(xs, params.w_x)  # [T, ..., 3H]
 
     def step(self, params, state, z, dot: Dot = jnp.dot):
         """One time step from the projection z [..., G*H]: (new state, y [..., H])."""
         h = state
-        x_r, x_z, x_n = jnp.split(z, 3, axis=-1)  # [..., 3H] -> 3 x [..., H]
+        b_x = params.b_x if self.reset_after else params.b
+        x_r, x_z, x_n = jnp.split(z + b_x, 3, axis=-1)  # [..., 3H] -> 3 x [..., H]
         if self.reset_after:
             h_r, h_z, h_n = jnp.split(dot(h, params.w_h) + params.b_h, 3, axis=-1)
             r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)

@@ -93,14 +93,13 @@ class _Loop(NamedTuple):
         def body(i, carry):
             state, xs, kept = carry
             t = self.num_steps - 1 - i if self.reverse else i
-            products = self._multiply(params, state, self._row(xs, t), ws)
-            for i, k in plan.biases.items():
-                products[k] += params[i]
+            row = self._row(params, xs, t)
+            products = self._multiply(params, state, row, ws)
             xs = list(xs)
             for k, j in plan.entries.items():
                 xs[j] = _write(xs[j], _read(xs[j], t) + products[k], t)
                 products[k] = jnp.zeros_like(products[k])
-            row = self._row(xs, t)
+            row = self._row(params, xs, t)
             leaves = (self._without_biases(params), state, row)
             state, y, _ = tracing.replay(step, *leaves, products)
             values = (products, dict(enumerate(state)), {0: y})
@@ -137,12 +136,13 @@ class _Loop(NamedTuple):
             lambda leaves: self._weights(_put(params, float_params, leaves), xs, start),
             [params[i] for i in float_params],
         )
-        ws_t = {k: _transpose(w, plan.products[k]) for k, w in ws.items()}
+        transposed = {k: _transposed(w, plan.products[k]) for k, w in ws.items()}
         before = {
             i: _shift(s, start[i], self.reverse)
             for i, s in states.items()
             if not plan.constant[i]
         }
+        before = lax.optimization_barrier(before)
 
         def body(i, carry):
             d_state, d_others, xs, products, operands = carry
@@ -156,9 +156,13 @@ class _Loop(NamedTuple):
                 else _read(products[k], t, self.width)
                 for k, p in plan.products.items()
             }
-            args = (self._without_biases(params), state, self._row(xs, t), made)
+            row = self._row(params, xs, t)
+            if len(float_xs) + len(products) > 1:
+                # Read all before any is written, or XLA copies whole buffers each step.
+                row, made = lax.optimization_barrier((row, made))
+            args = (self._without_biases(params), state, row, made)
             cts = (d_state, _read(d_ys, t))
-            d_params, d_state, d_x, d_made, vs = self._pull(args, cts, ws_t)
+            d_params, d_state, d_x, d_made, vs = self._pull(args, cts, transposed)
             return (
                 d_state,
                 [a + b for a, b in zip(d_others, d_params, strict=True)],
@@ -192,8 +196,10 @@ class _Loop(NamedTuple):
         d_params = _put([None] * len(params), float_params, d_params)
         for i, d in zip(plan.others, d_others, strict=True):
             d_params[i] += d
-        for i, k in plan.biases.items():
-            d_params[i] += d_products[k].sum(range(d_products[k].ndim - params[i].ndim))
+        sums = {i: d_products[k] for i, k in plan.biases.items()}
+        sums |= {i: d_xs[j] for i, j in plan.entry_biases.items()}
+        for i, d in sums.items():
+            d_params[i] += d.sum(range(d.ndim - params[i].ndim))
         return (
             d_params,
             _put([None] * len(xs), float_xs, [d_xs[j] for j in float_xs]),
@@ -212,19 +218,22 @@ class _Loop(NamedTuple):
         return {k: ws[k] for k in self.plan.products}
 
     def _multiply(self, params, state, x, ws):
-        """The products of a step; XLA drops what is not needed for them."""
+        """The products of a step, biases added; XLA drops what they do not need."""
         products = {}
 
         def product(k, v, w):
             p = matmul(v, ws.get(k, w))
             if k in ws:
-                products[k] = p
+                biases = [
+                    params[i] for i, place in self.plan.biases.items() if place == k
+                ]
+                products[k] = p = sum(biases, start=p)
             return p
 
-        self.step(params, state, x, product)
+        self.step(self._without_biases(params), state, x, product)
         return products
 
-    def _pull(self, args, cotangents, ws_t):
+    def _pull(self, args, cotangents, transposed):
         """Cotangents of plan.others, state, x and products, and the left operands."""
         params, state, x, products = args
         places = (self.plan.others, tracing.floats(state), tracing.floats(x))
@@ -233,7 +242,7 @@ class _Loop(NamedTuple):
             leaves = map(_put, (params, state, x), places, (params_, state_, x_))
             new_state, y, operands = tracing.replay(
                 *(self.step, *leaves, products),
-                known=lambda k, v, p: _known(v, ws_t[k], p),
+                known=lambda k, v, p: _known(v, transposed[k](), p),
             )
             return ([new_state[i] for i in places[1]], y), operands
 
@@ -244,11 +253,12 @@ class _Loop(NamedTuple):
         return *vjp(cotangents), operands
 
     def _without_biases(self, params):
-        zeros = [jnp.zeros_like(params[i]) for i in self.plan.biases]
-        return _put(params, self.plan.biases, zeros)
+        biases = (*self.plan.biases, *self.plan.entry_biases)
+        return _put(params, biases, [jnp.zeros_like(params[i]) for i in biases])
 
-    def _row(self, xs, t):
-        return [_read(x, t, self.width) for x in xs]
+    def _row(self, params, xs, t):
+        biases = {j: params[i] for i, j in self.plan.entry_biases.items()}
+        return [_read(x, t, self.width, biases.get(j)) for j, x in enumerate(xs)]
 
     def _empty(self, like):
         return lax.empty((self.num_steps, *like.shape), like.dtype)
@@ -256,7 +266,7 @@ class _Loop(NamedTuple):
 
 @jax.custom_vjp
 def _known(v, w_t, p):
-    """p = v @ w, which is known."""
+    """p = v @ w_t.T, which is known."""
     return p
 
 
@@ -286,16 +296,17 @@ def _put(leaves, places, values):
     return leaves
 
 
-def _read(buffer, t, width=None):
-    """buffer[t]; in pieces of `width`, if it is a few times as wide."""
+def _read(buffer, t, width=None, bias=None):
+    """buffer[t] + bias; in pieces of `width`, if it is a few times as wide."""
     total = buffer.shape[-1] if buffer.ndim > 1 else 1
     if not width or total % width or not 1 < total // width <= 8:
-        return lax.dynamic_index_in_dim(buffer, t, keepdims=False)
+        row = lax.dynamic_index_in_dim(buffer, t, keepdims=False)
+        return row if bias is None else row + bias
     sizes = (1, *buffer.shape[1:-1], width)
-    pieces = [
-        lax.dynamic_slice(buffer, (t, *[0] * (buffer.ndim - 2), i), sizes)[0]
-        for i in range(0, total, width)
-    ]
+    pieces = []
+    for i in range(0, total, width):
+        piece = lax.dynamic_slice(buffer, (t, *[0] * (buffer.ndim - 2), i), sizes)[0]
+        pieces.append(piece if bias is None else piece + bias[..., i : i + width])
     return jnp.concatenate(pieces, axis=-1)
 
 
@@ -314,10 +325,12 @@ def _shift(states, start, reverse):
     return jnp.concatenate([start[None], states[:-1]])
 
 
-def _transpose(w, product):
-    """w.T, laid out anew unless a single row is to be multiplied."""
-    rows = product.size // product.shape[-1]
-    return w.T if rows == 1 else lax.optimization_barrier(w.T)
+def _transposed(w, product):
+    """() -> w.T, to be called in the loop: laid out before it, but for a single row."""
+    if product.size == product.shape[-1]:
+        return lambda: w.T
+    laid_out = lax.optimization_barrier(w.T)
+    return lambda: laid_out
 
 
 def _product_over_time(v, dp):

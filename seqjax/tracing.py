@@ -23,6 +23,7 @@ class Plan(NamedTuple):
     states: dict  # product -> the state leaf that is its left operand, if one is
     entries: dict  # product -> the entry of x that is added to it and not used else
     biases: dict  # parameter -> the product that it is added to and not used else
+    entry_biases: dict  # parameter -> the entry of x, likewise
     others: list  # parameters that are used in other ways, too
     constant: list  # for each state leaf: does the step hand it on untouched?
     output: int | None  # the state leaf that y is, if it is one
@@ -40,7 +41,7 @@ def plan(step, params, state, x):
     in_params, in_state, in_x, in_products = ins
     out_state, (out_y,), out_operands = _cut(jaxpr.outvars, new_state, y, operands)
     constant = [a is b for a, b in zip(in_state, out_state, strict=True)]
-    states, entries, biases = {}, {}, {}
+    states, entries, biases, entry_biases = {}, {}, {}, {}
     for k, p, v in zip(products, in_products, out_operands, strict=True):
         place = _place(v, in_state)
         if place is not None and not constant[place]:
@@ -51,6 +52,12 @@ def plan(step, params, state, x):
                 biases[i] = k
             elif j is not None and term.aval == p.aval and k not in entries:
                 entries[k] = j
+    for j, entry in enumerate(in_x):
+        if j not in entries.values():
+            for term in _terms(entry, jaxpr):
+                i = _place(term, in_params)
+                if i is not None and term.aval.ndim:
+                    entry_biases[i] = j
     results = {id(v) for v in jaxpr.outvars}
     return Plan(
         products=products,
@@ -58,10 +65,12 @@ def plan(step, params, state, x):
         states=states,
         entries=entries,
         biases=biases,
+        entry_biases=entry_biases,
         others=[
             i
             for i in floats(params)
-            if i not in biases and results & _reached(jaxpr, [in_params[i]])
+            if i not in biases | entry_biases
+            and results & _reached(jaxpr, [in_params[i]])
         ],
         constant=constant,
         output=_place(out_y, out_state),
