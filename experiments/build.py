@@ -1,5 +1,7 @@
 """Cells and optimizers from flags, named alike in every experiment."""
 
+import contextlib
+
 import jax
 import optax
 from absl import flags
@@ -18,6 +20,8 @@ flags.DEFINE_bool("bidirectional", False, "read in both directions")
 flags.DEFINE_string("init", "uniform", "uniform (torch's), orthogonal or normal (0.01)")
 flags.DEFINE_float("forget_bias", 0.0, "added to the LSTM's initial forget bias")
 flags.DEFINE_float("dropout", 0.1, "of inputs, outputs and between layers", 0, 0.99)
+flags.DEFINE_bool("locked_dropout", False, "drop the same units at every time step")
+flags.DEFINE_bool("bfloat16", False, "make products in bfloat16, all else in float32")
 
 flags.DEFINE_string("optimizer", "adam", "sgd, adam or adamw")
 flags.DEFINE_float("learning_rate", 0.004, "at its highest", lower_bound=0)
@@ -68,6 +72,13 @@ def check_flags():
         raise run.UserError("--weight_decay needs --optimizer=adamw.")
 
 
+def precision():
+    """What --bfloat16 says of products, a context manager."""
+    if FLAGS.bfloat16:
+        return jax.default_matmul_precision("BF16_BF16_F32")
+    return contextlib.nullcontext()
+
+
 def initializers():
     """What --init says of the cells' weights: keyword arguments of a cell."""
     return run.choose("init", INITIALIZERS)
@@ -80,7 +91,8 @@ def cell(cells=CELLS):
         layer = seqjax.Bidirectional(layer)
     if FLAGS.num_layers == 1:
         return layer
-    return seqjax.Stack((layer,) * FLAGS.num_layers, FLAGS.dropout)
+    layers = (layer,) * FLAGS.num_layers
+    return seqjax.Stack(layers, FLAGS.dropout, FLAGS.locked_dropout)
 
 
 def optimizer(total_steps):

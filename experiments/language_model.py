@@ -73,6 +73,8 @@ NUMPY_RNN_FLAGS = {
     "embed_size": 0,
     "num_layers": 1,
     "dropout": 0.0,
+    "locked_dropout": False,
+    "bfloat16": False,
     "optimizer": "sgd",
     "learning_rate": 0.2,
     "schedule": "constant",
@@ -83,7 +85,8 @@ NUMPY_RNN_FLAGS = {
 
 def main():
     settle_flags()
-    {"train": train, "evaluate": evaluate, "generate": generate}[FLAGS.mode]()
+    with build.precision():
+        {"train": train, "evaluate": evaluate, "generate": generate}[FLAGS.mode]()
 
 
 def settle_flags():
@@ -151,6 +154,7 @@ def build_model(vocab_size):
             FLAGS.embed_size or None,
             FLAGS.tie_embeddings,
             FLAGS.dropout,
+            FLAGS.locked_dropout,
         )
     except ValueError as error:
         raise run.UserError(f"{error}.") from None

@@ -1,7 +1,6 @@
 """The benchmark commands in small: tables, JSON, bad input, and that equality bites."""
 
 import dataclasses
-import inspect
 import json
 
 import jax
@@ -18,7 +17,6 @@ from experiments.benchmarks import training as training_benchmark
 
 SMALL = ("--shapes=4x2x3x5,3x1x6x4", "--cells=rnn", "--rounds=1")
 SMALL_MODELS = ("--shapes=9x4x1x3x2,120x4x2x3x2", "--rounds=1", "--minibatches=2")
-can_checkpoint = "checkpoint_every" in inspect.signature(seqjax.unroll).parameters
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +66,7 @@ def test_recurrence_prints_tables_and_writes_all_numbers(tmp_path, capsys):
     assert numbers["rounds"] == 1
     assert [r["shape"] for r in numbers["results"]] == ["4x2x3x5", "3x1x6x4"]
     for record in numbers["results"]:
-        assert list(record["arms"]) == ["seqjax", "linen"]
+        assert list(record["arms"]) == ["seqjax", "plain scan", "linen"]
         for arm in (*record["arms"].values(), record["products"]):
             assert 0 < arm["forward"]["low"] <= arm["forward"]["median"]
             median = arm["backward"]["median"]
@@ -83,7 +81,6 @@ def test_recurrence_prints_tables_and_writes_all_numbers(tmp_path, capsys):
     assert summary["worst"] == max(ratios)
 
 
-@pytest.mark.skipif(not can_checkpoint, reason="unroll has no checkpoints yet")
 def test_long_compares_with_checkpoints(tmp_path, capsys):
     path = tmp_path / "numbers.json"
     argv = ("--long", "--shapes=16x2x3x4", "--rounds=1", "--nomemory")

@@ -14,7 +14,7 @@ def check_float64(layers, cell, sizes):
     """Outputs, last states and all gradients in float64, to 1e-9.
 
     The reference is torch, where it is installed and has the model (it has no GRU that
-    resets before the product); else seqjax.
+    resets before the product); else the plain scan of seqjax.
 
     Args:
       layers: {label: layer}, all with parameters of `cell`.
@@ -34,8 +34,11 @@ def check_float64(layers, cell, sizes):
 
 def _reference(layer):
     has_torch = getattr(layer.cell, "reset_after", True) and timing.installed("torch")
-    library = peers.LIBRARIES["torch" if has_torch else "seqjax"]
-    return dataclasses.replace(library(layer.cell), ours=layer.ours)
+    if has_torch:
+        reference = arms.TorchLayer(layer.cell)
+    else:
+        reference = peers.seqjax_layer(layer.cell, fused=False)
+    return dataclasses.replace(reference, ours=layer.ours)
 
 
 def tensors(layer, loaded, problem):

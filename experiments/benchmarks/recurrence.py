@@ -9,8 +9,9 @@ one reference in float64 (at sizes cut to `CUT`), and with each other in float32
 very sizes. Then they take turns: forward alone, and forward+backward with the gradients
 of all weights, the inputs and the initial state. "products alone" is what the layer's
 matrix products take, without all else, and "peak" the best rate among these. Peers that
-are not installed are left out. `--long` runs one long sequence with and without
-checkpoints in time.
+are not installed are left out. "peak MB" is what forward+backward adds to the resident
+memory of a process of its own, gradients included; "temporary MB" is XLA's own count,
+without them. `--long` runs one long sequence with and without checkpoints in time.
 """
 
 import math
@@ -58,6 +59,8 @@ def arms_for(sizes, peer_names):
     if FLAGS.long:
         steps = segment(sizes)
         chosen[f"every {steps}"] = ("seqjax", {"checkpoint_every": steps})
+    else:
+        chosen["plain scan"] = ("seqjax", {"fused": False})
     return chosen | {name: (name, {}) for name in peer_names}
 
 
@@ -160,7 +163,7 @@ def print_records(cell_name, records):
     """The table of one cell: a section a shape, a row an arm."""
     header = (
         *("arm", "forward ms", "forward+backward ms", "(range)", "seqjax/arm"),
-        *("GFLOP/s", "compile s", "peak MB"),
+        *("GFLOP/s", "compile s", "peak MB", "temporary MB"),
     )
     sections = {}
     for record in records:
@@ -168,7 +171,7 @@ def print_records(cell_name, records):
         sections[record["shape"]] = [
             *(row(label, arm, peak) for label, arm in record["arms"].items()),
             row("products alone", record["products"], peak),
-            ("peak", "-", "-", "", "-", f"{peak:.0f}", "-", "-"),
+            ("peak", "-", "-", "", "-", f"{peak:.0f}", "-", "-", "-"),
         ]
     timing.print_columns(f"{cell_name}, {LETTERS}", header, sections)
 
@@ -179,7 +182,6 @@ def row(label, arm, peak_gflops):
     gflops = f"{arm['gflops']:.0f}"
     if label == "seqjax":
         gflops += f" ({arm['gflops'] / peak_gflops:.0%})"
-    memory_used = arm.get("peak_bytes")
     return (
         f"{label} ({arm['note']})" if arm.get("note") else label,
         timing.show(forward["median"] * 1e3, 2),
@@ -189,8 +191,12 @@ def row(label, arm, peak_gflops):
         timing.show(arm.get("ratio", {}).get("backward"), 2),
         gflops,
         timing.show(arm.get("compile_seconds"), 2),
-        timing.show(None if memory_used is None else memory_used / 1e6, 1),
+        *(megabytes(arm.get(name)) for name in ("peak_bytes", "temp_bytes")),
     )
+
+
+def megabytes(size):
+    return timing.show(None if size is None else size / 1e6, 1)
 
 
 def print_summary(summary):

@@ -32,6 +32,7 @@ class LanguageModel:
         needs embed_size equal to the cell's hidden size.
       dropout: rate on the embeddings (not on one-hot input) and on the outputs of the
         last layer; the rate between layers is the Stack's.
+      locked: whether each sequence drops the same units at all its steps.
 
     Raises:
       ValueError: for a bidirectional cell, a tied softmax whose sizes differ, or a rate
@@ -52,6 +53,7 @@ class LanguageModel:
     embed_size: int | None = None
     tie_embeddings: bool = False
     dropout: float = 0.0
+    locked: bool = False
 
     def __post_init__(self):
         if is_bidirectional(self.cell):
@@ -104,11 +106,11 @@ class LanguageModel:
             xs = jax.nn.one_hot(tokens, self.vocab_size, dtype=dtype)  # [T, ..., V]
         else:
             xs = layers.embed(params.embed, tokens)  # [T, ..., E]
-            xs = layers.dropout(keys[0], xs, self.dropout)
+            xs = layers.dropout(keys[0], xs, self.dropout, self.locked)
         state, ys = unroll(self.cell, params.cell, xs, state, key=keys[1])
-        ys = layers.dropout(keys[2], ys, self.dropout)  # [T, ..., H]
+        ys = layers.dropout(keys[2], ys, self.dropout, self.locked)  # [T, ..., H]
         if self.tie_embeddings:
-            return state, ys @ params.embed.T + params.out
+            return state, layers.matmul(ys, params.embed.T) + params.out
         return state, layers.dense(params.out, ys)
 
     def step(self, params, state, token):
