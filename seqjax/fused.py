@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqjax import tracing
-from seqjax.layers import matmul
+from seqjax.layers import matmul, matmul_gradient
 
 
 def scan(step, params, xs, state, reverse=False, width=None):
@@ -191,7 +191,7 @@ class _Loop(NamedTuple):
         d_products |= {k: d_xs[j] for k, j in plan.entries.items()}
         operands |= {k: before[i] for k, i in plan.states.items()}
         (d_params,) = pull_weights(
-            {k: _product_over_time(operands[k], d) for k, d in d_products.items()}
+            {k: matmul_gradient(operands[k], d) for k, d in d_products.items()}
         )
         d_params = _put([None] * len(params), float_params, d_params)
         for i, d in zip(plan.others, d_others, strict=True):
@@ -331,9 +331,3 @@ def _transposed(w, product):
         return lambda: w.T
     laid_out = lax.optimization_barrier(w.T)
     return lambda: laid_out
-
-
-def _product_over_time(v, dp):
-    """sum_t v[t].T @ dp[t]: [T, ..., H], [T, ..., G] -> [H, G]."""
-    v, dp = (a.reshape(-1, a.shape[-1]) for a in (v, dp))
-    return matmul(v.T, dp)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 
 class DenseParams(NamedTuple):
@@ -36,9 +37,22 @@ def matmul(xs, w):
     if w.ndim != 2:
         return jnp.dot(xs, w)
     flat = xs.reshape(-1, xs.shape[-1])  # [..., D] -> [N, D]
-    bf16 = jax.config.jax_default_matmul_precision == "BF16_BF16_F32"
-    product = _bf16_product if bf16 and jax.default_backend() == "cpu" else jnp.matmul
+    product = _bf16_product if _bf16_on_cpu() else jnp.matmul
     return product(flat, w).reshape(*xs.shape[:-1], w.shape[-1])
+
+
+def matmul_gradient(xs, ct):
+    """The gradient of w in matmul(xs, w): [..., D], [..., H] -> [D, H]."""
+    xs, ct = (a.reshape(-1, a.shape[-1]) for a in (xs, ct))
+    if not _bf16_on_cpu():
+        return xs.T @ ct
+    # Laid out anew: XLA has no fast bfloat16 product along the first axis of both.
+    return _bf16_product(lax.optimization_barrier(xs.astype(jnp.bfloat16).T), ct)
+
+
+def _bf16_on_cpu():
+    wanted = jax.config.jax_default_matmul_precision == "BF16_BF16_F32"
+    return wanted and jax.default_backend() == "cpu"
 
 
 @jax.custom_vjp
@@ -49,7 +63,7 @@ def _bf16_product(v, w):
 
 def _bf16_product_transposed(residuals, ct):
     v, w = residuals
-    return _bf16_product(ct, w.T), _bf16_product(v.T, ct)
+    return _bf16_product(ct, w.T), matmul_gradient(v, ct)
 
 
 _bf16_product.defvjp(
