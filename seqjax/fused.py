@@ -300,18 +300,26 @@ def _read(buffer, t, width=None, bias=None):
     """buffer[t] + bias; in pieces of `width`, if it is a few times as wide."""
     total = buffer.shape[-1] if buffer.ndim > 1 else 1
     if not width or total % width or not 1 < total // width <= 8:
-        row = lax.dynamic_index_in_dim(buffer, t, keepdims=False)
+        row = _slice(buffer, t, buffer.shape[1:], 0)
         return row if bias is None else row + bias
-    sizes = (1, *buffer.shape[1:-1], width)
     pieces = []
     for i in range(0, total, width):
-        piece = lax.dynamic_slice(buffer, (t, *[0] * (buffer.ndim - 2), i), sizes)[0]
+        piece = _slice(buffer, t, (*buffer.shape[1:-1], width), i)
         pieces.append(piece if bias is None else piece + bias[..., i : i + width])
     return jnp.concatenate(pieces, axis=-1)
 
 
+def _slice(buffer, t, shape, last):
+    starts = (t, *[0] * (buffer.ndim - 2), last)[: buffer.ndim]
+    row = lax.dynamic_slice(buffer, starts, (1, *shape), allow_negative_indices=False)
+    return row[0]
+
+
 def _write(buffer, row, t):
-    return lax.dynamic_update_index_in_dim(buffer, row, t, 0)
+    starts = (t, *[0] * (buffer.ndim - 1))
+    return lax.dynamic_update_slice(
+        buffer, row[None], starts, allow_negative_indices=False
+    )
 
 
 def _write_all(buffers, rows, t):
