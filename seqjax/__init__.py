@@ -3,8 +3,9 @@
 The map, in reading order; a file imports only from those above it:
 
     data/            text, vocabularies, minibatches, corpora; NumPy only
-    layers, losses, metrics
+    activations, layers, losses, metrics
     cells            RNN, GRU, LSTM: init, initial_state, project, step
+    fused            the loop under unroll and its backward pass (buffers, tracing)
     recurrence       unroll, Stack, Bidirectional: one engine for any cell
     decoding         the next token; streams of tokens
     baselines/       the RNN in plain NumPy

@@ -16,21 +16,21 @@ less than to keep it. How a step uses its weights is found by tracing it (`traci
   the same, is written there.
 - A bias that is only ever added to a product costs nothing on the way back: its
   gradient is the sum of the product's cotangent. Other parameters have theirs carried.
-- XLA's CPU compiler gives up vectors in a kernel that reads several slices of one row
-  of a loop's input; so a row that is several gates wide is read gate by gate.
+- What is read and written in the loop lies in buffers [T, ...] (`buffers.py`).
 
 A product that cannot be deferred (within control flow of the step's own, or by a matrix
 that changes over time) is differentiated as JAX would.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqjax import tracing
+from seqjax import buffers, tracing
 from seqjax.layers import matmul, matmul_gradient
 
 
@@ -87,7 +87,7 @@ class _Loop(NamedTuple):
 
     def forward(self, params, xs, start, save):
         """((state, ys), what `backward` needs); without `save` only ys is kept."""
-        plan, step, empty = self.plan, self.step, self._empty
+        plan, step = self.plan, self.step
         ws = self._weights(params, xs, start)
 
         def body(i, carry):
@@ -97,7 +97,7 @@ class _Loop(NamedTuple):
             products = self._multiply(params, state, row, ws)
             xs = list(xs)
             for k, j in plan.entries.items():
-                xs[j] = _write(xs[j], _read(xs[j], t) + products[k], t)
+                xs[j] = buffers.write(xs[j], buffers.read(xs[j], t) + products[k], t)
                 products[k] = jnp.zeros_like(products[k])
             row = self._row(params, xs, t)
             leaves = (self._without_biases(params), state, row)
@@ -106,9 +106,10 @@ class _Loop(NamedTuple):
             return (
                 state,
                 xs,
-                [_write_all(b, v, t) for b, v in zip(kept, values, strict=True)],
+                [buffers.write_all(b, v, t) for b, v in zip(kept, values, strict=True)],
             )
 
+        empty = partial(buffers.empty, self.num_steps)
         kept_products = [k for k in plan.products if save and k not in plan.entries]
         kept_states = [
             i
@@ -128,8 +129,7 @@ class _Loop(NamedTuple):
     def backward(self, residuals, cotangents):
         """Cotangents of params, xs and the state at the start."""
         plan = self.plan
-        residuals = _differentiated_once(residuals)
-        params, xs, start, products, states = residuals
+        params, xs, start, products, states = _differentiated_once(residuals)
         d_state, d_ys = cotangents
         float_params, float_xs, float_state = map(tracing.floats, (params, xs, start))
         ws, pull_weights = jax.vjp(
@@ -138,53 +138,51 @@ class _Loop(NamedTuple):
         )
         transposed = {k: _transposed(w, plan.products[k]) for k, w in ws.items()}
         before = {
-            i: _shift(s, start[i], self.reverse)
+            i: buffers.shift(s, start[i], self.reverse)
             for i, s in states.items()
             if not plan.constant[i]
         }
         before = lax.optimization_barrier(before)
+        # Read all before any is written, or XLA copies whole buffers at each step.
+        several = len(float_xs) + len(products) > 1
 
         def body(i, carry):
             d_state, d_others, xs, products, operands = carry
             t = i if self.reverse else self.num_steps - 1 - i
             state = [
-                _read(before[i], t) if i in before else s for i, s in enumerate(start)
+                buffers.read(before[i], t) if i in before else s
+                for i, s in enumerate(start)
             ]
             made = {
                 k: jnp.zeros(p.shape, p.dtype)
                 if k in plan.entries
-                else _read(products[k], t, self.width)
+                else buffers.read(products[k], t, self.width, apart=several)
                 for k, p in plan.products.items()
             }
-            row = self._row(params, xs, t)
-            if len(float_xs) + len(products) > 1:
-                # Read all before any is written, or XLA copies whole buffers each step.
+            row = self._row(params, xs, t, apart=several)
+            if several:
                 row, made = lax.optimization_barrier((row, made))
             args = (self._without_biases(params), state, row, made)
-            cts = (d_state, _read(d_ys, t))
+            cts = (d_state, buffers.read(d_ys, t))
             d_params, d_state, d_x, d_made, vs = self._pull(args, cts, transposed)
+            d_x = [
+                buffers.write(xs[j], d, t) for j, d in zip(float_xs, d_x, strict=True)
+            ]
             return (
                 d_state,
                 [a + b for a, b in zip(d_others, d_params, strict=True)],
-                _put(
-                    xs,
-                    float_xs,
-                    [_write(xs[j], d, t) for j, d in zip(float_xs, d_x, strict=True)],
-                ),
-                _write_all(products, d_made, t),
-                _write_all(operands, vs, t),
+                _put(xs, float_xs, d_x),
+                buffers.write_all(products, d_made, t),
+                buffers.write_all(operands, vs, t),
             )
 
+        own = {k: v for k, v in plan.operands.items() if k not in plan.states}
         carry = (
             [d_state[i] for i in float_state],
             [jnp.zeros_like(params[i]) for i in plan.others],
             xs,
             products,
-            {
-                k: self._empty(v)
-                for k, v in plan.operands.items()
-                if k not in plan.states
-            },
+            {k: buffers.empty(self.num_steps, v) for k, v in own.items()},
         )
         carry = lax.fori_loop(0, self.num_steps, body, carry)
         d_state, d_others, d_xs, d_products, operands = carry
@@ -194,17 +192,22 @@ class _Loop(NamedTuple):
             {k: matmul_gradient(operands[k], d) for k, d in d_products.items()}
         )
         d_params = _put([None] * len(params), float_params, d_params)
+        self._add_gradients(d_params, params, d_others, d_products, d_xs)
+        return (
+            d_params,
+            _put([None] * len(xs), float_xs, [d_xs[j] for j in float_xs]),
+            _put([None] * len(start), float_state, d_state),
+        )
+
+    def _add_gradients(self, d_params, params, d_others, d_products, d_xs):
+        """Those of the parameters outside the products, to `d_params` in place."""
+        plan = self.plan
         for i, d in zip(plan.others, d_others, strict=True):
             d_params[i] += d
         sums = {i: d_products[k] for i, k in plan.biases.items()}
         sums |= {i: d_xs[j] for i, j in plan.entry_biases.items()}
         for i, d in sums.items():
             d_params[i] += d.sum(range(d.ndim - params[i].ndim))
-        return (
-            d_params,
-            _put([None] * len(xs), float_xs, [d_xs[j] for j in float_xs]),
-            _put([None] * len(start), float_state, d_state),
-        )
 
     def _weights(self, params, xs, state):
         """The right operands of the products; XLA drops the rest of this step."""
@@ -222,13 +225,11 @@ class _Loop(NamedTuple):
         products = {}
 
         def product(k, v, w):
-            p = matmul(v, ws.get(k, w))
-            if k in ws:
-                biases = [
-                    params[i] for i, place in self.plan.biases.items() if place == k
-                ]
-                products[k] = p = sum(biases, start=p)
-            return p
+            if k not in ws:
+                return matmul(v, w)
+            biases = (params[i] for i, j in self.plan.biases.items() if j == k)
+            products[k] = sum(biases, start=matmul(v, ws[k]))
+            return products[k]
 
         self.step(self._without_biases(params), state, x, product)
         return products
@@ -256,12 +257,13 @@ class _Loop(NamedTuple):
         biases = (*self.plan.biases, *self.plan.entry_biases)
         return _put(params, biases, [jnp.zeros_like(params[i]) for i in biases])
 
-    def _row(self, params, xs, t):
-        biases = {j: params[i] for i, j in self.plan.entry_biases.items()}
-        return [_read(x, t, self.width, biases.get(j)) for j, x in enumerate(xs)]
-
-    def _empty(self, like):
-        return lax.empty((self.num_steps, *like.shape), like.dtype)
+    def _row(self, params, xs, t, apart=False):
+        """xs[t], biases added."""
+        row = []
+        for place, x in enumerate(xs):
+            of_x = [params[i] for i, j in self.plan.entry_biases.items() if j == place]
+            row.append(buffers.read(x, t, self.width, of_x, apart))
+        return row
 
 
 @jax.custom_vjp
@@ -294,43 +296,6 @@ def _put(leaves, places, values):
     for i, value in zip(places, values, strict=True):
         leaves[i] = value
     return leaves
-
-
-def _read(buffer, t, width=None, bias=None):
-    """buffer[t] + bias; in pieces of `width`, if it is a few times as wide."""
-    total = buffer.shape[-1] if buffer.ndim > 1 else 1
-    if not width or total % width or not 1 < total // width <= 8:
-        row = _slice(buffer, t, buffer.shape[1:], 0)
-        return row if bias is None else row + bias
-    pieces = []
-    for i in range(0, total, width):
-        piece = _slice(buffer, t, (*buffer.shape[1:-1], width), i)
-        pieces.append(piece if bias is None else piece + bias[..., i : i + width])
-    return jnp.concatenate(pieces, axis=-1)
-
-
-def _slice(buffer, t, shape, last):
-    starts = (t, *[0] * (buffer.ndim - 2), last)[: buffer.ndim]
-    row = lax.dynamic_slice(buffer, starts, (1, *shape), allow_negative_indices=False)
-    return row[0]
-
-
-def _write(buffer, row, t):
-    starts = (t, *[0] * (buffer.ndim - 1))
-    return lax.dynamic_update_slice(
-        buffer, row[None], starts, allow_negative_indices=False
-    )
-
-
-def _write_all(buffers, rows, t):
-    return {k: _write(b, rows[k], t) for k, b in buffers.items()}
-
-
-def _shift(states, start, reverse):
-    """The states before each step from those after it."""
-    if reverse:
-        return jnp.concatenate([states[1:], start[None]])
-    return jnp.concatenate([start[None], states[:-1]])
 
 
 def _transposed(w, product):

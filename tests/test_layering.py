@@ -13,7 +13,7 @@ LAYERS = [
     {"activations"},
     {"layers", "losses", "metrics"},
     {"cells"},
-    {"tracing", "cudnn"},
+    {"buffers", "tracing", "cudnn"},
     {"fused"},
     {"recurrence"},
     {"decoding", "baselines.numpy_rnn", "models.language_model"},
