@@ -65,7 +65,9 @@ def test_its_gradients_are_those_of_the_plain_loop(reverse, x64):
 
     def loss(params, xs, fused):
         _, ys = seqjax.unroll(cell, params, xs, None, lengths, reverse, fused=fused)
-        return jnp.sum(jnp.sin(ys) * jnp.arange(ys.size).reshape(ys.shape))
+        return jnp.sum(
+            jnp.sin(ys) * jnp.arange(ys.size, dtype=ys.dtype).reshape(ys.shape)
+        )
 
     fused, plain = (jax.grad(loss, (0, 1))(params, xs, how) for how in (True, False))
     jax.tree.map(
