@@ -89,6 +89,12 @@ class _Loop(NamedTuple):
         """((state, ys), what `backward` needs); without `save` only ys is kept."""
         plan, step = self.plan, self.step
         ws = self._weights(params, xs, start)
+        # A row of one gate is as fast to read where it lies, if it need not be kept.
+        entries = {
+            k: j
+            for k, j in plan.entries.items()
+            if save or xs[j].shape[-1] != self.width
+        }
 
         def body(i, carry):
             state, xs, kept = carry
@@ -96,7 +102,7 @@ class _Loop(NamedTuple):
             row = self._row(params, xs, t)
             products = self._multiply(params, state, row, ws)
             xs = list(xs)
-            for k, j in plan.entries.items():
+            for k, j in entries.items():
                 xs[j] = buffers.write(xs[j], buffers.read(xs[j], t) + products[k], t)
                 products[k] = jnp.zeros_like(products[k])
             row = self._row(params, xs, t)
