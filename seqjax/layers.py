@@ -58,7 +58,9 @@ def _bf16_on_cpu():
 @jax.custom_vjp
 def _bf16_product(v, w):
     v, w = v.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
-    return jnp.matmul(v, w, preferred_element_type=jnp.float32)
+    # By name, as the context wants it, XLA has no outer product in some versions.
+    precision = lax.Precision.DEFAULT
+    return jnp.matmul(v, w, precision=precision, preferred_element_type=jnp.float32)
 
 
 def _bf16_product_transposed(residuals, ct):

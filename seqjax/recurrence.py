@@ -110,6 +110,8 @@ def _scan(cell, params, zs, state, valid, reverse, fused):
         return new_state, y
 
     xs = (zs, valid)
+    # Without jit a step's own control flow is not there to be seen by `tracing`.
+    fused = fused and not jax.config.jax_disable_jit
     if fused and len(jax.tree.leaves(xs)[0]):
         return fused_loop.scan(step, params, xs, state, reverse, cell.hidden_size)
     return jax.lax.scan(partial(step, params), state, xs, reverse=reverse)

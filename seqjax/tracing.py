@@ -48,7 +48,7 @@ def plan(step, params, state, x):
             states[k] = place
         for term in _terms(p, jaxpr):
             i, j = _place(term, in_params), _place(term, in_x)
-            if i is not None:
+            if i is not None and _is_bias(term.aval, p.aval):
                 biases[i] = k
             elif j is not None and term.aval == p.aval and k not in entries:
                 entries[k] = j
@@ -56,7 +56,8 @@ def plan(step, params, state, x):
         if j not in entries.values():
             for term in _terms(entry, jaxpr):
                 i = _place(term, in_params)
-                if i is not None and term.aval.ndim:
+                new = i is not None and term.aval.ndim and i not in biases
+                if new and _is_bias(term.aval, entry.aval):
                     entry_biases[i] = j
     results = {id(v) for v in jaxpr.outvars}
     return Plan(
@@ -162,6 +163,12 @@ def _terms(p, jaxpr):
                 break
             (term,) = maker.invars
         (p,) = eqn.outvars
+
+
+def _is_bias(term, total):
+    """Whether the gradient of a term is that of the sum, added up over leading axes."""
+    end = total.shape[total.ndim - term.ndim :]
+    return term.shape == end and jnp.issubdtype(term.dtype, jnp.inexact)
 
 
 def _broadcasts(eqn):

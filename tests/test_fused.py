@@ -1,0 +1,298 @@
+"""The fused backward pass against plain autodiff, for any cell.
+
+The oracle is `unroll(..., fused=False)`, a `lax.scan` that JAX differentiates.
+"""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import seqjax
+from seqjax import recurrence
+from seqjax.layers import matmul
+from tests import odd_cells, odd_states, references
+from tests.gradients import (
+    assert_both_same,
+    both_ways,
+    compiled,
+    inputs,
+    outputs_and_gradients,
+)
+from tests.test_cell_laws import ALL, CELLS, FORWARD
+
+LENGTHS = [6, 0, 2, 5]
+
+
+class MGUParams(NamedTuple):
+    w_x: jax.Array  # [D, 2H]
+    w_f: jax.Array  # [H, H]
+    w_h: jax.Array  # [H, H]
+    b_f: jax.Array  # [H]
+    b_h: jax.Array  # [H]
+
+
+@dataclasses.dataclass(frozen=True)
+class MGU:
+    """The minimal gated unit of Zhou et al. (2016): a cell that seqjax never heard of.
+
+    f  = sigmoid(x W_f + h U_f + b_f)
+    h' = (1 - f) * h + f * tanh(x W_h + (f * h) U_h + b_h)
+    """
+
+    hidden_size: int
+
+    def init(self, key, input_size):
+        keys = jax.random.split(key, 5)
+        size = self.hidden_size
+        shapes = [(input_size, 2 * size), (size, size), (size, size), (size,), (size,)]
+        draws = map(jax.random.normal, keys, shapes)
+        return MGUParams(*(0.5 * draw for draw in draws))
+
+    def initial_state(self, batch_shape=()):
+        return jnp.zeros((*batch_shape, self.hidden_size))
+
+    def project(self, params, xs):
+        return matmul(xs, params.w_x)
+
+    def step(self, params, h, z, dot=jnp.dot):
+        x_f, x_h = jnp.split(z, 2, axis=-1)
+        f = jax.nn.sigmoid(x_f + dot(h, params.w_f) + params.b_f)
+        n = jnp.tanh(x_h + dot(f * h, params.w_h) + params.b_h)
+        h = (1 - f) * h + f * n
+        return h, h
+
+
+def mgu_step(params, h, x):
+    """The same in NumPy for one sequence, from the paper's equations."""
+    w_x, w_f, w_h, b_f, b_h = params
+    w_xf, w_xh = np.split(w_x, 2, axis=1)
+    f = references.sigmoid(x @ w_xf + h @ w_f + b_f)
+    h = (1 - f) * h + f * np.tanh(x @ w_xh + (f * h) @ w_h + b_h)
+    return h, h
+
+
+def parametrize(**cells):
+    return pytest.mark.parametrize("cell", cells.values(), ids=cells)
+
+
+def fused_and_plain(calls):
+    with jax.enable_x64(True):
+        return both_ways(calls(), {"fused": True}, {"fused": False})
+
+
+MGU_TOO = {"mgu": MGU(5)}
+CASES = {  # (T, batch shape, lengths, reverse, members)
+    "lengths": (6, (4,), LENGTHS, False, ALL | MGU_TOO),
+    "two_batch_axes": (6, (2, 2), [[6, 0], [2, 5]], True, ALL | MGU_TOO),
+    "no_batch_axis": (5, (), None, True, FORWARD | MGU_TOO),
+    "one_step": (1, (3,), None, False, CELLS | MGU_TOO),
+    "no_step": (0, (3,), [0, 0, 0], False, ALL | MGU_TOO),
+}
+
+
+@functools.cache
+def gradients_of_case(case):
+    num_steps, batch_shape, lengths, reverse, cells = CASES[case]
+    lengths = None if lengths is None else np.asarray(lengths)
+    return fused_and_plain(
+        lambda: {
+            name: (cell, *inputs(cell, num_steps, batch_shape), lengths, reverse)
+            for name, cell in cells.items()
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "name"), [(case, name) for case in CASES for name in CASES[case][-1]]
+)
+def test_gradients_are_those_of_plain_autodiff(case, name):
+    assert_both_same(gradients_of_case(case)[name])
+
+
+@functools.cache
+def gradients_of_odd_cells():
+    cells = odd_cells.ODD | odd_states.ODD
+    return fused_and_plain(
+        lambda: {k: (cell, *inputs(cell), None, False) for k, cell in cells.items()}
+    )
+
+
+@pytest.mark.parametrize("name", [*odd_cells.ODD, *odd_states.ODD])
+def test_odd_cells_have_the_gradients_of_plain_autodiff(name):
+    assert_both_same(gradients_of_odd_cells()[name])
+
+
+STATES = {
+    name: cell
+    for name, cell in odd_states.ODD.items()
+    if not name.startswith(("product", "bias", "input_m", "stopped", "straight"))
+}
+
+
+@functools.cache
+def gradients_of_odd_states_with_lengths():
+    return fused_and_plain(
+        lambda: {
+            name: (cell, *inputs(cell), np.asarray(LENGTHS), True)
+            for name, cell in STATES.items()
+        }
+    )
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_odd_states_are_held_past_the_lengths_in_reverse(name):
+    assert_both_same(gradients_of_odd_states_with_lengths()[name])
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_cell_nobody_has_heard_of_is_its_textbook_loop(reverse, x64):
+    params, xs, state = inputs(MGU(5))
+    last, ys = seqjax.unroll(MGU(5), params, xs, state, jnp.asarray(LENGTHS), reverse)
+    expected, expected_ys = references.unroll(
+        mgu_step, params, xs, list(np.asarray(state)), LENGTHS, reverse
+    )
+    np.testing.assert_allclose(last, expected, atol=1e-12)
+    np.testing.assert_allclose(ys, expected_ys, atol=1e-12)
+
+
+@parametrize(gru=FORWARD["gru"], own=FORWARD["own"])
+def test_an_empty_batch_has_gradients_of_zero(cell, x64):
+    (_, ys), gradients = outputs_and_gradients(cell, *inputs(cell, 3, (0,)))
+    assert ys.shape == (3, 0, 5)
+    assert not any(g.any() for g in jax.tree.leaves(gradients))
+
+
+def test_gradients_without_jit(x64):
+    """Under `jax.disable_jit` the products of a branch look like the step's own."""
+    cell = odd_states.ODD["product_in_cond"]
+    args = inputs(cell, num_steps=3)
+    want = compiled(lambda args: outputs_and_gradients(cell, *args))(args)
+    with jax.disable_jit():
+        assert_both_same((outputs_and_gradients(cell, *args), want))
+
+
+@settings(deadline=None, max_examples=5)
+@given(data=st.data())
+def test_any_stack_of_any_shape_has_the_gradients_of_plain_autodiff(data):
+    num_steps = data.draw(st.integers(1, 7), "T")
+    batch_shape = tuple(data.draw(st.lists(st.integers(1, 3), max_size=2), "batch"))
+    sizes = st.integers(1, 5)
+    kinds = [seqjax.RNN, seqjax.GRU, seqjax.LSTM, MGU]
+    layer = st.builds(lambda kind, size: kind(size), st.sampled_from(kinds), sizes)
+    cell = seqjax.Stack(data.draw(st.lists(layer, min_size=1, max_size=3), "cells"))
+    length = st.integers(0, num_steps)
+    size = int(np.prod(batch_shape, dtype=int))
+    lengths = data.draw(
+        st.none() | st.lists(length, min_size=size, max_size=size), "lengths"
+    )
+    reverse = data.draw(st.booleans(), "reverse")
+    input_size = data.draw(sizes, "D")
+    if lengths is not None:
+        lengths = np.asarray(lengths, int).reshape(batch_shape)
+
+    def calls():
+        args = inputs(cell, num_steps, batch_shape, input_size)
+        return {"drawn": (cell, *args, lengths, reverse)}
+
+    assert_both_same(fused_and_plain(calls)["drawn"])
+
+
+def loss_of(cell, fused):
+    def loss(params, xs, state, lengths=None):
+        last, ys = seqjax.unroll(cell, params, xs, state, lengths, fused=fused)
+        return jnp.sum(jnp.cos(ys)) + jnp.sum(jax.tree.leaves(last)[0] ** 3)
+
+    return loss
+
+
+@parametrize(lstm=FORWARD["lstm"], mgu=MGU(5))
+def test_second_derivatives_of_the_plain_loop_are_differences_of_first(cell, x64):
+    params, xs, state = inputs(cell)
+    direction = jnp.cos(jnp.arange(xs.size, dtype=float)).reshape(xs.shape)
+    first = jax.grad(lambda xs: loss_of(cell, False)(params, xs, state))
+
+    @compiled
+    def second(xs):
+        forward = jax.jvp(first, (xs,), (direction,))[1]
+        return forward, jax.grad(lambda xs: jnp.vdot(first(xs), direction))(xs)
+
+    forward, backward = second(xs)
+    plus, minus = map(compiled(first), (xs + 1e-5 * direction, xs - 1e-5 * direction))
+    np.testing.assert_allclose(forward, (plus - minus) / 2e-5, atol=1e-8)
+    np.testing.assert_allclose(backward, forward, atol=1e-12)
+
+
+@parametrize(lstm=FORWARD["lstm"], own=odd_cells.ODD["product_of_a_product"])
+@pytest.mark.parametrize("jit", [False, True])
+def test_second_derivatives_of_the_fused_loop_are_refused(cell, jit, x64):
+    args = inputs(cell)
+    first = jax.grad(loss_of(cell, True))
+    second = jax.grad(lambda *args: jnp.sum(jnp.sin(first(*args).w_x)))
+    with pytest.raises(TypeError, match="fused=False"):
+        (jax.jit(second) if jit else second)(*args)
+
+
+@parametrize(rnn=FORWARD["rnn"], stack=FORWARD["stack"])
+def test_forward_mode_needs_the_plain_loop_and_has_it(cell, x64):
+    params, xs, state = inputs(cell)
+    direction = jnp.cos(jnp.arange(xs.size, dtype=float)).reshape(xs.shape)
+
+    def along(fused):
+        run = jax.jit(lambda xs: loss_of(cell, fused)(params, xs, state))
+        return jax.jvp(run, (xs,), (direction,))[1]
+
+    slope = jnp.vdot(direction, jax.grad(loss_of(cell, True), 1)(params, xs, state))
+    np.testing.assert_allclose(along(False), slope, rtol=1e-10)
+    with pytest.raises(TypeError, match="forward-mode"):
+        along(True)
+
+
+def test_a_run_compiles_its_gradient_once():
+    traced = []
+
+    def step(params, h, z, dot):
+        traced.append(1)
+        h = jnp.tanh(z + dot(h, params.w))
+        return h, h
+
+    cell = odd_cells.Odd(
+        step, (("w", (5, 5)),), odd_cells.zeros, odd_cells.product_of_inputs
+    )
+    params, xs, state = inputs(cell, dtype=jnp.float32)
+    gradient = jax.grad(loss_of(cell, True))
+    compiled = jax.jit(gradient)
+    for run in (gradient, compiled):  # outside jit too, as in a notebook
+        run(params, xs, state, jnp.asarray(LENGTHS))
+        times, size = len(traced), recurrence._unroll._cache_size()
+        assert times
+        for lengths in ([1, 2, 3, 4], [6, 6, 6, 6]):
+            changed = jax.tree.map(jnp.sin, params)
+            run(changed, 2 * xs, state + 1, jnp.asarray(lengths))
+        assert len(traced) == times
+        assert recurrence._unroll._cache_size() == size
+    assert compiled._cache_size() == 1
+
+
+@parametrize(lstm=FORWARD["lstm"], own=FORWARD["own"], mgu=MGU(5))
+def test_vmap_over_the_batch_has_the_gradients_of_the_batch(cell, x64):
+    """Slow, since every element then has a weight gradient of its own; but right."""
+    params, xs, state = inputs(cell)
+    lengths = jnp.asarray(LENGTHS)
+
+    def loss(params, xs, state):
+        alone = jax.vmap(loss_of(cell, True), (None, 1, 0, 0))
+        return jnp.sum(alone(params, xs, state, lengths))
+
+    def gradient(loss):
+        floats = jax.tree.map(jnp.asarray, (params, xs))
+        return jax.jit(jax.grad(lambda p, x: loss(p, x, state), (0, 1)))(*floats)
+
+    together = gradient(lambda p, x, s: loss_of(cell, True)(p, x, s, lengths))
+    assert_both_same((gradient(loss), together))
