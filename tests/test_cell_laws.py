@@ -238,8 +238,9 @@ def test_every_recurrent_product_goes_through_dot(cell, key):
 
 
 @every
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "lengths"])
+@pytest.mark.parametrize(
+    ("lengths", "reverse"), [(None, True), (LENGTHS, False)], ids=["reverse", "lengths"]
+)
 def test_gradients_in_float64(cell, key, lengths, reverse, x64):
     params, xs, state = setup(cell, key, jnp.float64)
     integers = [s for s in jax.tree.leaves(state) if s.dtype != jnp.float64]
