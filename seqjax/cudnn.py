@@ -6,11 +6,15 @@ import jax.numpy as jnp
 
 from seqjax.cells import LSTM, LSTMState
 
+# float32, with or without the tensor cores' shorter mantissa, as jax's rnn reads them.
+PRECISIONS = (None, "high", "highest", "tensorfloat32", "float32")
+
 
 def obstacle(cell, params, xs, state):
     """Why cuDNN cannot run this; None if it can.
 
-    It runs an LSTM in float32 over one batch axis, on an NVIDIA GPU.
+    It runs an LSTM in float32 over one batch axis, on an NVIDIA GPU, outside vmap (of a
+    compiled call it cannot be seen from here: there give `cudnn=False`).
     """
     if jax.default_backend() != "gpu" or "NVIDIA" not in jax.devices()[0].device_kind:
         return "there is no NVIDIA GPU"
@@ -21,8 +25,11 @@ def obstacle(cell, params, xs, state):
         return "cuDNN here is for float32"
     if xs.ndim != 3 or 0 in xs.shape:
         return f"cuDNN takes xs [T, B, D] with nothing empty, got {xs.shape}"
-    if jax.config.jax_default_matmul_precision == "BF16_BF16_F32":
-        return "products are to be made in bfloat16"
+    if any(hasattr(leaf, "batch_dim") for leaf in leaves):  # a tracer of vmap's
+        return "cuDNN here has no rule for vmap"
+    precision = jax.config.jax_default_matmul_precision
+    if precision not in PRECISIONS:
+        return f"cuDNN here has no products of precision {precision!r}"
     return None
 
 

@@ -19,7 +19,8 @@ less than to keep it. How a step uses its weights is found by tracing it (`traci
 - What is read and written in the loop lies in buffers [T, ...] (`buffers.py`).
 
 A product that cannot be deferred (within control flow of the step's own, or by a matrix
-that changes over time) is differentiated as JAX would.
+that changes over time) belongs to the pointwise rest. A step is traced several times,
+and that rest runs twice: to print from a step, take the plain loop.
 """
 
 from collections.abc import Callable
@@ -34,26 +35,33 @@ from seqjax import buffers, tracing
 from seqjax.layers import matmul, matmul_gradient
 
 
-def scan(step, params, xs, state, reverse=False, width=None):
+def scan(step, params, xs, state, num_steps, reverse=False, width=None):
     """`lax.scan` of a step with weights, differentiated as above.
 
         state, ys[t] = step(params, state, xs[t], dot)   for t = 0 .. T-1
 
     Args:
       step: a function as above; `dot(v [..., H], w [H, G])` is `layers.matmul` to it.
+        One that is not of this form is left to `lax.scan`: if it closes over what is
+        differentiated or mapped, changes the form of the state, or y is not one array.
       params: any pytree of arrays.
-      xs: any pytree of arrays [T, ...], T at least 1.
+      xs: any pytree of arrays [T, ...].
       state: any pytree of arrays; what is not float is carried along.
+      num_steps: T, at least 1.
       reverse: whether to go from the last step to the first.
       width: of a gate, to read rows gate by gate.
 
     Returns:
-      (state, ys) as `lax.scan`; ys is one array.
+      (state, ys) as `lax.scan`.
 
     Raises:
       TypeError: for forward-mode differentiation (by jax) and for second derivatives;
         both need a plain loop.
     """
+    x = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
+    if not tracing.is_of_the_form(step, params, state, x):
+        plain = partial(step, params)
+        return lax.scan(plain, state, xs, num_steps, reverse=reverse)
     params, params_def = jax.tree.flatten(params)
     xs, xs_def = jax.tree.flatten(xs)
     state, state_def = jax.tree.flatten(state)
@@ -67,9 +75,8 @@ def scan(step, params, xs, state, reverse=False, width=None):
         )
         return state_def.flatten_up_to(new_state), y
 
-    x = [jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in xs]
-    plan = tracing.plan(flat_step, params, state, x)
-    loop = _Loop(flat_step, plan, reverse, width, num_steps=len(xs[0]))
+    plan = tracing.plan(flat_step, params, state, jax.tree.leaves(x))
+    loop = _Loop(flat_step, plan, reverse, width, num_steps)
     run = jax.custom_vjp(lambda *args: loop.forward(*args, save=False)[0])
     run.defvjp(lambda *args: loop.forward(*args, save=True), loop.backward)
     state, ys = run(params, xs, state)
@@ -195,7 +202,10 @@ class _Loop(NamedTuple):
         d_products |= {k: d_xs[j] for k, j in plan.entries.items()}
         operands |= {k: before[i] for k, i in plan.states.items()}
         (d_params,) = pull_weights(
-            {k: matmul_gradient(operands[k], d) for k, d in d_products.items()}
+            {
+                k: matmul_gradient(operands[k], d).astype(ws[k].dtype)
+                for k, d in d_products.items()
+            }
         )
         d_params = _put([None] * len(params), float_params, d_params)
         self._add_gradients(d_params, params, d_others, d_products, d_xs)

@@ -32,27 +32,29 @@ def matmul(xs, w):
     With more than two axes the gradient would make XLA lay the cotangent out anew.
     Under `jax.default_matmul_precision("BF16_BF16_F32")` the product and those of its
     gradient are made in bfloat16 and summed up in float32, on a CPU too, where XLA
-    leaves such products in float32. What is not a matrix is left to jnp.dot.
+    leaves such products in float32; there they have no forward-mode derivative. What is
+    not a matrix is left to jnp.dot.
     """
     if w.ndim != 2:
         return jnp.dot(xs, w)
     flat = xs.reshape(-1, xs.shape[-1])  # [..., D] -> [N, D]
-    product = _bf16_product if _bf16_on_cpu() else jnp.matmul
+    product = _bf16_product if _bf16_on_cpu(flat, w) else jnp.matmul
     return product(flat, w).reshape(*xs.shape[:-1], w.shape[-1])
 
 
 def matmul_gradient(xs, ct):
     """The gradient of w in matmul(xs, w): [..., D], [..., H] -> [D, H]."""
     xs, ct = (a.reshape(-1, a.shape[-1]) for a in (xs, ct))
-    if not _bf16_on_cpu():
+    if not _bf16_on_cpu(xs, ct):
         return xs.T @ ct
     # Laid out anew: XLA has no fast bfloat16 product along the first axis of both.
     return _bf16_product(lax.optimization_barrier(xs.astype(jnp.bfloat16).T), ct)
 
 
-def _bf16_on_cpu():
+def _bf16_on_cpu(*operands):
     wanted = jax.config.jax_default_matmul_precision == "BF16_BF16_F32"
-    return wanted and jax.default_backend() == "cpu"
+    in_float32 = all(a.dtype == jnp.float32 for a in operands)
+    return wanted and in_float32 and jax.default_backend() == "cpu"
 
 
 @jax.custom_vjp

@@ -6,6 +6,7 @@ before the loop; inside the loop a cell multiplies by its weights through `dot` 
 """
 
 import dataclasses
+import numbers
 from functools import partial
 from typing import Any
 
@@ -50,19 +51,21 @@ def unroll(
       reverse: whether to run backwards in time.
       key: switches dropout between the layers of a Stack on; None is evaluation.
       fused: whether gradients go through `fused.scan`, which defers those of the
-        weights; False is a plain `lax.scan`, for forward-mode and second derivatives.
+        weights; False is a plain `lax.scan`, for forward-mode and second derivatives
+        (in float32: bfloat16 products on a CPU have only reverse-mode ones).
       checkpoint_every: k, to keep only the states of every k-th step and compute the
-        rest again on the way back, k steps at a time; about sqrt(T) takes the least
-        memory. None keeps all.
-      cudnn: whether NVIDIA's LSTM runs instead; None is where it can and is faster,
-        see `cudnn.applies`.
+        rest again on the way back, k steps at a time; a divisor of T near sqrt(T)
+        takes the least memory. None keeps all.
+      cudnn: whether NVIDIA's LSTM runs instead; None is where it can, see
+        `cudnn.obstacle`. In a Stack it must be able to run every layer.
 
     Returns:
       (state, ys): the state after the last step, and ys [T, ..., H].
 
     Raises:
       ValueError: if xs has no time axis, lengths are not integers of the batch shape,
-        checkpoint_every is below 1, or cuDNN is asked for where it cannot run.
+        checkpoint_every is not a whole number above 0, or cuDNN is asked for where it
+        cannot run.
 
     Example:
       >>> cell = seqjax.Stack((seqjax.LSTM(64), seqjax.LSTM(64)))
@@ -91,7 +94,7 @@ def _unroll(cell, params, xs, state, valid, reverse, fused, checkpoint_every):
             # Zeros keep a nan in the padding from the weights: 0 * nan is nan.
             xs = _where(valid, xs, jnp.zeros_like(xs))
         zs = cell.project(params, xs)
-        return _scan(cell, params, zs, state, valid, reverse, fused)
+        return _scan(cell, params, zs, len(xs), state, valid, reverse, fused)
 
     if checkpoint_every is None:
         return run(state, (xs, valid))
@@ -100,7 +103,7 @@ def _unroll(cell, params, xs, state, valid, reverse, fused, checkpoint_every):
     )
 
 
-def _scan(cell, params, zs, state, valid, reverse, fused):
+def _scan(cell, params, zs, num_steps, state, valid, reverse, fused):
     def step(params, state, inputs, dot=layers.matmul):
         z, valid = inputs
         new_state, y = cell.step(params, state, z, dot=dot)
@@ -111,10 +114,10 @@ def _scan(cell, params, zs, state, valid, reverse, fused):
 
     xs = (zs, valid)
     # Without jit a step's own control flow is not there to be seen by `tracing`.
-    fused = fused and not jax.config.jax_disable_jit
-    if fused and len(jax.tree.leaves(xs)[0]):
-        return fused_loop.scan(step, params, xs, state, reverse, cell.hidden_size)
-    return jax.lax.scan(partial(step, params), state, xs, reverse=reverse)
+    if fused and num_steps > 0 and not jax.config.jax_disable_jit:
+        width = getattr(cell, "hidden_size", None)
+        return fused_loop.scan(step, params, xs, state, num_steps, reverse, width)
+    return jax.lax.scan(partial(step, params), state, xs, num_steps, reverse=reverse)
 
 
 def _scan_segments(run, state, xs, reverse, size):
@@ -316,9 +319,11 @@ def _cudnn_runs(wanted, cell, params, xs, state, reverse, fused, checkpoint_ever
 def _check(xs, lengths, checkpoint_every):
     if xs.ndim < 2:
         raise ValueError(f"unroll: xs must be [T, ..., D], got shape {xs.shape}")
-    if checkpoint_every is not None and checkpoint_every < 1:
+    whole = isinstance(checkpoint_every, numbers.Integral)
+    if checkpoint_every is not None and not (whole and checkpoint_every >= 1):
         raise ValueError(
-            f"unroll: checkpoint_every must be at least 1, got {checkpoint_every}"
+            f"unroll: checkpoint_every must be a whole number of at least 1, got "
+            f"{checkpoint_every}"
         )
     if lengths is None:
         return

@@ -30,6 +30,25 @@ class Plan(NamedTuple):
     y: jax.ShapeDtypeStruct
 
 
+def is_of_the_form(step, params, state, x):
+    """Whether step(params, state, x) -> (state, y) is one that `fused.scan` can run.
+
+    The state keeps its form, y is one array, and what is differentiated or mapped comes
+    in by the arguments alone: a custom VJP has no gradient for what it closes over.
+    """
+    closed, results = jax.make_jaxpr(step, return_shape=True)(params, state, x)
+    if any(isinstance(const, jax.core.Tracer) for const in closed.consts):
+        return False
+    new_state, y = results
+    if not isinstance(y, jax.ShapeDtypeStruct):
+        return False
+    old, old_def = jax.tree.flatten(state)
+    new, new_def = jax.tree.flatten(new_state)
+    return old_def == new_def and all(
+        (a.shape, a.dtype) == (b.shape, b.dtype) for a, b in zip(old, new, strict=True)
+    )
+
+
 def plan(step, params, state, x):
     """The Plan of a flat step, from leaves (or their shapes) of one time step."""
     products = _products(step, params, state, x)

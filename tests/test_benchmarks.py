@@ -81,6 +81,26 @@ def test_recurrence_prints_tables_and_writes_all_numbers(tmp_path, capsys):
     assert summary["worst"] == max(ratios)
 
 
+def test_each_arm_is_held_against_its_own_model(tmp_path):
+    pytest.importorskip("torch", reason="its bfloat16 is an arm")
+    pytest.importorskip("haiku", reason="its relu is an arm")
+    path = tmp_path / "numbers.json"
+    argv = ("--cells=rnn", "--shapes=4x2x3x5", "--rounds=1", "--nomemory")
+    argv = (*argv, "--peers=haiku,torch", "--bfloat16", f"--json={path}")
+    assert command(recurrence_benchmark, *argv) == 0
+    arms = json.loads(path.read_text())["results"][0]["arms"]
+    rivals = {
+        "haiku": "seqjax, relu",
+        "torch": "seqjax",
+        "seqjax bfloat16": "seqjax",
+        "torch bfloat16": "seqjax bfloat16",
+    }
+    for label, rival in rivals.items():
+        medians = (arms[name]["backward"]["median"] for name in (rival, label))
+        ours, theirs = medians
+        assert arms[label]["ratio"]["backward"] == pytest.approx(ours / theirs)
+
+
 def test_long_compares_with_checkpoints(tmp_path, capsys):
     path = tmp_path / "numbers.json"
     argv = ("--long", "--shapes=16x2x3x4", "--rounds=1", "--nomemory")

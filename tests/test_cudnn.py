@@ -96,7 +96,9 @@ OBSTACLES = {
     r"takes xs \[T, B, D\] .* got \(6, 3\)": (CELL, (), jnp.float32, None),
     r"got \(6, 2, 2, 3\)": (CELL, (2, 2), jnp.float32, None),
     r"got \(6, 0, 3\)": (CELL, (0,), jnp.float32, None),
-    "bfloat16": (CELL, (4,), jnp.float32, "BF16_BF16_F32"),
+    "bfloat16": (CELL, (4,), jnp.float32, "bfloat16"),
+    "BF16_BF16_F32": (CELL, (4,), jnp.float32, "BF16_BF16_F32"),
+    "F32_F32_F32": (CELL, (4,), jnp.float32, "F32_F32_F32"),
 }
 
 
@@ -110,6 +112,14 @@ def test_what_it_cannot_run_on_a_gpu_is_said(reason, case, nvidia, calls):
         if xs.size:
             seqjax.unroll(cell, params, xs, state)
     assert not calls
+
+
+def test_vmap_takes_the_scan(nvidia, calls):
+    params, xs, state = inputs(CELL, batch_shape=(3, 4), dtype=jnp.float32)
+    run = partial(seqjax.unroll, CELL, params)
+    got = jax.vmap(run, (1, 0), (0, 1))(xs, state)
+    assert not calls
+    assert_both_same((got, seqjax.unroll(CELL, params, xs, state)), tolerance=1e-5)
 
 
 def test_another_gpu_is_not_asked(nvidia):

@@ -296,3 +296,65 @@ def test_vmap_over_the_batch_has_the_gradients_of_the_batch(cell, x64):
 
     together = gradient(lambda p, x, s: loss_of(cell, True)(p, x, s, lengths))
     assert_both_same((gradient(loss), together))
+
+
+@parametrize(lstm=FORWARD["lstm"], gru=FORWARD["gru"], rnn=FORWARD["rnn"])
+def test_gradients_have_the_dtypes_of_what_they_are_of(cell):
+    """Weights in bfloat16, the state in float32: the products are in float32."""
+    params, xs, state = inputs(cell, dtype=jnp.float32)
+    params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), params)
+    with jax.numpy_dtype_promotion("standard"):
+        calls = {"mixed": (cell, params, xs, state, None, False)}
+        pair = both_ways(calls, {"fused": True}, {"fused": False})["mixed"]
+    assert_both_same(pair, tolerance=0.05)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Closed:
+    """A cell whose recurrent weights come from outside its parameters."""
+
+    w: jax.Array  # [H, H]
+    outputs: int = 1
+
+    def init(self, key, input_size):
+        return jax.random.normal(key, (input_size, len(self.w)))
+
+    def initial_state(self, batch_shape=()):
+        return jnp.zeros((*batch_shape, len(self.w)))
+
+    def project(self, params, xs):
+        return matmul(xs, params)
+
+    def step(self, params, h, z, dot=jnp.dot):
+        h = jnp.tanh(z + dot(h, self.w))
+        return h, h if self.outputs == 1 else (h, h * h)
+
+
+def test_what_a_cell_closes_over_may_be_differentiated_and_mapped(x64):
+    w = 0.3 * jnp.cos(jnp.arange(25.0)).reshape(5, 5)
+    params, xs, _ = inputs(Closed(w))
+
+    def loss(w, params, fused=True):
+        return jnp.sum(seqjax.unroll(Closed(w), params, xs, fused=fused)[1] ** 2)
+
+    want = jax.grad(loss, (0, 1))(w, params, False)
+    assert_both_same((jax.grad(loss, (0, 1))(w, params), want))
+    assert_both_same((jax.jit(jax.grad(loss, (0, 1)))(w, params), want))
+    both = jax.vmap(loss, (0, None))(jnp.stack([w, 2 * w]), params)
+    assert_both_same((both, jnp.stack([loss(w, params), loss(2 * w, params)])))
+
+
+def test_outputs_that_are_several_arrays_are_left_to_the_scan(x64):
+    w = 0.3 * jnp.cos(jnp.arange(25.0)).reshape(5, 5)
+    params, xs, _ = inputs(Closed(w))
+    _, (ys, squares) = seqjax.unroll(Closed(w, outputs=2), params, xs)
+    want = seqjax.unroll(Closed(w), params, xs)[1]
+    assert_both_same(((ys, squares), (want, want * want)))
+
+
+def test_a_state_of_weak_type_takes_the_type_of_the_weights():
+    cell = seqjax.RNN(5)
+    params = cell.init(jax.random.key(0), 3, dtype=jnp.bfloat16)
+    xs = jnp.ones((6, 4, 3), jnp.bfloat16)
+    last, ys = seqjax.unroll(cell, params, xs, jnp.full((4, 5), 0.0))
+    assert (last.dtype, ys.dtype) == (jnp.bfloat16, jnp.bfloat16)

@@ -57,11 +57,12 @@ def test_segments_have_the_outputs_and_gradients_of_the_whole(case, size):
     assert_both_same((segmented[SIZES.index(size)], whole))
 
 
-def test_segments_of_no_steps_are_refused():
+@pytest.mark.parametrize("steps", [0, -1, 2.5])
+def test_segments_of_no_whole_steps_are_refused(steps):
     cell = seqjax.LSTM(5)
     params, xs, state = inputs(cell, dtype=jnp.float32)
-    with pytest.raises(ValueError, match="checkpoint_every must be at least 1, got 0"):
-        seqjax.unroll(cell, params, xs, state, checkpoint_every=0)
+    with pytest.raises(ValueError, match=f"whole number of at least 1, got {steps}"):
+        seqjax.unroll(cell, params, xs, state, checkpoint_every=steps)
 
 
 def rows_of_memory(num_steps, every, loss):

@@ -120,6 +120,7 @@ class TorchLayer:
     """torch.nn's layer; on a CPU that is oneDNN's where it has one."""
 
     cell: Any
+    bfloat16: bool = False  # by autocast
     ours: Callable = same
     note: str = ""
 
@@ -144,6 +145,7 @@ class TorchRun:
         import torch
 
         self._torch, self._problem = torch, problem
+        self._autocast = torch.autocast("cpu", torch.bfloat16, layer.bfloat16)
         kwargs = {"dtype": torch.from_numpy(problem.xs).dtype}
         if isinstance(layer.cell, seqjax.RNN):
             kwargs["nonlinearity"] = layer.cell.activation
@@ -167,7 +169,8 @@ class TorchRun:
 
     def _run(self):
         h = self._state[0] if len(self._state) == 1 else tuple(self._state)
-        ys, last = self._module(self._xs, h)
+        with self._autocast:
+            ys, last = self._module(self._xs, h)
         return (*last, ys) if isinstance(last, tuple) else (last, ys)
 
     def forward(self):
@@ -183,7 +186,7 @@ class TorchRun:
 
     def tensors(self):
         """(last state, ys, (d_weights, d_xs, d_state)) as NumPy arrays."""
-        *last, ys = map(np.asarray, self.forward())
+        *last, ys = (np.asarray(a.to(self._xs.dtype)) for a in self.forward())
         grads = list(map(np.asarray, self.backward()[1]))
         d_weights = {name: grads.pop(0) for name in self._weights}
         d_xs, *d_state = grads

@@ -5,6 +5,7 @@ Every library at its best: compiled whole, time first, weights as arguments.
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 
 import seqjax
@@ -18,11 +19,12 @@ FLAX_CELLS = {
 }
 
 
-def seqjax_layer(cell, **options):
+def seqjax_layer(cell, bfloat16=False, **options):
     """This project's; `options` are keyword arguments of `seqjax.unroll`."""
 
     def apply(params, xs, state):
-        return seqjax.unroll(cell, params, xs, state, **options)
+        with jax.default_matmul_precision("BF16_BF16_F32" if bfloat16 else None):
+            return seqjax.unroll(cell, params, xs, state, **options)
 
     return JaxLayer(cell, apply)
 

@@ -11,9 +11,14 @@ of all weights, the inputs and the initial state. "products alone" is what the l
 matrix products take, without all else, and "peak" the best rate among these. Peers that
 are not installed are left out. "peak MB" is what forward+backward adds to the resident
 memory of a process of its own, gradients included; "temporary MB" is XLA's own count,
-without them. `--long` runs one long sequence with and without checkpoints in time.
+without them. `--long` runs one long sequence with and without checkpoints in time,
+`--bfloat16` products in bfloat16 beside those in float32, here and in torch.
+
+A peer whose model is another one is held against this project's layer of that model:
+haiku's GRU resets before the product, its RNN is a relu's.
 """
 
+import dataclasses
 import math
 import sys
 
@@ -27,6 +32,7 @@ flags.DEFINE_list("peers", list(peers.MODULES), "which of linen, nnx, haiku and 
 flags.DEFINE_bool("memory", None, "measure peak memory (yes; not with --quick)")
 flags.DEFINE_bool("long", False, "one long sequence, with and without checkpoints")
 flags.DEFINE_integer("segment", None, "steps between those (about sqrt(T))", 1)
+flags.DEFINE_bool("bfloat16", False, "products in bfloat16, too")
 flags.adopt_module_key_flags(timing)
 
 LETTERS = "TxBxDxH"
@@ -39,6 +45,7 @@ QUICK_SHAPES = [(35, 32, 256, 256), (100, 16, 128, 128)]
 LONG_SHAPES = [(8192, 8, 256, 256)]
 QUICK_LONG_SHAPES = [(1024, 8, 64, 64)]
 CUT = (12, 6, 48, 48)  # the largest sizes of the check in float64
+TOLERANCE = {False: 1e-4, True: 3e-2}  # of the check in float32; with bfloat16
 
 
 def chosen_peers():
@@ -61,7 +68,14 @@ def arms_for(sizes, peer_names):
         chosen[f"every {steps}"] = ("seqjax", {"checkpoint_every": steps})
     else:
         chosen["plain scan"] = ("seqjax", {"fused": False})
-    return chosen | {name: (name, {}) for name in peer_names}
+    chosen |= {name: (name, {}) for name in peer_names}
+    if FLAGS.bfloat16:
+        chosen |= {
+            f"{name} bfloat16": (name, {"bfloat16": True})
+            for name in ("seqjax", "torch")
+            if name in chosen
+        }
+    return chosen
 
 
 def segment(sizes):
@@ -70,11 +84,24 @@ def segment(sizes):
 
 
 def make_layers(chosen, cell):
-    """{label: layer} of one cell."""
-    return {
+    """{label: layer} of one cell, and this project's of each other model among them."""
+    layers = {
         label: peers.LIBRARIES[library](cell, **options)
         for label, (library, options) in chosen.items()
     }
+    for layer in list(layers.values()):
+        if layer.cell != cell:
+            layers[f"seqjax, {layer.note}"] = dataclasses.replace(
+                peers.seqjax_layer(layer.cell), ours=layer.ours, note=layer.note
+            )
+    return layers
+
+
+def rival(label, layer, cell):
+    """The label of this project's layer that an arm is held against."""
+    if label == "torch bfloat16":
+        return "seqjax bfloat16"
+    return "seqjax" if layer.cell == cell else f"seqjax, {layer.note}"
 
 
 def check_small(cell_name, chosen, sizes, checked):
@@ -86,17 +113,20 @@ def check_small(cell_name, chosen, sizes, checked):
         return
     checked.add((cell_name, small))
     cell = timing.CELLS[cell_name](small[-1])
-    equality.check_float64(make_layers(chosen, cell), cell, small)
+    exact = {k: arm for k, arm in chosen.items() if "bfloat16" not in arm[1]}
+    equality.check_float64(make_layers(exact, cell), cell, small)
 
 
-def check_timed(layers, loaded, problem):
+def check_timed(chosen, layers, loaded, problem):
     """What is timed is equal too, in float32, where an arm is the very same model."""
     ours = layers["seqjax"]
     want = equality.tensors(ours, loaded["seqjax"], problem)
-    for label, layer in layers.items():
+    for label, (_, options) in chosen.items():
+        layer = layers[label]
         if (layer.cell, layer.ours) == (ours.cell, ours.ours) and layer is not ours:
             got = equality.tensors(layer, loaded[label], problem)
-            equality.compare(f"{label}, {ours.cell}, float32", got, want, 1e-4)
+            tolerance = TOLERANCE["bfloat16" in options]
+            equality.compare(f"{label}, {ours.cell}, float32", got, want, tolerance)
 
 
 def measure(cell_name, sizes, chosen):
@@ -105,13 +135,14 @@ def measure(cell_name, sizes, chosen):
     problem = arms.draw(cell, sizes, seed=FLAGS.seed)
     layers = make_layers(chosen, cell)
     loaded = {label: layer.load(problem) for label, layer in layers.items()}
-    check_timed(layers, loaded, problem)
+    check_timed(chosen, layers, loaded, problem)
     rounds, gates = timing.chosen_rounds(), gemm.GATES[cell_name]
-    spreads = {label: {} for label in chosen}
+    spreads = {label: {} for label in layers}
     for kind in ("forward", "backward"):
-        calls = {label: timing.warmed(getattr(loaded[label], kind)) for label in chosen}
+        calls = {label: timing.warmed(getattr(loaded[label], kind)) for label in layers}
         for label, times in timing.take_turns(calls, rounds).items():
             spreads[label][kind] = timing.spread(times)
+    rivals = {label: rival(label, layer, cell) for label, layer in layers.items()}
     flops = gemm.flops(sizes, gates)
     record = {"cell": cell_name, "shape": timing.joined(sizes), "flops": flops}
     record["arms"] = {
@@ -119,15 +150,17 @@ def measure(cell_name, sizes, chosen):
             "note": layers[label].note,
             **spreads[label],
             "ratio": {
-                kind: spreads["seqjax"][kind]["median"] / of_arm["median"]
-                for kind, of_arm in spreads[label].items()
+                kind: spreads[rivals[label]][kind]["median"] / times["median"]
+                for kind, times in spreads[label].items()
             },
             "gflops": flops / spreads[label]["backward"]["median"] / 1e9,
             "compile_seconds": loaded[label].compile_seconds,
             "temp_bytes": loaded[label].temp_bytes,
-            "peak_bytes": peak_bytes(*chosen[label], cell_name, sizes),
+            "peak_bytes": peak_bytes(*chosen[label], cell_name, sizes)
+            if label in chosen
+            else None,
         }
-        for label in chosen
+        for label in layers
     }
     return record | gemm.measure(sizes, gates, rounds)
 
@@ -153,7 +186,7 @@ def summarize(records):
         cell: {
             label: {kind: timing.summarize(by_shape) for kind, by_shape in arm.items()}
             for label, arm in of_cell.items()
-            if label != "seqjax"
+            if label != "seqjax" and not label.startswith("seqjax, ")
         }
         for cell, of_cell in ratios.items()
     }
@@ -178,12 +211,12 @@ def print_records(cell_name, records):
 
 def row(label, arm, peak_gflops):
     """One line of the table; this project's GFLOP/s with their share of the peak."""
-    forward, backward = arm["forward"], arm["backward"]
+    forward, backward, note = arm["forward"], arm["backward"], arm.get("note")
     gflops = f"{arm['gflops']:.0f}"
     if label == "seqjax":
         gflops += f" ({arm['gflops'] / peak_gflops:.0%})"
     return (
-        f"{label} ({arm['note']})" if arm.get("note") else label,
+        f"{label} ({note})" if note and note not in label else label,
         timing.show(forward["median"] * 1e3, 2),
         timing.show(backward["median"] * 1e3, 2),
         f"({timing.show(backward['low'] * 1e3, 2)}-"

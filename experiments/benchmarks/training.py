@@ -280,11 +280,11 @@ def main():
     if FLAGS.quick and not FLAGS["cells"].present:
         cells = ["lstm"]
     shapes = timing.chosen_shapes(LETTERS, SHAPES, QUICK_SHAPES)
+    path = timing.json_path("training")
     if not timing.installed("torch"):
         raise run.UserError(
             "the peer is missing: pip install torch, then run this again."
         )
-    path = timing.json_path("training")
     timing.prepare()
     records = []
     for cell_name in cells:
