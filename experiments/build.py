@@ -84,20 +84,33 @@ def initializers():
     return run.choose("init", INITIALIZERS)
 
 
-def cell(cells=CELLS):
-    """The cell, or stack of them, that the flags describe, by name out of `cells`."""
-    layer = run.choose("cell", cells)(FLAGS.hidden_size, **initializers())
+def layer(hidden_size, cells=CELLS):
+    """The cell that the flags describe, by name out of `cells`."""
+    return run.choose("cell", cells)(hidden_size, **initializers())
+
+
+def cell(cells=CELLS, hidden_size=None):
+    """The layers that the flags describe, of --hidden_size unless it is given."""
+    one = layer(hidden_size or FLAGS.hidden_size, cells)
     if FLAGS.bidirectional:
-        layer = seqjax.Bidirectional(layer)
+        one = seqjax.Bidirectional(one)
     if FLAGS.num_layers == 1:
-        return layer
-    layers = (layer,) * FLAGS.num_layers
+        return one
+    layers = (one,) * FLAGS.num_layers
     return seqjax.Stack(layers, FLAGS.dropout, FLAGS.locked_dropout)
 
 
-def optimizer(total_steps):
-    """The optimizer that the flags describe, its schedule laid over `total_steps`."""
-    schedule = run.choose("schedule", SCHEDULES)(FLAGS.learning_rate, total_steps)
-    return training.make_optimizer(
+def optimizer(total_steps, accumulate=1):
+    """The optimizer that the flags describe, its schedule laid over `total_steps`.
+
+    Args:
+      accumulate: minibatches whose mean gradient makes one update.
+    """
+    updates = max(1, total_steps // accumulate)
+    schedule = run.choose("schedule", SCHEDULES)(FLAGS.learning_rate, updates)
+    chosen = training.make_optimizer(
         FLAGS.optimizer, schedule, FLAGS.clip_norm or None, FLAGS.weight_decay
     )
+    if accumulate == 1:
+        return chosen
+    return optax.MultiSteps(chosen, accumulate).gradient_transformation()

@@ -22,6 +22,10 @@ FLAGS = flags.FLAGS
 flags.DEFINE_integer("eval_every", 1, "epochs between validations", lower_bound=1)
 flags.DEFINE_integer("log_every", 50, "minibatches in a compiled call", lower_bound=1)
 flags.DEFINE_integer("checkpoint_every", 500, "minibatches between checkpoints", 1)
+flags.DEFINE_integer(
+    "patience", 0, "validations without a gain until the end; 0: no", 0
+)
+flags.DEFINE_integer("average_checkpoints", 1, "of the last so many best ones", 1, 100)
 
 
 @dataclasses.dataclass
@@ -34,8 +38,9 @@ class Progress:
     total: float = 0.0  # nats over this epoch so far
     count: float = 0.0  # predictions over this epoch so far
     train_perplexity: float = math.nan  # over the last epoch
-    best_perplexity: float = math.inf  # on validation
+    best_value: float = math.nan  # on validation, of Job.criterion
     best_step: int = 0
+    stale: int = 0  # validations since then
     predictions: float = 0.0  # over the run
     train_seconds: float = 0.0  # within compiled calls, without compilation
     seconds: float = 0.0  # wall clock over all starts
@@ -48,22 +53,28 @@ class Job:
     Attributes:
       train_loop: (state, data, plan, begin, end) -> (state, (total, count, grad_norm)).
       data: what the loop reads, on the device.
-      plan: epoch -> the minibatches of that epoch, [n, ...].
-      num_minibatches: n.
+      plan: epoch -> the minibatches of that epoch, of some length.
       total_steps: where to stop.
       new_epoch: state -> state with the carry of an epoch's beginning.
-      validate: state -> perplexity on held-out data.
+      validate: state -> {name: number} on held-out data.
       on_plateau: state -> state, when validation has not improved.
+      criterion: which of these numbers is to improve, and
+      maximize: whether by rising.
     """
 
     train_loop: callable
     data: object
     plan: callable
-    num_minibatches: int
     total_steps: int
     new_epoch: callable
     validate: callable
     on_plateau: callable
+    criterion: str = "valid_perplexity"
+    maximize: bool = False
+
+    def improves(self, value, best):
+        """Whether a validation is better than the best so far, nan if there is none."""
+        return math.isnan(best) or (value > best if self.maximize else value < best)
 
 
 def fit(job, workdir, state):
@@ -77,14 +88,14 @@ def fit(job, workdir, state):
     """
     started = time.perf_counter()
     last = Checkpoints(workdir.checkpoints / "last", keep=2)
-    best = Checkpoints(workdir.checkpoints / "best", keep=1)
+    best = Checkpoints(workdir.checkpoints / "best", FLAGS.average_checkpoints)
     state, progress = _resume(last, workdir, state)
     earlier, saved = progress.seconds, progress.step
     # A call of no steps compiles, so that the clock below measures training alone.
     state, _ = job.train_loop(state, job.data, job.plan(progress.epoch), 0, 0)
 
     with run.ProgressBar(job.total_steps, progress.step) as bar:
-        while progress.step < job.total_steps:
+        while not _is_over(job, progress):
             state = _train_call(job, workdir, state, progress, last, bar)
             at_end = progress.step == job.total_steps
             epoch_over = progress.cursor == 0 and progress.epoch % FLAGS.eval_every == 0
@@ -92,12 +103,18 @@ def fit(job, workdir, state):
                 improved = _validate(job, workdir, state, progress, last, best, bar)
                 if epoch_over and not improved:
                     state = job.on_plateau(state)
+                at_end = _is_over(job, progress)
             progress.seconds = earlier + time.perf_counter() - started
             if at_end or progress.step - saved >= FLAGS.checkpoint_every:
                 _check_parameters(state, last)
                 last.save(progress.step, state, dataclasses.asdict(progress))
                 saved = progress.step
     return state, progress
+
+
+def _is_over(job, progress):
+    tired = FLAGS.patience and progress.stale >= FLAGS.patience
+    return progress.step >= job.total_steps or tired
 
 
 def _resume(last, workdir, state):
@@ -118,13 +135,12 @@ def _train_call(job, workdir, state, progress, last, bar):
     if progress.cursor == 0:
         state = job.new_epoch(state)
         progress.total = progress.count = 0.0
-    begin = progress.cursor
+    plan, begin = job.plan(progress.epoch), progress.cursor
     end = min(
         begin + FLAGS.log_every - begin % FLAGS.log_every,
-        job.num_minibatches,
+        len(plan),
         begin + job.total_steps - progress.step,
     )
-    plan = job.plan(progress.epoch)
     clock = time.perf_counter()
     state, summed = job.train_loop(state, job.data, plan, begin, end)
     total, count, grad_norm = (float(x) for x in summed)
@@ -134,8 +150,8 @@ def _train_call(job, workdir, state, progress, last, bar):
         _stop(what, int(state.step), last)
 
     progress.step += end - begin
-    progress.cursor = end % job.num_minibatches
-    progress.epoch += end == job.num_minibatches
+    progress.cursor = end % len(plan)
+    progress.epoch += end == len(plan)
     progress.total += total
     progress.count += count
     progress.train_perplexity = perplexity(progress.total, progress.count)
@@ -143,7 +159,7 @@ def _train_call(job, workdir, state, progress, last, bar):
     progress.train_seconds += seconds
     workdir.log(
         step=progress.step,
-        epoch=progress.epoch + progress.cursor / job.num_minibatches,
+        epoch=progress.epoch + progress.cursor / len(plan),
         train_perplexity=perplexity(total, count),
         grad_norm=grad_norm,
         tokens_per_second=round(count / seconds),
@@ -153,25 +169,28 @@ def _train_call(job, workdir, state, progress, last, bar):
 
 
 def _validate(job, workdir, state, progress, last, best, bar):
-    """Whether held-out perplexity is the lowest so far; if so the state is kept."""
-    valid = job.validate(state)
-    if math.isnan(valid):
+    """Whether validation is the best so far; if so the state is kept."""
+    numbers = job.validate(state)
+    if any(map(math.isnan, numbers.values())):
         _stop("validation loss", progress.step, last)
     workdir.log(
         step=progress.step,
-        epoch=progress.epoch + progress.cursor / job.num_minibatches,
+        epoch=progress.epoch + progress.cursor / len(job.plan(progress.epoch)),
         epoch_perplexity=progress.train_perplexity,
-        valid_perplexity=valid,
+        **numbers,
     )
+    shown = (f"{k.replace('_', ' ')} {v:.3f}" for k, v in numbers.items())
     bar.line(
-        f"epoch {progress.epoch}, step {progress.step}: perplexity train "
-        f"{progress.train_perplexity:.3f}, valid {valid:.3f}, "
+        f"epoch {progress.epoch}, step {progress.step}: train perplexity "
+        f"{progress.train_perplexity:.3f}, {', '.join(shown)}, "
         f"{progress.predictions / progress.train_seconds:,.0f} tokens/s"
     )
-    improved = valid < progress.best_perplexity or progress.best_step == 0
+    value = numbers[job.criterion]
+    improved = job.improves(value, progress.best_value)
+    progress.stale = 0 if improved else progress.stale + 1
     if improved:
         _check_parameters(state, last)
-        progress.best_perplexity, progress.best_step = valid, progress.step
+        progress.best_value, progress.best_step = value, progress.step
         best.save(progress.step, state, dataclasses.asdict(progress))
     return improved
 

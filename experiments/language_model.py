@@ -192,8 +192,7 @@ def train():
     model = build_model(len(data.vocab))
     workdir.check_data(data.corpus.sha256)
     num_tokens, sizes = len(data.train), (FLAGS.batch_size, FLAGS.num_steps)
-    num_minibatches = batching.num_minibatches(num_tokens, *sizes)
-    total_steps = FLAGS.epochs * num_minibatches
+    total_steps = FLAGS.epochs * batching.num_minibatches(num_tokens, *sizes)
     if FLAGS.train_tokens:
         total_steps = -(-FLAGS.train_tokens // (FLAGS.batch_size * FLAGS.num_steps))
     read = {
@@ -219,17 +218,18 @@ def train():
         build_train_loop(model, optimizer),
         data.train,
         plan,
-        num_minibatches,
         total_steps,
         new_epoch,
-        validate=lambda state: metrics.perplexity(
-            *perplexity_of(state.params, "valid")
-        ),
+        validate=lambda state: {
+            "valid_perplexity": metrics.perplexity(
+                *perplexity_of(state.params, "valid")
+            )
+        },
         on_plateau=on_plateau,
     )
     state = build_state(model, optimizer)
     with workdir.open_for_training():
-        workdir.write_vocab(data.vocab, data.corpus.sha256)
+        workdir.write_vocab(data.vocab.tokens, data.corpus.sha256)
         state, progress = fit.fit(job, workdir, state)
         report(workdir, data, model, state, progress, perplexity_of)
 

@@ -15,6 +15,7 @@ try:
 except ImportError:  # Windows has no such lock
     fcntl = None
 
+import jax
 from absl import flags
 
 from experiments import run
@@ -27,6 +28,8 @@ OURS = (
     "metrics.jsonl",
     "summary.json",
     "vocab.json",
+    "source.model",
+    "target.model",
     "learning_curve.png",
 )
 
@@ -69,7 +72,7 @@ class Workdir:
                     f"can be resumed; choose another --workdir."
                 )
             return
-        if not self._has_checkpoints():  # nothing to lose yet
+        if not self.has_checkpoints():  # nothing to lose yet
             return
         stored = _read(self._flags, str.splitlines)
         differ = [
@@ -88,7 +91,8 @@ class Workdir:
         """Whether a run was started here."""
         return self._flags.exists()
 
-    def _has_checkpoints(self):
+    def has_checkpoints(self):
+        """Whether there is anything to go on from."""
         return any(self.checkpoints.glob(f"*/*/{SEAL}"))
 
     @contextlib.contextmanager
@@ -124,12 +128,18 @@ class Workdir:
         partial.write_text(text, encoding="utf-8")
         partial.replace(self.path / name)
 
-    def write_vocab(self, vocab, sha256):
-        """Keep the vocabulary, and the checksum of the data it was made from."""
-        self.write("vocab.json", json.dumps([sha256, vocab.tokens]))
+    def write_bytes(self, name, content):
+        """Write a file whole or not at all."""
+        partial = self.path / (name + ".partial")
+        partial.write_bytes(content)
+        partial.replace(self.path / name)
 
-    def read_vocab(self):
-        """(Vocab, sha256 of the data).
+    def write_vocab(self, tokens, sha256):
+        """Keep a vocabulary, and the checksum of the data it was made from."""
+        self.write("vocab.json", json.dumps([sha256, tokens]))
+
+    def read_vocab(self, make=Vocab.from_list):
+        """(make(tokens), sha256 of the data).
 
         Raises:
           UserError: if there is none, or it is damaged.
@@ -140,7 +150,7 @@ class Workdir:
 
         def parse(text):
             sha256, tokens = json.loads(text)
-            return Vocab.from_list(tokens), sha256
+            return make(tokens), sha256
 
         return _read(path, parse)
 
@@ -150,9 +160,9 @@ class Workdir:
         Raises:
           UserError: if the checksums differ.
         """
-        if not self._has_checkpoints():
+        if not self.has_checkpoints():
             return
-        stored = self.read_vocab()[1]
+        stored = self.read_vocab(make=lambda tokens: tokens)[1]
         if stored != sha256:
             raise run.UserError(
                 f"{self.path} holds a run on other data than --corpus or --dataset "
@@ -258,3 +268,15 @@ def restore_params(workdir, kind, template):
     for sentence in unreadable:
         run.note(f"{sentence} Using the one before.")
     return state.params
+
+
+def average_params(workdir, number, template):
+    """The mean of the parameters of the newest best checkpoints, `number` at most.
+
+    Raises:
+      CheckpointError: if one of them cannot be read.
+    """
+    best = Checkpoints(workdir.checkpoints / "best")
+    members = [best.restore(template, step)[0].params for step in best.steps()]
+    members = members[-number:]
+    return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *members)

@@ -2,20 +2,21 @@
 
 The map, in reading order; a file imports only from those above it:
 
-    data/            text, vocabularies, minibatches, corpora; NumPy only
+    data/            text, vocabularies, minibatches, corpora, pairs; NumPy only
     activations, layers, losses, metrics
     cells            RNN, GRU, LSTM: init, initial_state, project, step
+    attention        dot, general, additive; attending is a cell that uses it
     fused            the loop under unroll and its backward pass (buffers, tracing)
     recurrence       unroll, Stack, Bidirectional: one engine for any cell
-    decoding         the next token; streams of tokens
+    decoding         streams, greedy, samples, exhaustive (hypotheses, beam_search)
     baselines/       the RNN in plain NumPy
-    models/          language_model
+    models/          language_model, seq2seq
     training         TrainState, one step, many steps in one call, evaluation
     checkpoint       save and restore
 
 Dimension letters: T time, B batch (any leading shape `...`), D input, H hidden, V
-vocabulary, E embedding, G gates. Time comes first, features last, everything between is
-batch: xs [T, ..., D], lengths [...].
+vocabulary, E embedding, G gates, S source length, K beam. Time comes first, features
+last, everything between is batch: xs [T, ..., D], lengths [...].
 """
 
 from seqjax.cells import GRU, LSTM, RNN, LSTMState

@@ -71,11 +71,12 @@ class Checkpoints:
         for path in leftovers:
             shutil.rmtree(path)
 
-    def restore(self, template):
-        """Read the newest checkpoint that is whole.
+    def restore(self, template, step=None):
+        """Read the newest checkpoint that is whole, or that of one step.
 
         Args:
           template: a pytree with the structure, shapes and dtypes of what was saved.
+          step: which one; None is the newest.
 
         Returns:
           (state, progress, unreadable): `unreadable` names the newer checkpoints that
@@ -84,6 +85,8 @@ class Checkpoints:
         Raises:
           CheckpointError: if there is none, or none that is whole.
         """
+        if step is not None:
+            return *_read(self.directory / str(step), template), []
         if not self.steps():
             raise CheckpointError(f"there is no checkpoint in {self.directory}.")
         unreadable = []

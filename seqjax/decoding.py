@@ -1,9 +1,41 @@
-"""Decoding: the next token from logits, and a stream of tokens from a step function."""
+"""Decoding from a step function: streams of tokens, greedy, samples, exhaustive search.
+
+`beam_search` is in its own file. A step function takes one hypothesis,
+
+    state, logits [V] = step(state, token)       or  step(state, token, context)
+
+and the searches run it for all sentences B and hypotheses K at once. Leaves of the
+state and of the context begin with B.
+"""
 
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
+
+from seqjax.beam_search import beam_search
+from seqjax.hypotheses import (
+    Constraints,
+    Hypotheses,
+    best_first,
+    empty_places,
+    forced_tokens,
+    no_penalty,
+    with_context,
+)
+
+__all__ = [
+    "Hypotheses",
+    "beam_search",
+    "ensemble",
+    "exhaustive",
+    "greedy",
+    "sample",
+    "sample_token",
+    "stream",
+]
 
 
 def sample_token(key, logits, temperature=1.0, top_k=0, top_p=1.0):
@@ -100,3 +132,222 @@ def _stream(step, state, prompt, key, context, sample):
         state, logits, token = advance(state, logits, key, i, context)
         yield int(token)
         i += 1
+
+
+def greedy(step, state, *, bos, eos, max_length, context=None, **options):
+    """The likeliest token at each step, until eos.
+
+    Args:
+      step, state, bos, eos, max_length, context: as `beam_search`.
+      **options: length_penalty, coverage, min_length, no_repeat_ngram and prefix, as
+        `beam_search`.
+
+    Returns:
+      Hypotheses with K = 1.
+    """
+
+    def choose(_, log_probs):
+        return jnp.argmax(log_probs).astype(jnp.int32)
+
+    return _follow(step, state, choose, 1, bos, eos, max_length, context, **options)
+
+
+def sample(
+    step,
+    state,
+    key,
+    *,
+    bos,
+    eos,
+    max_length,
+    num_samples=1,
+    temperature=1.0,
+    top_k=0,
+    top_p=1.0,
+    context=None,
+    **options,
+):
+    """Sequences drawn from the model, token by token, until eos.
+
+    Args:
+      key: a random key.
+      num_samples: K.
+      temperature, top_k, top_p: as `sample_token`.
+      step, state, bos, eos, max_length, context, **options: as `greedy`.
+
+    Returns:
+      Hypotheses, best first; the scores are of the model as it is, at temperature 1.
+    """
+    draw = partial(sample_token, temperature=temperature, top_k=top_k, top_p=top_p)
+    return _follow(
+        step, state, draw, num_samples, bos, eos, max_length, context, key, **options
+    )
+
+
+class _Path(NamedTuple):
+    """One sequence of tokens on its way."""
+
+    state: Any
+    tokens: jax.Array  # [L]
+    log_prob: jax.Array
+    length: jax.Array
+    over: jax.Array
+
+
+def _follow(
+    step,
+    state,
+    choose,
+    num_paths,
+    bos,
+    eos,
+    max_length,
+    context,
+    key=None,
+    length_penalty=no_penalty,
+    coverage=None,
+    min_length=0,
+    no_repeat_ngram=0,
+    prefix=None,
+):
+    """K paths of tokens choose(key, log_probs [V]) for each sentence."""
+    if max_length < 1:
+        raise ValueError(f"max_length must be at least 1, got {max_length}")
+    step, coverage = with_context(step, coverage, context)
+    constraints = Constraints(eos, min_length, no_repeat_ngram)
+    num_sentences = len(jax.tree.leaves(state)[0])
+    forced = forced_tokens(prefix, num_sentences, max_length)
+    keys = None if key is None else jax.random.split(key, (num_sentences, num_paths))
+
+    def advance(t, path, key, forced, context):
+        last = jnp.where(t > 0, path.tokens[t - 1], bos)
+        state, logits = step(path.state, last, context)
+        log_probs = constraints.log_probs(logits, path.tokens, t, forced)
+        key = None if key is None else jax.random.fold_in(key, t)
+        token = choose(key, log_probs)
+        log_prob = path.log_prob + log_probs[token]
+        over = (token == eos) | jnp.isneginf(log_prob)
+        new = _Path(state, path.tokens.at[t].set(token), log_prob, t + 1, over)
+        return jax.tree.map(partial(jnp.where, path.over), path, new)
+
+    def finish(path, context):
+        scores = length_penalty(path.log_prob, path.length.astype(jnp.float32))
+        if coverage is not None:
+            scores += jax.vmap(coverage, (0, None))(path.state, context)
+        found = Hypotheses(path.tokens, scores, path.length)
+        return best_first(found, path.over, num_paths, eos)
+
+    def body(loop):
+        t, path = loop
+        return t + 1, every(t, path, keys, forced[:, t], context)
+
+    every = jax.vmap(advance, in_axes=(None, 0, 0, None, None))  # K
+    every = jax.vmap(every, in_axes=(None, 0, 0, 0, 0))  # B
+    shape = (num_sentences, num_paths)
+    path = _Path(
+        jax.tree.map(lambda s: jnp.repeat(s[:, None], num_paths, axis=1), state),
+        jnp.full((*shape, max_length), eos, jnp.int32),
+        jnp.zeros(shape, jnp.float32),
+        jnp.zeros(shape, jnp.int32),
+        jnp.zeros(shape, bool),
+    )
+    _, path = lax.while_loop(
+        lambda loop: (loop[0] < max_length) & ~loop[1].over.all(),
+        body,
+        (jnp.zeros((), jnp.int32), path),
+    )
+    return jax.vmap(finish)(path, context)
+
+
+def exhaustive(
+    step,
+    state,
+    *,
+    bos,
+    eos,
+    max_length,
+    n_best=1,
+    length_penalty=no_penalty,
+    coverage=None,
+    min_length=0,
+    no_repeat_ngram=0,
+    prefix=None,
+    context=None,
+):
+    """The best of all sequences of up to max_length tokens: V**max_length at a time.
+
+    Args:
+      all: as `beam_search`.
+
+    Returns:
+      Hypotheses with K = n_best.
+
+    Raises:
+      ValueError: for an n_best or max_length below 1.
+    """
+    if not (n_best >= 1 and max_length >= 1):
+        raise ValueError(
+            f"exhaustive: n_best and max_length must be at least 1, "
+            f"got {n_best} and {max_length}"
+        )
+    step, coverage = with_context(step, coverage, context)
+    constraints = Constraints(eos, min_length, no_repeat_ngram)
+    forced = forced_tokens(prefix, len(jax.tree.leaves(state)[0]), max_length)
+
+    def score(state, log_probs, length, context):
+        scores = length_penalty(log_probs, jnp.asarray(length, jnp.float32))
+        if coverage is not None:
+            scores += jax.vmap(coverage, (0, None))(state, context)
+        return scores
+
+    def search(state, forced, context):
+        state = jax.tree.map(lambda s: s[None], state)
+        tokens = jnp.full((1, max_length), eos, jnp.int32)
+        totals = jnp.zeros(1, jnp.float32)
+        found = [empty_places(n_best, max_length, eos)]  # where there are fewer
+        for t in range(max_length):
+            last = tokens[:, t - 1] if t else jnp.full(1, bos, jnp.int32)
+            state, logits = jax.vmap(step, (0, 0, None))(state, last, context)
+            log_probs = jax.vmap(constraints.log_probs, (0, 0, None, None))(
+                logits, tokens, t, forced[t]
+            )
+            log_probs += totals[:, None]  # [N, V]
+            scores = score(state, log_probs[:, eos], t + 1, context)
+            found.append((tokens, scores, jnp.full(len(scores), t + 1, jnp.int32)))
+            others = jnp.delete(jnp.arange(logits.shape[1]), eos)
+            expand = partial(jnp.repeat, repeats=logits.shape[1] - 1, axis=0)
+            state, tokens = jax.tree.map(expand, (state, tokens))
+            tokens = tokens.at[:, t].set(jnp.tile(others, len(totals)))
+            totals = log_probs[:, others].ravel()  # [N * (V - 1)]
+        num_ended = sum(len(scores) for _, scores, _ in found)
+        scores = score(state, totals, max_length, context)
+        found.append((tokens, scores, jnp.full(len(scores), max_length, jnp.int32)))
+        found = Hypotheses(*(jnp.concatenate(a) for a in zip(*found, strict=True)))
+        ended = jnp.arange(len(found.scores)) < num_ended
+        return best_first(found, ended, n_best, eos)
+
+    return jax.vmap(search)(state, forced, context)
+
+
+def ensemble(steps):
+    """The step of several models as one: the mean of their probabilities.
+
+        log P(y) = log mean_m softmax(logits_m)[y]
+
+    Args:
+      steps: step functions with contexts, over the same vocabulary.
+
+    Returns:
+      A step whose state and context are tuples, one entry a model.
+    """
+
+    def step(states, token, contexts):
+        results = [
+            step(state, token, context)
+            for step, state, context in zip(steps, states, contexts, strict=True)
+        ]
+        logits = jnp.stack([logits.astype(jnp.float32) for _, logits in results])
+        logs = jax.nn.log_softmax(logits)
+        return tuple(state for state, _ in results), jax.nn.logsumexp(logs, axis=0)
+
+    return step

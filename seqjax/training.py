@@ -173,6 +173,46 @@ def make_train_loop(train_step, get_batch):
     return train_loop
 
 
+def make_batch_loop(train_step):
+    """Minibatches of several shapes, one compilation for each.
+
+    It ends early at the first step whose loss or gradient is not finite: `state.step`
+    then names the step.
+
+    Args:
+      train_step: from `make_train_step`.
+
+    Returns:
+      train_loop(state, data, plan, begin, end) -> (state, Metrics summed): `plan` holds
+      functions that make a minibatch; `data` is not read. A call of no steps compiles
+      what the plan needs. The buffers of `state` are reused.
+    """
+    step, programs = jax.jit(train_step, donate_argnums=0), {}
+
+    def program(state, batch):
+        shapes = tuple(a.shape for a in jax.tree.leaves(batch))
+        if shapes not in programs:
+            programs[shapes] = step.lower(state, batch).compile()
+        return programs[shapes]
+
+    def train_loop(state, data, plan, begin, end):
+        del data
+        if begin == end:
+            for make in plan:
+                program(state, make())
+        total, count, grad_norm = 0.0, 0.0, 0.0
+        for make in plan[begin:end]:
+            batch = make()
+            state, metrics = program(state, batch)(state, batch)
+            total, count = total + float(metrics.total), count + float(metrics.count)
+            grad_norm = float(metrics.grad_norm)
+            if not (np.isfinite(total) and np.isfinite(grad_norm)):
+                break
+        return state, Metrics(total, count, grad_norm)
+
+    return train_loop
+
+
 def windows(tokens, starts, num_steps):
     """Rows of num_steps + 1 tokens from each start: [N], [B] -> [T + 1, B].
 

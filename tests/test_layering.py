@@ -7,16 +7,18 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"data.text"},
+    {"data.text", "data.grammar"},
     {"data.vocab"},
-    {"data.batching", "data.corpora"},
+    {"data.batching", "data.buckets", "data.corpora", "data.tokenizers"},
+    {"data.parallel"},
     {"activations"},
     {"layers", "losses", "metrics"},
-    {"cells"},
-    {"buffers", "tracing", "cudnn"},
+    {"cells", "attention"},
+    {"attending", "buffers", "tracing", "cudnn"},
     {"fused"},
-    {"recurrence"},
-    {"decoding", "baselines.numpy_rnn", "models.language_model"},
+    {"recurrence", "hypotheses"},
+    {"beam_search", "baselines.numpy_rnn"},
+    {"decoding", "models.language_model", "models.seq2seq"},
     {"training", "checkpoint"},
     {"__init__", "data.__init__", "models.__init__", "baselines.__init__"},
 ]

@@ -1,6 +1,7 @@
 """Cross-entropy and the figures made of it, against float64 NumPy and by hand."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -141,6 +142,82 @@ def test_gradients_are_softmax_minus_one_hot_and_zero_where_masked():
     want = (np.exp(log_softmax(logits)) - np.eye(V)[labels]) * mask[..., None]
     np.testing.assert_allclose(grads, want, atol=1e-6)
     assert not np.any(np.asarray(grads)[~mask])
+
+
+def smoothed(logits, labels, mask, e):
+    """The definition, position by position: (total, count)."""
+    logs = log_softmax(logits)
+    total = count = 0.0
+    for place in np.ndindex(labels.shape):
+        if mask is None or mask[place]:
+            total -= (1 - e) * logs[place][labels[place]]
+            total -= e * sum(logs[place]) / V
+            count += 1
+    return total, count
+
+
+def smooth(e):
+    return jax.jit(partial(losses.cross_entropy, label_smoothing=e))
+
+
+@pytest.mark.parametrize("e", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+def test_label_smoothing_is_its_definition(x64, mask, e):
+    rng, logits, labels = draw((5, 3))
+    mask = mask(rng, (5, 3))
+    total, count = smooth(e)(
+        jnp.asarray(logits, jnp.float64),
+        jnp.asarray(labels),
+        None if mask is None else jnp.asarray(mask),
+    )
+    assert total.dtype == count.dtype == jnp.float64
+    np.testing.assert_allclose(
+        (total, count), smoothed(logits, labels, mask, e), rtol=1e-13
+    )
+
+
+@pytest.mark.parametrize("e", [0.1, 0.9])
+def test_label_smoothing_of_uniform_logits_changes_nothing(e):
+    total, _ = smooth(e)(jnp.full((3, 28), 2.5), jnp.asarray([0, 27, 5]))
+    np.testing.assert_allclose(total, 3 * math.log(28), rtol=1e-6)
+
+
+@pytest.mark.parametrize("e", [0, 0.0])
+def test_label_smoothing_of_zero_is_none(e):
+    rng, logits, labels = draw((6, 5))
+    mask = jnp.asarray(rng.random((6, 5)) < 0.5)
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+    logits = logits.at[0, 0].set(-jnp.inf).at[0, 0, labels[0, 0]].set(0)  # certain
+    for args in ((logits, labels), (logits, labels, mask)):
+        got, want = smooth(e)(*args), cross_entropy(*args)
+        assert np.isfinite(want[0])
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e30, np.nan, np.inf, -np.inf])
+def test_with_label_smoothing_too_what_is_masked_does_not_count(value):
+    rng, logits, labels = draw((6, 5))
+    mask = rng.random((6, 5)) < 0.5
+    spoilt = np.where(mask[..., None], logits, np.float32(value))
+    total, grads = jax.value_and_grad(lambda *args: smooth(0.1)(*args)[0])(
+        *(jnp.asarray(x) for x in (spoilt, labels, mask))
+    )
+    want_total, _ = smoothed(logits, labels, mask, 0.1)
+    np.testing.assert_allclose(total, want_total, rtol=1e-5)
+    wanted = 0.9 * np.eye(V)[labels] + 0.1 / V
+    want = (np.exp(log_softmax(logits)) - wanted) * mask[..., None]
+    np.testing.assert_allclose(grads, want, atol=1e-6)
+    assert not np.any(np.asarray(grads)[~mask])
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_label_smoothing_of_half_precision_is_in_float32(dtype):
+    _, logits, labels = draw((300, 7))
+    logits = jnp.asarray(logits, dtype)
+    total, count = smooth(0.2)(logits, jnp.asarray(labels))
+    want, _ = smoothed(np.asarray(logits, np.float64), labels, None, 0.2)
+    assert total.dtype == count.dtype == jnp.float32
+    np.testing.assert_allclose(total, want, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -45,11 +45,17 @@ class TokenizedCorpus(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A file of a corpus: its name on disk, its checksum, its address if it has one."""
+    """A file of a corpus: its name on disk, its checksum, its address if it has one.
+
+    Where the address is of a zip archive, `member` is the file's path in it, and
+    `archive_hash` the archive's own checksum.
+    """
 
     file: str
     sha256: str
     url: str | None
+    member: str | None = None
+    archive_hash: str | None = None
 
 
 _WIKITEXT2 = (
@@ -121,7 +127,7 @@ def load(name, data_dir=None):
     if name == "python_docs":
         text = _python_docs()
         return split_by_position(name, text, _sha256(text.encode()))
-    paths = [_fetch(name, source, data_dir) for source in SOURCES[name]]
+    paths = [fetch(name, source, data_dir) for source in SOURCES[name]]
     if name == "wikitext2":
         digest = _sha256(b"".join(path.read_bytes() for path in paths))
         return Corpus(name, *map(read_text, paths), digest)
@@ -196,7 +202,12 @@ def _python_docs():
     return "\n".join(topics.topics.values())
 
 
-def _fetch(name, source, data_dir):
+def fetch(name, source, data_dir=None):
+    """The path of a corpus's file, downloaded if it is not there.
+
+    Raises:
+      DataError: if it cannot be had, or its checksum is wrong.
+    """
     path = Path(data_dir or default_data_dir()) / name / source.file
     try:
         if not path.exists():
@@ -218,13 +229,13 @@ def _download(name, source, path):
             f"{path} does not exist and {name} has no download address; put the file "
             f"with sha256 {source.sha256} there."
         )
+    known_hash = source.archive_hash or f"sha256:{source.sha256}"
+    unzip = source.member and pooch.Unzip([source.member], extract_dir=".")
+    name = Path(source.url).name if unzip else path.name
     try:
-        pooch.retrieve(
-            source.url,
-            known_hash=f"sha256:{source.sha256}",
-            fname=path.name,
-            path=path.parent,
-        )
+        pooch.retrieve(source.url, known_hash, name, path.parent, processor=unzip)
+        if unzip:
+            (path.parent / source.member).replace(path)
     except (OSError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise DataError(

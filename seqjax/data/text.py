@@ -36,7 +36,7 @@ def read_bytes(path):
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
 
 
-def decode(content, path):
+def decode(content, path, may_be_empty=False):
     """The bytes of a text file as text; see `read_text`."""
     try:
         text = content.decode("utf-8")
@@ -46,7 +46,7 @@ def decode(content, path):
             f"{path} is not UTF-8: byte 0x{bad:02x} at byte offset {error.start}."
         ) from None
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    if not text.strip():
+    if not (may_be_empty or text.strip()):
         raise DataError(f"{path} is empty; text to learn from was expected.")
     return text
 

@@ -7,6 +7,9 @@ import numpy as np
 from seqjax.data.text import DataError
 
 UNKNOWN = "<unk>"
+# The first tokens of a vocabulary of sentences, by index.
+SENTENCE_TOKENS = ("<pad>", "<bos>", "<eos>")
+UNK, PAD, BOS, EOS = range(4)
 
 
 class Vocab:

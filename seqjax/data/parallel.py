@@ -1,0 +1,219 @@
+"""Sentence pairs: where they come from, their splits, the textbook's cleaning.
+
+Pairs of one's own are two line-aligned files, or one file with a tab in each line.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from seqjax.data import grammar
+from seqjax.data.corpora import Source, fetch, unknown_name
+from seqjax.data.text import DataError, decode, read_bytes
+
+
+class Split(NamedTuple):
+    """Sentences and their translations, line by line."""
+
+    source: list
+    target: list
+
+
+class ParallelCorpus(NamedTuple):
+    """Sentence pairs in three parts, with the sha256 of the bytes they come from."""
+
+    name: str
+    train: Split
+    valid: Split
+    test: Split
+    sha256: str
+
+
+_MULTI30K = {  # Elliott et al. 2016, arXiv:1605.00459; research, non-commercial.
+    "train.en": "460a15fbd157e34a7a9957ee388c1ca247fe47af3ef25fb50442af6c274e0fc6",
+    "train.de": "2c2b73fd2b548fbcde3a875e0a78d6ee94d498bfdee6bd3eae3945779e9ddf72",
+    "val.en": "1f2a23d992769b5b3d209b0a10dd0b77c08cceb1f20dfb97ed0aafa49d107227",
+    "val.de": "660e09eb7e1da2f856ea13ee5ad3cf6d36b3d5b0b733c857e94c5747a3dfc660",
+    "test_2016_flickr.en": (
+        "399a4382932c1aadd3ceb9bef1008d388a64c76d4ae4e9d4728c6f4301cac182"
+    ),
+    "test_2016_flickr.de": (
+        "4be6b5b3236b79c25475c6bb829800a7ce559e9ba7a1f6c2394fe4d40be46d16"
+    ),
+}
+_FRA_ENG = Source(  # manythings.org/anki and tatoeba.org; CC BY 2.0.
+    "fra.txt",
+    "0bb85dbaa1c896844649094d7eaf2e34bee34e84fe362b26ce7e8f2e12aae104",
+    "https://d2l-data.s3-accelerate.amazonaws.com/fra-eng.zip",
+    member="fra-eng/fra.txt",
+    archive_hash="sha1:94646ad1522d915e7b0f9296181140edcf86a4f5",
+)
+NAMES = ("grammar", "fra_eng", "multi30k")
+HELD_OUT = 2  # percent of the sources to validate on, and as many to test on
+
+
+def load(name, data_dir=None):
+    """Load sentence pairs by name, the first language English.
+
+    - "grammar": English-French by `data.grammar`, embedded.
+    - "fra_eng": 167,130 English-French pairs, split by the English side, of which many
+      repeat: 2 % to validate, 2 % to test.
+    - "multi30k": English-German captions, the official splits, test_2016_flickr.
+
+    Args:
+      name: one of `NAMES`.
+      data_dir: where corpora lie; None is $SEQJAX_DATA_DIR, else the user's cache.
+
+    Raises:
+      DataError: for an unknown name, a file that cannot be had, or a wrong checksum.
+
+    Example:
+      >>> corpus = load("grammar")
+      >>> corpus.train.source[0], corpus.train.target[0]
+    """
+    if name not in NAMES:
+        raise DataError(unknown_name("dataset", name, NAMES))
+    if name == "grammar":
+        splits = [_split(pairs) for pairs in grammar.pairs()]
+        content = "\n".join(line for split in splits for side in split for line in side)
+        return ParallelCorpus(name, *splits, _sha256(content.encode()))
+    if name == "fra_eng":
+        path = fetch(name, _FRA_ENG, data_dir)
+        return split_by_source(name, _read_tsv(path), _FRA_ENG.sha256)
+    paths = [
+        fetch(name, Source(file, sha256, None), data_dir)
+        for file, sha256 in _MULTI30K.items()
+    ]
+    return load_files(paths[::2], paths[1::2], name)
+
+
+def load_files(source_files, target_files, name=None):
+    """Pairs from line-aligned UTF-8 files: one a side, or three: train, valid, test.
+
+    One is split by its source sides, see `split_by_source`.
+
+    Raises:
+      DataError: for files that cannot be read, are not as many on both sides, or differ
+        in lines.
+    """
+    if len(source_files) != len(target_files) or len(source_files) not in (1, 3):
+        raise DataError(
+            f"one file a side was expected, or three (train, valid, test), got "
+            f"{len(source_files)} and {len(target_files)}."
+        )
+    digest, splits = hashlib.sha256(), []
+    for source_file, target_file in zip(source_files, target_files, strict=True):
+        contents = [read_bytes(path) for path in (source_file, target_file)]
+        for content in contents:
+            digest.update(content)
+        source = _lines(decode(contents[0], source_file))
+        target = _lines(decode(contents[1], target_file))
+        if len(source) != len(target):
+            raise DataError(
+                f"{source_file} has {len(source)} lines and {target_file} "
+                f"{len(target)}; line by line translations were expected."
+            )
+        splits.append(_without_empty(Split(source, target)))
+    name = name or Path(source_files[0]).name
+    if len(splits) == 1:
+        pairs = zip(*splits[0], strict=True)
+        return split_by_source(name, list(pairs), digest.hexdigest())
+    for part, split in zip(("train", "valid", "test"), splits, strict=True):
+        _at_least_one(name, part, split)
+    return ParallelCorpus(name, *splits, digest.hexdigest())
+
+
+def load_tsv(path):
+    """Pairs from a UTF-8 file of lines "source<TAB>target", more columns ignored.
+
+    Raises:
+      DataError: if it cannot be read, or a line has no tab: with the line's number.
+    """
+    content = read_bytes(path)
+    pairs = _parse_tsv(decode(content, path), path)
+    return split_by_source(Path(path).name, pairs, _sha256(content))
+
+
+def split_by_source(name, pairs, sha256):
+    """Held-out parts by the hash of the source side: no sentence is in two of them.
+
+    Args:
+      pairs: (source, target) sentences; the order within a part is theirs.
+
+    Raises:
+      DataError: if a part would be empty.
+    """
+    parts = {"train": [], "valid": [], "test": []}
+    for source, target in pairs:
+        share = int(_sha256(source.encode())[:8], 16) % 100
+        part = "train"
+        if share < 2 * HELD_OUT:
+            part = "valid" if share < HELD_OUT else "test"
+        parts[part].append((source, target))
+    splits = {part: _split(of_part) for part, of_part in parts.items()}
+    for part, split in splits.items():
+        _at_least_one(name, part, split)
+    return ParallelCorpus(name, *splits.values(), sha256)
+
+
+def swap(corpus):
+    """The other direction: from the second language into the first."""
+    return corpus._replace(
+        **{
+            part: Split(*reversed(getattr(corpus, part)))
+            for part in ("train", "valid", "test")
+        }
+    )
+
+
+def clean(text):
+    """The textbook's cleaning: plain spaces, lower-case, a space before , . ! and ?
+
+    >>> clean("Ça alors\\u202f!  Va-t'en.")
+    "ça alors ! va-t'en ."
+    """
+    text = re.sub("[\\u202f\\xa0\\u2009]", " ", text).lower()
+    return " ".join(re.sub(r"(?<=\S)([,.!?])", r" \1", text).split())
+
+
+def _read_tsv(path):
+    return _parse_tsv(decode(read_bytes(path), path), path)
+
+
+def _parse_tsv(text, path):
+    pairs = []
+    for number, line in enumerate(_lines(text), start=1):
+        if not line.strip():
+            continue
+        source, tab, rest = line.partition("\t")
+        target = rest.partition("\t")[0]
+        if not (tab and source.strip() and target.strip()):
+            raise DataError(
+                f"{path}, line {number}: a sentence, a tab and its translation were "
+                f"expected, got {line[:40]!r}."
+            )
+        pairs.append((source, target))
+    return pairs
+
+
+def _lines(text):
+    return text.removesuffix("\n").split("\n")
+
+
+def _split(pairs):
+    return Split([source for source, _ in pairs], [target for _, target in pairs])
+
+
+def _without_empty(split):
+    pairs = zip(*split, strict=True)
+    return _split([(s, t) for s, t in pairs if s.strip() and t.strip()])
+
+
+def _at_least_one(name, part, split):
+    if not split.source:
+        raise DataError(f"{name} has no pair in its {part} part; more are needed.")
+
+
+def _sha256(content):
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,87 @@
+"""Commands run in a process of their own: two experiments share names of flags.
+
+One process serves all calls of a test file, so that jax is imported and programs are
+compiled once.
+"""
+
+import contextlib
+import importlib
+import io
+import multiprocessing
+import sys
+from typing import NamedTuple
+
+
+class Result(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Command:
+    """python -m NAME, again and again.
+
+    Args:
+      name: the module's, with a `main`.
+      cache: a folder for compiled programs.
+    """
+
+    def __init__(self, name, cache):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        args = (name, str(cache), theirs)
+        self._process = context.Process(target=_serve, args=args, daemon=True)
+        self._process.start()
+
+    def __call__(self, *argv, stdin=b"", patches=()):
+        """Run it with flags `argv`.
+
+        Args:
+          stdin: bytes.
+          patches: (module, attribute, value) to set before, for good.
+        """
+        self._pipe.send((list(map(str, argv)), stdin, patches))
+        return self._pipe.recv()
+
+    def close(self):
+        """End the process."""
+        self._process.kill()
+        self._process.join()
+
+
+def _serve(name, cache, pipe):
+    import jax
+    from absl import flags
+    from absl.testing import flagsaver
+
+    from experiments import run
+
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_disable_most_optimizations", True)  # compiles 3 times faster
+    module = importlib.import_module(name)
+    while True:
+        argv, stdin, patches = pipe.recv()
+        for where, attribute, value in patches:
+            setattr(importlib.import_module(where), attribute, value)
+        out, err = io.StringIO(), io.StringIO()
+        sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
+        with (
+            flagsaver.flagsaver(),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            flags.FLAGS.unparse_flags()
+            try:
+                run.launch(module.main, module, [name, *argv])
+                code = 0
+            except SystemExit as stop:
+                code = stop.code or 0
+            except Exception:
+                import traceback
+
+                traceback.print_exc(file=err)
+                code = 1
+        pipe.send(Result(code, out.getvalue(), err.getvalue()))

@@ -1,0 +1,262 @@
+"""Encoder and decoder: exact lengths, steps equal to the whole, gradients, bridges."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+import seqjax
+from seqjax.attending import Attending
+from seqjax.attention import Attention
+from seqjax.data.buckets import Batch
+from seqjax.data.vocab import BOS, PAD
+from seqjax.models.seq2seq import Seq2Seq
+from tests.gradients import assert_both_same
+
+VOCAB, EMBED, HIDDEN = 11, 6, 4
+GRU, LSTM = seqjax.GRU(HIDDEN), seqjax.LSTM(HIDDEN)
+BOTH = seqjax.Bidirectional(GRU)
+MODELS = {
+    "plain": Seq2Seq(VOCAB, 9, GRU, (GRU,), EMBED, attention=None, bridge="copy"),
+    "plain_deep": Seq2Seq(
+        VOCAB,
+        9,
+        seqjax.Stack((LSTM, LSTM)),
+        (LSTM, LSTM),
+        EMBED,
+        attention=None,
+        bridge="copy",
+    ),
+    "additive": Seq2Seq(VOCAB, 9, BOTH, (GRU,), EMBED, attention="additive"),
+    "general": Seq2Seq(VOCAB, 9, BOTH, (LSTM,), EMBED, attention="general", tied=True),
+    "dot_shared": Seq2Seq(
+        9, 9, GRU, (GRU,), EMBED, attention="dot", shared=True, bridge="zero"
+    ),
+    "deep": Seq2Seq(
+        VOCAB, 9, seqjax.Stack((BOTH, BOTH)), (GRU, LSTM, GRU), EMBED, "general"
+    ),
+    "no_feeding": Seq2Seq(
+        VOCAB, 9, GRU, (GRU,), EMBED, "additive", input_feeding=False
+    ),
+}
+every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+
+
+def draw(model, seed=0):
+    """Parameters and a batch of four pairs, one source and one target empty."""
+    rng = np.random.default_rng(seed)
+    params = jax.tree.map(
+        lambda p: jnp.asarray(rng.normal(size=p.shape) * 0.7),
+        jax.eval_shape(model.init, jax.random.key(0)),
+    )
+    source = rng.integers(4, model.source_size, (5, 4)).astype(np.int32)
+    target = rng.integers(4, model.target_size, (6, 4)).astype(np.int32)
+    lengths, target_lengths = np.array([5, 0, 2, 3]), np.array([6, 3, 1, 0])
+    source[np.arange(5)[:, None] >= lengths] = PAD
+    target[np.arange(6)[:, None] >= target_lengths] = PAD
+    return params, Batch(source, lengths, target, target_lengths)
+
+
+def inputs_of(batch):
+    bos = np.full_like(batch.target[:1], BOS)
+    return np.concatenate([bos, batch.target[:-1]])
+
+
+@every_model
+def test_a_padded_batch_gives_the_numbers_of_each_sentence_alone(model, x64):
+    params, batch = draw(model)
+    together = model.logits(params, batch, inputs_of(batch))
+    totals = []
+    for b, (length, target_length) in enumerate(
+        zip(batch.source_lengths, batch.target_lengths, strict=True)
+    ):
+        alone = Batch(
+            batch.source[: max(length, 1), b : b + 1],
+            batch.source_lengths[b : b + 1],
+            batch.target[: max(target_length, 1), b : b + 1],
+            batch.target_lengths[b : b + 1],
+        )
+        logits = model.logits(params, alone, inputs_of(alone))
+        np.testing.assert_allclose(
+            logits[:target_length, 0], together[:target_length, b], atol=1e-12
+        )
+        totals.append(model.loss(params, alone))
+    total, count = model.loss(params, batch)
+    np.testing.assert_allclose(total, sum(t for t, _ in totals), rtol=1e-12)
+    assert count == sum(c for _, c in totals) == 10
+
+
+@every_model
+def test_steps_one_by_one_are_the_teacher_forced_logits(model, x64):
+    params, batch = draw(model)
+    inputs = inputs_of(batch)
+    want = model.logits(params, batch, inputs)
+    state, encoded = model.start(params, batch.source, batch.source_lengths)
+    step = jax.jit(jax.vmap(partial(model.step, params)))
+    for t in range(len(inputs)):
+        state, logits = step(state, inputs[t], encoded)
+        np.testing.assert_allclose(logits, want[t], atol=1e-12)
+    if model.attention is not None:
+        sums = np.asarray(state.attention.sum(axis=1))
+        np.testing.assert_allclose(sums, [6, 0, 6, 6], atol=1e-12)
+
+
+@every_model
+def test_what_padding_holds_changes_nothing(model, x64):
+    params, batch = draw(model)
+    other = batch._replace(
+        source=np.where(batch.source == PAD, 7, batch.source),
+        target=np.where(batch.target == PAD, 5, batch.target),
+    )
+    gradient = jax.jit(jax.value_and_grad(lambda p, b: model.loss(p, b)[0]))
+    assert_both_same((gradient(params, other), gradient(params, batch)))
+
+
+@pytest.mark.parametrize("name", ["plain_deep", "additive", "general", "deep"])
+def test_gradients_in_float64(name, x64):
+    params, batch = draw(MODELS[name])
+    total = jax.jit(lambda p: MODELS[name].loss(p, batch, label_smoothing=0.1)[0])
+    check_grads(total, (params,), order=1, modes=["rev"], atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("score", ["dot", "general", "additive"])
+@pytest.mark.parametrize("feeding", [False, True])
+def test_an_attending_cell_has_the_gradients_of_plain_autodiff(score, feeding, x64):
+    cell = Attending(GRU, Attention(score), 5, feeding)
+    rng = np.random.default_rng(0)
+
+    def normal(*shape):
+        return jnp.asarray(rng.normal(size=shape))
+
+    params = jax.tree.map(
+        lambda p: normal(*p.shape),
+        jax.eval_shape(lambda: cell.init(jax.random.key(0), 3, HIDDEN)),
+    )
+    memory, xs, h = normal(2, 7, HIDDEN), normal(5, 2, 3), normal(2, HIDDEN)
+    mask = jnp.arange(7) < jnp.asarray([[7], [4]])
+
+    def gradients(fused):
+        def loss(params, memory, xs, h):
+            state = cell.start(params, h, memory, mask)
+            last, ys = seqjax.unroll(cell, params, xs, state, fused=fused)
+            return jnp.sum(jnp.sin(ys)) + jnp.sum(jnp.cos(last.cell))
+
+        return jax.jit(jax.grad(loss, (0, 1, 2, 3)))(params, memory, xs, h)
+
+    assert_both_same((gradients(True), gradients(False)))
+
+
+def test_an_attending_step_by_its_formula(x64):
+    cell = Attending(seqjax.RNN(HIDDEN), Attention("general"), 3)
+    rng = np.random.default_rng(0)
+    template = jax.eval_shape(lambda: cell.init(jax.random.key(0), 2, 5))
+    params = jax.tree.map(lambda p: rng.normal(size=p.shape), template)
+    memory, x = rng.normal(size=(6, 5)), rng.normal(size=2)
+    h, feed = rng.normal(size=HIDDEN), rng.normal(size=3)
+    mask = np.arange(6) < 4
+    rnn = params.cell
+    new = np.tanh(x @ rnn.w_x + feed @ params.w_feed + h @ rnn.w_h + rnn.b)
+    scores = memory[:4] @ params.attention.w_k @ new
+    weights = np.exp(scores) / np.exp(scores).sum()
+    context = weights @ memory[:4]
+    want = np.tanh(new @ params.w_state + context @ params.w_context + params.b)
+
+    params = jax.tree.map(jnp.asarray, params)
+    state = cell.start(params, jnp.asarray(h), jnp.asarray(memory), jnp.asarray(mask))
+    state = state._replace(feed=jnp.asarray(feed))
+    z = cell.project(params, jnp.asarray(x)[None])[0]
+    state, y, looked = cell.look(params, state, z)
+    np.testing.assert_allclose(y, want, atol=1e-12)
+    np.testing.assert_allclose(state.feed, want, atol=1e-12)
+    np.testing.assert_allclose(state.cell, new, atol=1e-12)
+    np.testing.assert_allclose(looked, [*weights, 0, 0], atol=1e-12)
+
+
+def test_the_plain_decoder_reads_the_encoders_last_state_at_every_step(x64):
+    """The textbook's: concat(embed(y), last state) into a GRU that starts from it."""
+    model = MODELS["plain"]
+    params, batch = draw(model)
+    xs = params.source_embed[batch.source]
+    last, _ = seqjax.unroll(GRU, params.encoder, xs, lengths=batch.source_lengths)
+    inputs = params.target_embed[inputs_of(batch)]
+    summary = jnp.broadcast_to(last, (*inputs.shape[:-1], HIDDEN))
+    inputs = jnp.concatenate([inputs, summary], axis=-1)
+    _, ys = seqjax.unroll(GRU, params.top, inputs, last)
+    want = ys @ params.out_w + params.out_b
+    got = model.logits(params, batch, inputs_of(batch))
+    np.testing.assert_allclose(got, want, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["plain_deep", "general"])
+def test_scheduled_sampling_reads_the_models_own_draws(name, x64, key):
+    model = MODELS[name]
+    params, batch = draw(model)
+    given = model._sampled(params, batch, key, 0.0)
+    np.testing.assert_array_equal(given, inputs_of(batch))
+    own = model._sampled(params, batch, key, 1.0)
+    np.testing.assert_array_equal(own[0], BOS)
+    sharp = params._replace(out_b=params.out_b * 0 + 50 * jnp.eye(9)[6])
+    np.testing.assert_array_equal(model._sampled(sharp, batch, key, 1.0)[1:], 6)
+    half = model._sampled(sharp, batch, key, 0.5)[1:]
+    drawn = np.asarray(half) != batch.target[:-1]
+    assert (np.asarray(half)[drawn] == 6).all()
+    assert 0.2 < drawn.mean() < 0.8
+
+
+def test_scheduled_sampling_is_the_loss_of_those_inputs(x64, key):
+    model = MODELS["general"]
+    params, batch = draw(model)
+    inputs = model._sampled(params, batch, jax.random.split(key)[1], 0.7)
+    assert (inputs != inputs_of(batch)).any()
+    logits = model.logits(params, batch, inputs)
+    log_probs = jax.nn.log_softmax(logits)
+    picked = np.take_along_axis(np.asarray(log_probs), batch.target[..., None], -1)
+    mask = np.arange(6)[:, None] < batch.target_lengths
+    want = -picked[..., 0][mask].sum()
+    total, _ = model.loss(params, batch, key, sampling=0.7)
+    np.testing.assert_allclose(total, want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_dropout_is_active_with_a_key_alone(locked, x64, key):
+    model = dataclasses.replace(MODELS["deep"], dropout=0.5, locked=locked)
+    params, batch = draw(model)
+    without = model.loss(params, batch)[0]
+    assert without == MODELS["deep"].loss(params, batch)[0]
+    one, again = (model.loss(params, batch, key)[0] for _ in range(2))
+    assert one == again != without
+    assert model.loss(params, batch, jax.random.key(1))[0] != one
+
+
+WRONG = {
+    'bridge must be "copy"': {"bridge": "mean"},
+    "needs an encoder whose state has the form": {"bridge": "copy", "encoder": BOTH},
+    "form of the decoder": {"bridge": "copy", "decoder": (GRU, GRU)},
+    "a shared table needs one joint vocabulary": {"shared": True},
+    "tied embeddings need embed_size 4": {"tied": True},
+}
+
+
+@pytest.mark.parametrize(("sentence", "change"), WRONG.items(), ids=WRONG)
+def test_what_does_not_go_together_is_refused(sentence, change):
+    with pytest.raises(ValueError, match=sentence):
+        dataclasses.replace(MODELS["plain"], **change)
+
+
+def test_attention_weights_are_those_of_the_steps(x64):
+    model = MODELS["additive"]
+    params, batch = draw(model)
+    weights = model.attention_weights(
+        params, batch.source, batch.source_lengths, batch.target
+    )
+    assert weights.shape == (6, 4, 5)
+    valid = np.arange(5) < batch.source_lengths[:, None]
+    assert not np.asarray(weights)[:, ~valid].any()
+    state, encoded = model.start(params, batch.source, batch.source_lengths)
+    step = jax.vmap(partial(model.step, params))
+    first, _ = step(state, inputs_of(batch)[0], encoded)
+    np.testing.assert_allclose(weights[0], first.attention, atol=1e-12)

@@ -1,0 +1,302 @@
+"""The translation command end to end, in small."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import sacrebleu
+
+from tests.commands import Command
+
+SUMMARY_KEYS = {
+    *("test_bleu", "test_bleu_signature", "test_chrf", "valid_perplexity"),
+    *("sentences_per_second", "parameters", "seconds", "tokens_per_second"),
+    "dataset_sha256",
+}
+SMALL = (
+    *("--hidden_size=24", "--embed_size=12", "--batch_size=16", "--epochs=2"),
+    *("--log_every=5", "--checkpoint_every=10", "--decode_batch=8", "--min_freq=1"),
+)
+WORDS = {"red": "rouge", "big": "grand", "cat": "chat", "dog": "chien", "sees": "voit"}
+needs_data = pytest.mark.skipif(
+    "SEQJAX_DATA_DIR" not in os.environ, reason="needs real data in SEQJAX_DATA_DIR"
+)
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    command = Command("experiments.translation", tmp_path_factory.mktemp("xla"))
+    yield command
+    command.close()
+
+
+def write_pairs(path, number=300):
+    """Sentences of two to five words, translated word by word, the order reversed."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for _ in range(number):
+        words = rng.choice(list(WORDS), rng.integers(2, 6))
+        lines.append(f"{' '.join(words)}\t{' '.join(WORDS[w] for w in words[::-1])}")
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_pairs(tmp_path_factory.mktemp("data") / "pairs.tsv")
+
+
+@pytest.fixture(scope="module")
+def trained(command, corpus, tmp_path_factory):
+    """(workdir, what training printed); not to be changed."""
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    more = ("--epochs=60", "--learning_rate=0.01", "--dropout=0", "--log_every=50")
+    result = train(command, corpus, workdir, *more)
+    assert result.code == 0, result.err
+    return workdir, result.out
+
+
+def train(command, corpus, workdir, *more):
+    return command(f"--corpus={corpus}", f"--workdir={workdir}", *SMALL, *more)
+
+
+def use(command, trained, mode, *more, stdin=b""):
+    return command(f"--mode={mode}", f"--workdir={trained[0]}", *more, stdin=stdin)
+
+
+def summary(workdir):
+    return json.loads((workdir / "summary.json").read_text())
+
+
+def lines(workdir):
+    text = (workdir / "metrics.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def files(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def refused(result, sentence):
+    assert result.code == 2, result.err
+    assert sentence in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+def test_train_writes_everything_it_promises_and_has_learnt(trained):
+    workdir, out = trained
+    assert set(summary(workdir)) == SUMMARY_KEYS
+    assert {p.name for p in workdir.iterdir()} == {
+        *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
+        *("learning_curve.png", *(f"attention_{i}.png" for i in (1, 2, 3))),
+    }
+    assert summary(workdir)["test_bleu"] > 90
+    assert "nrefs:1" in summary(workdir)["test_bleu_signature"]
+    for word in ("test BLEU", "source", "translation", "reference"):
+        assert word in out
+    assert (workdir / "attention_1.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_finds_the_numbers_of_training(command, trained, corpus):
+    before = files(trained[0])
+    result = use(command, trained, "evaluate")
+    assert result.code == 0
+    assert f"{summary(trained[0])['test_bleu']:.2f}" in result.out
+    assert files(trained[0]) == before
+
+
+def test_translate_writes_a_line_for_a_line(command, trained, tmp_path):
+    text = "red cat\n\nbig dog sees cat\n   \nred big zebra\ndog"
+    result = use(command, trained, "translate", stdin=text.encode())
+    assert result.code == 0
+    found = result.out.split("\n")
+    assert found[:5] == ["chat rouge", "", "chat voit chien grand", "", found[4]]
+    assert len(found) == 7 and found[6] == ""
+    source, target = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_bytes(text.encode())
+    flags = (f"--input={source}", f"--output={target}")
+    assert use(command, trained, "translate", *flags).out == ""
+    assert target.read_text() == result.out
+    assert use(command, trained, "translate", stdin=b"").out == ""
+
+
+def test_translations_do_not_depend_on_the_batch(command, trained):
+    text = b"red cat\nbig dog sees cat big\ndog\ncat sees red dog\n"
+    results = {
+        use(command, trained, "translate", f"--decode_batch={n}", stdin=text).out
+        for n in (1, 3, 32)
+    }
+    assert len(results) == 1
+
+
+def test_n_best_are_lines_of_number_score_and_text(command, trained):
+    result = use(command, trained, "translate", "--n_best=3", stdin=b"red cat\ndog\n")
+    rows = [line.split("\t") for line in result.out.splitlines()]
+    assert [row[0] for row in rows] == ["1"] * 3 + ["2"] * 3
+    scores = [float(row[1]) for row in rows]
+    assert scores[:3] == sorted(scores[:3], reverse=True)
+    assert rows[0][2] == "chat rouge"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--beam_size=1",),
+        ("--temperature=0.01",),
+        ("--length_penalty=gnmt", "--coverage=0.2"),
+        ("--length_penalty=reward", "--alpha=0.1"),
+        ("--length_penalty=none", "--no_repeat_ngram=2"),
+        ("--checkpoint=last",),
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_every_search_translates(command, trained, flags):
+    result = use(command, trained, "translate", *flags, stdin=b"big red cat\n")
+    assert result.out == "chat rouge grand\n"
+
+
+def test_minimum_length_and_ensemble(command, trained):
+    longer = use(command, trained, "translate", "--min_length=5", stdin=b"dog\n")
+    assert len(longer.out.split()) >= 5
+    same = use(
+        command, trained, "translate", f"--ensemble={trained[0]}", stdin=b"red dog\n"
+    )
+    assert same.out == "chien rouge\n"
+
+
+def test_interactive_answers_line_by_line(command, trained):
+    result = use(command, trained, "interactive", stdin=b"red cat\n\nred dog\n")
+    assert result.code == 0
+    assert result.out == "chat rouge\n\nchien rouge\n"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--attention=none", "--cell=lstm", "--bridge=copy", "--nobidirectional"),
+        ("--attention=additive", "--num_layers=2", "--cell=gru_textbook"),
+        ("--attention=dot", "--tie_embeddings", "--embed_size=24", "--noinput_feeding"),
+        ("--level=char", "--joint_vocab", "--locked_dropout", "--bridge=zero"),
+        ("--level=subword", "--vocab_size=40", "--subword_sampling=0.2", "--clean"),
+        ("--level=subword", "--vocab_size=60", "--joint_vocab", "--batch_tokens=100"),
+        ("--accumulate=3", "--label_smoothing=0.1", "--scheduled_sampling=0.3"),
+        ("--criterion=bleu", "--patience=1", "--average_checkpoints=2", "--swap"),
+        ("--truncate", "--max_length=3", "--bfloat16", "--schedule=plateau"),
+    ],
+    ids=lambda more: more[0].removeprefix("--") + more[1].removeprefix("--"),
+)
+def test_every_choice_trains_and_translates(command, corpus, tmp_path, more):
+    result = train(command, corpus, tmp_path / "run", *more)
+    assert result.code == 0, result.err
+    assert set(summary(tmp_path / "run")) == SUMMARY_KEYS
+    again = use(command, (tmp_path / "run",), "evaluate")
+    assert again.code == 0, again.err
+    bleu = f"{summary(tmp_path / 'run')['test_bleu']:.2f}"
+    assert bleu in again.out
+
+
+def test_resumed_is_uninterrupted_bit_for_bit(command, corpus, tmp_path):
+    options = ("--level=subword", "--vocab_size=40", "--subword_sampling=0.1")
+    options = (*options, "--schedule=constant", "--accumulate=2", "--dropout=0.3")
+    assert train(command, corpus, tmp_path / "whole", *options).code == 0
+    for epochs in (1, 2):
+        parts = (*options, f"--epochs={epochs}")
+        assert train(command, corpus, tmp_path / "parts", *parts).code == 0
+    whole, parts = (
+        [{k: v for k, v in m.items() if "second" not in k} for m in lines(folder)]
+        for folder in (tmp_path / "whole", tmp_path / "parts")
+    )
+    assert whole == parts
+    for key in SUMMARY_KEYS - {"seconds", "sentences_per_second", "tokens_per_second"}:
+        assert summary(tmp_path / "whole")[key] == summary(tmp_path / "parts")[key]
+
+
+def test_the_best_by_bleu_is_the_highest(command, corpus, tmp_path):
+    more = ("--criterion=bleu", "--epochs=6", "--learning_rate=0.02", "--dropout=0")
+    assert train(command, corpus, tmp_path / "run", *more).code == 0
+    bleus = {
+        m["step"]: m["valid_bleu"] for m in lines(tmp_path / "run") if "valid_bleu" in m
+    }
+    (best,) = (tmp_path / "run" / "checkpoints" / "best").iterdir()
+    assert bleus[int(best.name)] == max(bleus.values()) > 0
+
+
+def test_patience_ends_the_run(command, corpus, tmp_path):
+    more = ("--patience=2", "--epochs=50", "--learning_rate=0", "--schedule=constant")
+    assert train(command, corpus, tmp_path / "run", *more).code == 0
+    validations = [m for m in lines(tmp_path / "run") if "valid_perplexity" in m]
+    assert len(validations) == 3
+
+
+def test_bleu_is_sacrebleus_of_the_translations(command, trained, corpus):
+    from seqjax.data import parallel
+
+    test = parallel.load_tsv(corpus).test
+    text = "".join(f"{s}\n" for s in test.source).encode()
+    found = use(command, trained, "translate", stdin=text).out.splitlines()
+    bleu = sacrebleu.corpus_bleu(found, [test.target])
+    assert summary(trained[0])["test_bleu"] == pytest.approx(bleu.score)
+    chrf = sacrebleu.corpus_chrf(found, [test.target])
+    assert summary(trained[0])["test_chrf"] == pytest.approx(chrf.score)
+
+
+BAD_FLAGS = {
+    "--attention=general2": "there is no attention 'general2'",
+    "--length_penalty=long": "there is no length_penalty 'long'",
+    "--n_best=9": "--n_best=9 needs a --beam_size of as many",
+    "--hidden_size=25": "--bidirectional halves --hidden_size",
+    "--bridge=copy": 'bridge="copy" needs an encoder',
+    "--bridge=mean": 'bridge must be "copy", "linear" or "zero"',
+    "--subword_sampling=0.1": "--subword_sampling needs --level=subword",
+    "--source_file=a.txt": "--source_file and --target_file belong together",
+    "--max_length=1": "no pair to train on is left",
+    "--dataset=fra": "did you mean fra_eng",
+}
+
+
+@pytest.mark.parametrize(("flag", "sentence"), BAD_FLAGS.items(), ids=BAD_FLAGS)
+def test_bad_flags_are_named(command, corpus, tmp_path, flag, sentence):
+    refused(train(command, corpus, tmp_path / "run", flag), sentence)
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_pairs_are_named_and_nothing_is_written(command, tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("go .\tva !\nno tab here\n")
+    refused(train(command, path, tmp_path / "run"), "pairs.tsv, line 2")
+    path.write_text("go .\tva !\n")
+    refused(train(command, path, tmp_path / "run"), "has no pair in its")
+    refused(train(command, tmp_path / "no", tmp_path / "run"), "does not exist")
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_run_in_the_workdir_is_refused_and_left_alone(
+    command, trained, corpus, tmp_path
+):
+    before = files(trained[0])
+    more = ("--epochs=60", "--learning_rate=0.01", "--dropout=0", "--log_every=50")
+    result = train(command, corpus, trained[0], *more, "--attention=dot")
+    refused(result, "--attention (general there, dot here)")
+    other = write_pairs(tmp_path / "other.tsv", number=310)
+    result = train(command, other, trained[0], *more)
+    refused(result, "holds a run on other data")
+    assert files(trained[0]) == before
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "translate", "interactive"])
+def test_no_run_in_the_workdir_is_said(command, tmp_path, mode):
+    result = command(f"--mode={mode}", f"--workdir={tmp_path / 'none'}")
+    refused(result, "holds no run")
+
+
+def test_bad_input_and_ensembles_are_named(command, trained, tmp_path):
+    bad = tmp_path / "bad.txt"
+    bad.write_bytes(b"red \xff cat\n")
+    refused(use(command, trained, "translate", f"--input={bad}"), "byte offset 4")
+    missing = f"--input={tmp_path / 'missing.txt'}"
+    refused(use(command, trained, "translate", missing), "does not exist")
+    none = f"--ensemble={tmp_path / 'none'}"
+    refused(use(command, trained, "translate", none, stdin=b"dog\n"), "holds no run")
+    full = "--output=/proc/none/out.txt"
+    refused(use(command, trained, "translate", full, stdin=b"dog\n"), "/proc/none")
