@@ -20,3 +20,11 @@ def x64():
     """float64 for as long as a test runs."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def quick_compilation():
+    """Without most of XLA's optimizations, which take longer than small runs do."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -24,7 +24,7 @@ import sys
 
 from absl import flags
 
-from experiments import run
+from experiments import build, run  # noqa: F401, build defines --bfloat16
 from experiments.benchmarks import arms, equality, gemm, memory, peers, timing
 
 FLAGS = flags.FLAGS
@@ -32,7 +32,7 @@ flags.DEFINE_list("peers", list(peers.MODULES), "which of linen, nnx, haiku and 
 flags.DEFINE_bool("memory", None, "measure peak memory (yes; not with --quick)")
 flags.DEFINE_bool("long", False, "one long sequence, with and without checkpoints")
 flags.DEFINE_integer("segment", None, "steps between those (about sqrt(T))", 1)
-flags.DEFINE_bool("bfloat16", False, "products in bfloat16, too")
+flags.declare_key_flag("bfloat16")
 flags.adopt_module_key_flags(timing)
 
 LETTERS = "TxBxDxH"

@@ -42,12 +42,13 @@ class Words:
         return len(self.vocab)
 
     def encode(self, sentence):
-        """int32 [N]."""
-        return self.vocab.encode(_pieces(sentence, self.level))
+        """int32 [N]; a word of the text that looks like "<eos>" is unknown."""
+        tokens = self.vocab.encode(_pieces(sentence, self.level))
+        return np.where(tokens < 4, UNK, tokens).astype(np.int32)
 
     def decode(self, tokens):
         """The sentence; a token that is unknown shows as <unk>."""
-        pieces = [self.vocab.to_tokens(int(t)) for t in tokens if t not in (PAD, BOS)]
+        pieces = self.pieces(t for t in tokens if t not in (PAD, BOS, EOS))
         return (" " if self.level == "word" else "").join(pieces)
 
     def pieces(self, tokens):
@@ -76,9 +77,9 @@ class Subwords:
         """A model of at most `vocab_size` pieces.
 
         Raises:
-          DataError: if the text is too little for any.
+          DataError: if the text is too little, or has more letters than that.
         """
-        model = io.BytesIO()
+        sentences, model = list(sentences), io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
                 sentence_iterator=iter(sentences),
@@ -95,9 +96,13 @@ class Subwords:
                 bos_id=BOS,
                 eos_id=EOS,
             )
-        except (RuntimeError, OSError) as error:
-            reason = str(error).strip().split("\n")[-1]
-            raise DataError(f"no subwords could be learned: {reason}.") from None
+        except (RuntimeError, OSError):
+            letters = len(set().union(*sentences))
+            raise DataError(
+                f"no {vocab_size} subwords could be learned from {len(sentences)} "
+                f"sentences of {letters} different characters; more subwords than "
+                f"characters are needed, and text."
+            ) from None
         return cls(model.getvalue())
 
     @classmethod

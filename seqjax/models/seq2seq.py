@@ -234,7 +234,7 @@ class Seq2Seq:
         """Cross-entropy of the targets, teacher forced: (total, count), in nats.
 
         Args:
-          batch: a `data.parallel.Batch`.
+          batch: a `data.buckets.Batch`.
           key: switches dropout on.
           label_smoothing: as `losses.cross_entropy`.
           sampling: probability that an input is drawn from the model's own prediction
