@@ -185,7 +185,8 @@ def make_validation(model, split, tokenizers):
             some = (side[: FLAGS.valid_sentences] for side in split)
             sources, references = some
             found = translation.translate(sources, [state.params])
-            bleu = sacrebleu.corpus_bleu([t[0].text for t in found], [references])
+            texts = [t[0].text for t in found]
+            bleu = sacrebleu.corpus_bleu(texts, [references], force=True)
             numbers["valid_bleu"] = bleu.score
         return numbers
 
@@ -317,7 +318,7 @@ def translate_test(model, members, tokenizers, corpus):
     translation = translator.Translator(model, tokenizers)
     found = translation.translate(corpus.test.source, members)
     texts = [t[0].text for t in found]
-    bleu, chrf = sacrebleu.BLEU(), sacrebleu.CHRF()
+    bleu, chrf = sacrebleu.BLEU(force=True), sacrebleu.CHRF()
     references = [corpus.test.target]
     scores = {
         "test_bleu": bleu.corpus_score(texts, references).score,

@@ -17,11 +17,14 @@ def blocks(name):
     return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
 
 
-def test_the_readmes_example_runs():
-    (code,) = blocks("README.md")
+def test_the_readmes_examples_run_one_after_the_other():
     names = {}
-    exec(code, names)
+    for code in blocks("README.md"):
+        exec(code, names)
     assert names["ys"].shape == (35, 32, 256)
+    found = names["found"]
+    shapes = found.tokens.shape, found.scores.shape, found.lengths.shape
+    assert shapes == ((3, 5, 20), (3, 5), (3, 5))
 
 
 def numpy_mgu(params, xs):
