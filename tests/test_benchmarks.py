@@ -11,7 +11,16 @@ from absl.testing import flagsaver
 
 import seqjax
 from experiments import run
-from experiments.benchmarks import arms, equality, gemm, memory, peers, timing
+from experiments.benchmarks import (
+    arms,
+    equality,
+    gemm,
+    memory,
+    peers,
+    timing,
+    torch_beam,
+)
+from experiments.benchmarks import decoding as decoding_benchmark
 from experiments.benchmarks import recurrence as recurrence_benchmark
 from experiments.benchmarks import training as training_benchmark
 
@@ -130,6 +139,35 @@ def test_training_prints_a_table_and_writes_all_numbers(tmp_path, capsys):
         ratio = ours["seconds"]["median"] / theirs["seconds"]["median"]
         assert record["ratio"] == pytest.approx(ratio)
         assert f"{ratio:.2f}" in out
+
+
+def test_decoding_prints_a_table_and_writes_all_numbers(tmp_path, capsys):
+    pytest.importorskip("torch", reason="the peer is torch")
+    path = tmp_path / "numbers.json"
+    argv = ("--shapes=30x8x5x3", "--beams=1,3", "--rounds=1", f"--json={path}")
+    assert command(decoding_benchmark, *argv) == 0
+    assert "outside the step" in capsys.readouterr().out
+    records = json.loads(path.read_text())["results"]
+    assert [record["beam"] for record in records] == [1, 3]
+    for record in records:
+        ours, theirs = (record["arms"][name]["seconds"] for name in ("seqjax", "torch"))
+        assert record["ratio"] == pytest.approx(ours["median"] / theirs["median"])
+        assert 0 < record["mean_length"] <= 5
+
+
+def test_searches_that_differ_are_not_timed(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("torch", reason="the peer is torch")
+    translate = torch_beam.TorchTranslator.translate
+
+    def worse(self, source):
+        (tokens, score), *rest = translate(self, source)
+        return [(tokens, score - 0.1), *rest]
+
+    monkeypatch.setattr(torch_beam.TorchTranslator, "translate", worse)
+    path = tmp_path / "numbers.json"
+    argv = ("--shapes=30x8x5x3", "--beams=3", "--rounds=1", f"--json={path}")
+    assert "beam 3, sentence 0" in refused(capsys, decoding_benchmark, *argv)
+    assert not path.exists()
 
 
 def test_deep_grus_have_the_same_losses():
