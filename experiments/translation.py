@@ -30,14 +30,14 @@ flags.DEFINE_enum(
 )
 
 # Model: experiments/build.py has the rest.
-flags.DEFINE_integer("embed_size", 128, "of an embedding", 1, 10**6)
+flags.DEFINE_integer("embed_size", 64, "of an embedding", 1, 10**6)
 flags.DEFINE_string("attention", "general", "none, dot, general or additive")
 flags.DEFINE_bool("input_feeding", True, "the decoder sees where it looked last")
 flags.DEFINE_string("bridge", "linear", "copy, linear or zero: to the decoder's state")
 flags.DEFINE_bool("tie_embeddings", False, "target embeddings are softmax weights")
 
 # Training: build.py and fit.py have the rest.
-flags.DEFINE_integer("epochs", 10, "passes over the pairs", lower_bound=1)
+flags.DEFINE_integer("epochs", 14, "passes over the pairs", lower_bound=1)
 flags.DEFINE_float("label_smoothing", 0.0, "share of the target spread out", 0, 0.99)
 flags.DEFINE_float("scheduled_sampling", 0.0, "share of inputs the model draws", 0, 1)
 flags.DEFINE_integer("accumulate", 1, "minibatches an update is the mean of", 1)
@@ -58,7 +58,13 @@ FREE_FLAGS = {
     *("decode_batch", "average_checkpoints"),
     *("corpus", "source_file", "target_file"),  # the checksum tells
 }
-DEFAULTS = {"cell": "gru", "bidirectional": True}  # where build's are others
+DEFAULTS = {  # where build's are others
+    "cell": "gru",
+    "bidirectional": True,
+    "hidden_size": 128,
+    "dropout": 0.0,
+    "learning_rate": 0.006,
+}
 ATTENTION = {"none": None, "dot": "dot", "general": "general", "additive": "additive"}
 
 
