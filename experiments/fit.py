@@ -91,8 +91,9 @@ def fit(job, workdir, state):
     best = Checkpoints(workdir.checkpoints / "best", FLAGS.average_checkpoints)
     state, progress = _resume(last, workdir, state)
     earlier, saved = progress.seconds, progress.step
-    # A call of no steps compiles, so that the clock below measures training alone.
-    state, _ = job.train_loop(state, job.data, job.plan(progress.epoch), 0, 0)
+    if not _is_over(job, progress):
+        # A call of no steps compiles, so that the clock below measures training alone.
+        state, _ = job.train_loop(state, job.data, job.plan(progress.epoch), 0, 0)
 
     with run.ProgressBar(job.total_steps, progress.step) as bar:
         while not _is_over(job, progress):
@@ -115,6 +116,13 @@ def fit(job, workdir, state):
 def _is_over(job, progress):
     tired = FLAGS.patience and progress.stale >= FLAGS.patience
     return progress.step >= job.total_steps or tired
+
+
+def _epochs(job, progress):
+    """Epochs done, with the part of the one that is under way."""
+    if progress.cursor == 0:  # the next one's plan need not be made for this
+        return float(progress.epoch)
+    return progress.epoch + progress.cursor / len(job.plan(progress.epoch))
 
 
 def _resume(last, workdir, state):
@@ -159,7 +167,7 @@ def _train_call(job, workdir, state, progress, last, bar):
     progress.train_seconds += seconds
     workdir.log(
         step=progress.step,
-        epoch=progress.epoch + progress.cursor / len(plan),
+        epoch=_epochs(job, progress),
         train_perplexity=perplexity(total, count),
         grad_norm=grad_norm,
         tokens_per_second=round(count / seconds),
@@ -175,7 +183,7 @@ def _validate(job, workdir, state, progress, last, best, bar):
         _stop("validation loss", progress.step, last)
     workdir.log(
         step=progress.step,
-        epoch=progress.epoch + progress.cursor / len(job.plan(progress.epoch)),
+        epoch=_epochs(job, progress),
         epoch_perplexity=progress.train_perplexity,
         **numbers,
     )

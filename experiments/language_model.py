@@ -60,6 +60,7 @@ CELLS = {**build.CELLS, "numpy_rnn": build.CELLS["rnn"]}  # only its gradients d
 FREE_FLAGS = {
     *("workdir", "data_dir", "mode", "eval_every", "eval_rows", "checkpoint_every"),
     *("checkpoint", "prompt", "length", "temperature", "top_k", "top_p"),
+    "average_checkpoints",
     "corpus",  # the checksum tells whether it is the same
 }
 PROMPTS = {

@@ -4,6 +4,8 @@ Examples:
     python -m experiments.translation
     python -m experiments.translation --corpus=pairs.tsv --level=subword
     python -m experiments.translation --mode=translate --input=sentences.txt
+
+Where --help, which all experiments share, says otherwise, `DEFAULTS` below holds.
 """
 
 import sys
@@ -14,7 +16,7 @@ import sacrebleu
 from absl import flags
 
 from experiments import build, fit, pairs, run, translator
-from experiments.workdir import Workdir, average_params, restore_params
+from experiments.workdir import Workdir, restore_params
 from seqjax import metrics, training
 from seqjax.data.text import decode, read_bytes
 from seqjax.models.seq2seq import Seq2Seq
@@ -214,7 +216,9 @@ def make_perplexity(model, split, tokenizers):
 
 def report(workdir, corpus, tokenizers, model, state, progress):
     """The test set translated; the table, samples, summary.json and figures."""
-    params = trained_params(workdir, state)
+    params = state.params
+    if FLAGS.checkpoint == "best":
+        params = restore_params(workdir, "best", state)
     members = [params, *ensemble(tokenizers, state)]
     scores, translations, speed = translate_test(model, members, tokenizers, corpus)
     summary = {
@@ -275,8 +279,9 @@ def interactive():
     tokenizers, model, members = load(workdir)
     translation = translator.Translator(model, tokenizers)
     run.note("a sentence a line; end with Ctrl-D.")
-    for line in sys.stdin:
-        (found,) = translation.translate([pairs.prepare(line.rstrip("\n"))], members)
+    for line in sys.stdin.buffer:
+        text = decode(line, "standard input", may_be_empty=True).removesuffix("\n")
+        (found,) = translation.translate([pairs.prepare(text)], members)
         for t in found:
             print(f"{t.score:.4f}\t{t.text}" if FLAGS.n_best > 1 else t.text)
         sys.stdout.flush()
@@ -290,7 +295,7 @@ def load(workdir):
     tokenizers = pairs.read_tokenizers(workdir)
     model = build_model(tokenizers)
     template = build_state(model, build.optimizer(1, FLAGS.accumulate))
-    params = trained_params(workdir, template)
+    params = restore_params(workdir, FLAGS.checkpoint, template)
     return tokenizers, model, [params, *ensemble(tokenizers, template)]
 
 
@@ -308,15 +313,8 @@ def ensemble(tokenizers, template):
             for a, b in zip(theirs, tokenizers, strict=True)
         ):
             raise run.UserError(f"--ensemble: {path} has another vocabulary.")
-        members.append(trained_params(other, template))
+        members.append(restore_params(other, FLAGS.checkpoint, template))
     return members
-
-
-def trained_params(workdir, template):
-    """The parameters that --checkpoint and --average_checkpoints name."""
-    if FLAGS.checkpoint == "best" and FLAGS.average_checkpoints > 1:
-        return average_params(workdir, FLAGS.average_checkpoints, template)
-    return restore_params(workdir, FLAGS.checkpoint, template)
 
 
 def translate_test(model, members, tokenizers, corpus):

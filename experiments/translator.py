@@ -65,6 +65,7 @@ class Translator:
         self._model = model
         self._tokenizers = tokenizers
         self._programs = {}
+        self._minibatches = 0
         self.seconds = 0.0  # in compiled calls
         self.sentences = 0  # translated in them
 
@@ -106,7 +107,9 @@ class Translator:
         return translations or [Translation("", -np.inf, np.zeros(0, np.int32))]
 
     def _search(self, batch, members):
-        args = members, batch.source, batch.source_lengths
+        self._minibatches += 1
+        key = jax.random.fold_in(jax.random.key(FLAGS.seed), self._minibatches)
+        args = members, batch.source, batch.source_lengths, key
         shape = (len(members), *batch.source.shape)
         if shape not in self._programs:
             search = partial(self.search, max_length=2 * shape[1] + 10)
@@ -117,7 +120,7 @@ class Translator:
         self.sentences += int((batch.source_lengths > 0).sum())
         return found
 
-    def search(self, members, source, lengths, max_length):
+    def search(self, members, source, lengths, key, max_length):
         """Hypotheses for a minibatch, as the flags say."""
         states, contexts = zip(
             *(self._model.start(p, source, lengths) for p in members), strict=True
@@ -142,7 +145,7 @@ class Translator:
             return decoding.sample(
                 step,
                 states,
-                jax.random.key(FLAGS.seed),
+                key,
                 num_samples=FLAGS.n_best,
                 temperature=FLAGS.temperature,
                 top_k=FLAGS.top_k,

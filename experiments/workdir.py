@@ -247,7 +247,8 @@ def _value(lines, name):
 def restore_params(workdir, kind, template):
     """Parameters from the "best" or the "last" checkpoint of a run.
 
-    A damaged best gives way to the last, and it is said.
+    With --average_checkpoints above 1 the best are the mean of the newest so many best
+    ones. A damaged best gives way to the last, and it is said.
 
     Args:
       template: a TrainState like the one saved.
@@ -258,6 +259,8 @@ def restore_params(workdir, kind, template):
     last = Checkpoints(workdir.checkpoints / "last")
     best = Checkpoints(workdir.checkpoints / "best")
     try:
+        if kind == "best" and FLAGS.average_checkpoints > 1:
+            return _average(best, FLAGS.average_checkpoints, template)
         chosen = best if kind == "best" else last
         state, _, unreadable = chosen.restore(template)
     except CheckpointError as error:
@@ -270,13 +273,10 @@ def restore_params(workdir, kind, template):
     return state.params
 
 
-def average_params(workdir, number, template):
-    """The mean of the parameters of the newest best checkpoints, `number` at most.
-
-    Raises:
-      CheckpointError: if one of them cannot be read.
-    """
-    best = Checkpoints(workdir.checkpoints / "best")
-    members = [best.restore(template, step)[0].params for step in best.steps()]
-    members = members[-number:]
+def _average(checkpoints, number, template):
+    """The mean of the parameters of the newest checkpoints, `number` at most."""
+    steps = checkpoints.steps()[-number:]
+    if not steps:
+        raise CheckpointError(f"there is no checkpoint in {checkpoints.directory}.")
+    members = [checkpoints.restore(template, step)[0].params for step in steps]
     return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *members)

@@ -224,6 +224,15 @@ def test_the_best_by_bleu_is_the_highest(command, corpus, tmp_path):
     assert bleus[int(best.name)] == max(bleus.values()) > 0
 
 
+def test_sampling_draws_anew_for_each_line(command, trained):
+    more = ("--temperature=30", "--min_length=4")
+    text = b"red cat\n" * 4
+    found = use(command, trained, "interactive", *more, stdin=text).out.splitlines()
+    assert len(found) == 4 and len(set(found)) > 1
+    again = use(command, trained, "interactive", *more, stdin=text).out.splitlines()
+    assert found == again
+
+
 def test_patience_ends_the_run(command, corpus, tmp_path):
     more = ("--patience=2", "--epochs=50", "--learning_rate=0", "--schedule=constant")
     assert train(command, corpus, tmp_path / "run", *more).code == 0
@@ -296,6 +305,9 @@ def test_bad_input_and_ensembles_are_named(command, trained, tmp_path):
     bad = tmp_path / "bad.txt"
     bad.write_bytes(b"red \xff cat\n")
     refused(use(command, trained, "translate", f"--input={bad}"), "byte offset 4")
+    refused_line = use(command, trained, "interactive", stdin=b"red \xff cat\n")
+    assert (refused_line.code, refused_line.out) == (2, "")
+    assert "standard input is not UTF-8" in refused_line.err
     missing = f"--input={tmp_path / 'missing.txt'}"
     refused(use(command, trained, "translate", missing), "does not exist")
     none = f"--ensemble={tmp_path / 'none'}"

@@ -46,7 +46,6 @@ def plan(sources, targets, batch_size=0, batch_tokens=0, rng=None):
     longest = [max(len(s), len(t) + 1) for s, t in zip(sources, targets, strict=True)]
     padded = _padded(np.asarray(longest, int))
     order = np.arange(len(padded)) if rng is None else rng.permutation(len(padded))
-    order = order[np.argsort(padded[order], kind="stable")]
     buckets = []
     for length in np.unique(padded):
         rows = order[padded[order] == length].astype(np.int32)

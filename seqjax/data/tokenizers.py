@@ -159,7 +159,7 @@ class Subwords:
 
     def decode(self, tokens):
         """The sentence."""
-        return self._processor.decode([int(t) for t in tokens if t >= 4 or t == UNK])
+        return self._processor.decode([int(t) for t in tokens])
 
     def pieces(self, tokens):
         """The tokens as text, one by one, "▁" where a word begins."""
