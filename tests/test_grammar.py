@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from seqjax.data import grammar
-from seqjax.data.grammar import Pairs, derive, held_out, pairs, words
+from seqjax.data.grammar import Pairs, derive, held_out, lexicon, pairs, words
 
 VOWELS = "aeiouyhâàéèêîôûœAEIOUÉ"
 SHA256 = "01314dd5b06c508f91faf9511e8eb6a5f9cb10af5557b262bba426ffc89ef3f6"
@@ -108,7 +108,7 @@ STEMS = {
     for form in (f"{word}es", f"{word}s", word)
 }
 NOUN_WORDS = {noun for _, noun in grammar.combinations()}
-ADJECTIVE_WORDS = {adjective.english.lower() for adjective in grammar._ADJECTIVES}
+ADJECTIVE_WORDS = {adjective.english.lower() for adjective in lexicon.ADJECTIVES}
 
 
 @pytest.fixture(scope="module")
