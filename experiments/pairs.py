@@ -3,7 +3,6 @@
 import functools
 from typing import NamedTuple
 
-import numpy as np
 from absl import flags
 
 from experiments import run
@@ -170,10 +169,9 @@ class Minibatches:
         ]
 
     def _sampled(self, rng):
-        alpha, longest = FLAGS.subword_sampling, buckets.LENGTHS[-1] - 1
         return [
             tuple(
-                tokenizer.sample(sentence, alpha, rng)[:longest]
+                tokenizer.sample(sentence, FLAGS.subword_sampling, rng)
                 for tokenizer, sentence in zip(self._tokenizers, pair, strict=True)
             )
             for pair in self._sentences
@@ -187,7 +185,7 @@ def _fits(source, target, limit):
 def held_out(split, tokenizers, batch_size):
     """The minibatches of a held-out split whole, for its perplexity."""
     sources, targets = (
-        [np.asarray(tokenizer.encode(s))[: buckets.LENGTHS[-1] - 1] for s in side]
+        [tokenizer.encode(s) for s in side]
         for tokenizer, side in zip(tokenizers, split, strict=True)
     )
     return [

@@ -19,6 +19,7 @@ from experiments import build, fit, pairs, run, translator
 from experiments.workdir import Workdir, restore_params
 from seqjax import metrics, training
 from seqjax.data.text import decode, read_bytes
+from seqjax.data.vocab import UNK
 from seqjax.models.seq2seq import Seq2Seq
 
 FLAGS = flags.FLAGS
@@ -267,6 +268,7 @@ def translate():
     sentences = [pairs.prepare(line) for line in lines]
     translation = translator.Translator(model, tokenizers)
     found = translation.translate(sentences, members)
+    note_unknown(tokenizers.source, sentences)
     write_lines(
         f"{i}\t{t.score:.4f}\t{t.text}" if FLAGS.n_best > 1 else t.text
         for i, of_one in enumerate(found, start=1)
@@ -281,7 +283,9 @@ def interactive():
     run.note("a sentence a line; end with Ctrl-D.")
     for line in sys.stdin.buffer:
         text = decode(line, "standard input", may_be_empty=True).removesuffix("\n")
-        (found,) = translation.translate([pairs.prepare(text)], members)
+        sentence = pairs.prepare(text)
+        (found,) = translation.translate([sentence], members)
+        note_unknown(tokenizers.source, [sentence])
         for t in found:
             print(f"{t.score:.4f}\t{t.text}" if FLAGS.n_best > 1 else t.text)
         sys.stdout.flush()
@@ -371,6 +375,13 @@ def read_lines():
         return []
     text = decode(content, FLAGS.input or "standard input", may_be_empty=True)
     return text.removesuffix("\n").split("\n")
+
+
+def note_unknown(tokenizer, sentences):
+    encoded = [tokenizer.encode(s) for s in sentences]
+    number, unknown = sum(map(len, encoded)), sum(int(sum(t == UNK)) for t in encoded)
+    if unknown:
+        run.note(f"{unknown:,} of {number:,} tokens are unknown: read as <unk>.")
 
 
 def write_lines(lines):

@@ -79,11 +79,6 @@ class Translator:
           members: a list of parameters, more than one for an ensemble.
         """
         encoded = [self._tokenizers.source.encode(s) for s in sentences]
-        longest = buckets.LENGTHS[-1] - 1
-        for i, tokens in enumerate(encoded):
-            if len(tokens) > longest:
-                run.note(f"sentence {i + 1} is cut short to {longest} tokens.")
-                encoded[i] = tokens[:longest]
         results = [[Translation("", 0.0, np.zeros(0, np.int32))] for _ in sentences]
         full = [i for i, tokens in enumerate(encoded) if len(tokens)]
         sources = [encoded[i] for i in full]

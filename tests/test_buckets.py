@@ -62,6 +62,15 @@ def test_a_pair_is_padded_to_the_next_of_the_lengths(lengths, size, seed):
             assert bucket.length == min(n for n in LENGTHS if n >= longest)
 
 
+@pytest.mark.parametrize(
+    ("pair", "length"),
+    [((512, 1), 512), ((1, 511), 512), ((513, 1), 1024), ((0, 1024), 1536)],
+)
+def test_a_very_long_pair_is_padded_to_a_multiple_of_the_last(pair, length):
+    for size in ({"batch_size": 1}, {"batch_tokens": 600}):
+        assert as_lists(plan(*sentences([(3, 3), pair]), **size))[-1] == (length, [1])
+
+
 @fuzz
 @given(lengths=lengths, size=sizes, seed=seeds)
 def test_minibatches_are_full_but_one_of_each_length(lengths, size, seed):
@@ -138,20 +147,6 @@ def test_shapes_are_few(size):
     assert len(shapes) == 11  # of 64 different lengths
     padded = sum(2 * bucket.length * np.sum(bucket.rows >= 0) for bucket in buckets)
     assert sum(len(s) for side in data for s in side) > 0.6 * padded
-
-
-@pytest.mark.parametrize(
-    ("pair", "longest"), [((513, 1), 513), ((1, 512), 513), ((0, 700), 701)]
-)
-def test_a_pair_that_is_too_long_is_an_error(pair, longest):
-    data = sentences([(3, 3), pair])
-    with pytest.raises(ValueError, match=f"{longest} tokens is longer than 512"):
-        plan(*data, batch_size=2)
-
-
-def test_the_longest_pairs_that_fit():
-    assert as_lists(plan(*sentences([(512, 511)]), batch_size=1)) == [(512, [0])]
-    assert as_lists(plan(*sentences([(1, 511)]), batch_tokens=600)) == [(512, [0])]
 
 
 def test_no_pairs_are_no_minibatches():

@@ -115,6 +115,7 @@ def test_translate_writes_a_line_for_a_line(command, trained, tmp_path):
     found = result.out.split("\n")
     assert found[:5] == ["chat rouge", "", "chat voit chien grand", "", found[4]]
     assert len(found) == 7 and found[6] == ""
+    assert "1 of 10 tokens are unknown" in result.err
     source, target = tmp_path / "in.txt", tmp_path / "out.txt"
     source.write_bytes(text.encode())
     flags = (f"--input={source}", f"--output={target}")
@@ -130,6 +131,13 @@ def test_translations_do_not_depend_on_the_batch(command, trained):
         for n in (1, 3, 32)
     }
     assert len(results) == 1
+
+
+def test_a_very_long_line_is_read_in_full(command, trained):
+    text = b"red cat " * 300 + b"\n"
+    result = use(command, trained, "translate", "--beam_size=1", stdin=text)
+    assert (result.code, result.err) == (0, "")
+    assert len(result.out.splitlines()) == 1 and "chat" in result.out
 
 
 def test_n_best_are_lines_of_number_score_and_text(command, trained):

@@ -6,7 +6,8 @@ import numpy as np
 
 from seqjax.data.vocab import EOS, PAD
 
-# Sentences are padded to the next of these, so that a step has few shapes to compile.
+# Sentences are padded to the next of these, so that a step has few shapes to compile;
+# longer ones to the next multiple of the last.
 LENGTHS = (4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
@@ -39,9 +40,6 @@ def plan(sources, targets, batch_size=0, batch_tokens=0, rng=None):
 
     Returns:
       A list of Buckets; each pair is in exactly one.
-
-    Raises:
-      ValueError: for a pair longer than the last of `LENGTHS`.
     """
     longest = [max(len(s), len(t) + 1) for s, t in zip(sources, targets, strict=True)]
     padded = _padded(np.asarray(longest, int))
@@ -59,12 +57,9 @@ def plan(sources, targets, batch_size=0, batch_tokens=0, rng=None):
 
 
 def _padded(lengths):
-    """The next of LENGTHS for each."""
-    if len(lengths) and lengths.max() > LENGTHS[-1]:
-        raise ValueError(
-            f"a sentence of {lengths.max()} tokens is longer than {LENGTHS[-1]}"
-        )
-    return np.asarray(LENGTHS)[np.searchsorted(LENGTHS, lengths)]
+    last = LENGTHS[-1]
+    listed = np.asarray(LENGTHS)[np.searchsorted(LENGTHS, np.minimum(lengths, last))]
+    return np.where(lengths > last, -(-lengths // last) * last, listed)
 
 
 def make_batch(sources, targets, bucket):
