@@ -8,13 +8,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqjax.hypotheses import (
-    Constraints,
     Hypotheses,
+    Rules,
     best_first,
     empty_places,
     forced_tokens,
     no_penalty,
-    with_context,
 )
 
 
@@ -99,16 +98,9 @@ def beam_search(
             f"beam_search: beam_size must be at least 2, n_best in 1 .. beam_size and "
             f"max_length at least 1, got {beam_size}, {n_best} and {max_length}"
         )
-    step, coverage = with_context(step, coverage, context)
-    search = _Search(
-        step=step,
-        bos=bos,
-        constraints=Constraints(eos, min_length, no_repeat_ngram),
-        length_penalty=length_penalty,
-        coverage=coverage,
-        max_length=max_length,
-        stop=stop,
-    )
+    rules = Rules(eos, length_penalty, coverage, min_length, no_repeat_ngram)
+    step, rules = rules.for_context(step, context)
+    search = _Search(step, bos, rules, max_length, stop)
     forced = forced_tokens(prefix, len(jax.tree.leaves(state)[0]), max_length)
     start = jax.vmap(partial(search.start, beam_size, n_best))(state)
     advance = jax.vmap(search.advance, in_axes=(None, 0, 0, 0))
@@ -130,9 +122,7 @@ class _Search(NamedTuple):
 
     step: Any
     bos: int
-    constraints: Constraints
-    length_penalty: Any
-    coverage: Any
+    rules: Rules
     max_length: int
     stop: Any
 
@@ -142,17 +132,17 @@ class _Search(NamedTuple):
             state=jax.tree.map(
                 lambda s: jnp.broadcast_to(s, (beam_size, *s.shape)), state
             ),
-            tokens=jnp.full(shape, self.constraints.eos, jnp.int32),
+            tokens=jnp.full(shape, self.rules.eos, jnp.int32),
             log_probs=jnp.full(beam_size, -jnp.inf, jnp.float32).at[0].set(0.0),
-            ended=empty_places(n_best, self.max_length, self.constraints.eos),
+            ended=empty_places(n_best, self.max_length, self.rules.eos),
             over=jnp.zeros((), bool),
         )
 
     def advance(self, t, beam, forced, context):
-        width, eos = len(beam.log_probs), self.constraints.eos
+        width, eos = len(beam.log_probs), self.rules.eos
         last = jnp.where(t > 0, beam.tokens[:, t - 1], self.bos)
         state, logits = jax.vmap(self.step, (0, 0, None))(beam.state, last, context)
-        log_probs = jax.vmap(self.constraints.log_probs, (0, 0, None, None))(
+        log_probs = jax.vmap(self.rules.log_probs, (0, 0, None, None))(
             logits, beam.tokens, t, forced
         )
         totals = beam.log_probs[:, None] + log_probs  # [K, V]
@@ -161,7 +151,7 @@ class _Search(NamedTuple):
         parents, chosen = places // vocab_size, places % vocab_size  # [2K]
         tokens = beam.tokens[parents].at[:, t].set(chosen.astype(jnp.int32))
 
-        scores = self.score(state, totals, parents, t + 1, context)
+        scores = self.rules.scores(totals, t + 1, state, context, parents)
         scores = jnp.where(chosen == eos, scores, -jnp.inf)
         lengths = jnp.full_like(chosen, t + 1, jnp.int32)
         ended = _best(beam.ended, Hypotheses(tokens, scores, lengths))
@@ -177,32 +167,25 @@ class _Search(NamedTuple):
             over=beam.over | (over & self.stop),
         )
 
-    def score(self, state, log_probs, parents, length, context):
-        """The final scores of hypotheses that come from `parents` in `state`."""
-        scores = self.length_penalty(log_probs, jnp.asarray(length, jnp.float32))
-        if self.coverage is None:
-            return scores
-        coverage = jax.vmap(self.coverage, (0, None))(state, context)
-        return scores + coverage[parents]
-
     def bound(self, log_probs, length):
         """The best score that hypotheses of this length can get at any later one."""
         lengths = jnp.arange(1, self.max_length + 1)
-        scores = self.length_penalty(log_probs[:, None], lengths.astype(jnp.float32))
+        penalty = self.rules.length_penalty
+        scores = penalty(log_probs[:, None], lengths.astype(jnp.float32))
         return jnp.where(lengths > length, scores, -jnp.inf).max()
 
     def finish(self, beam, context):
         """The N that have ended; in places left over, the best that have not."""
         width, n_best = len(beam.log_probs), len(beam.ended.scores)
-        parents = jnp.arange(width)
+        length = self.max_length
         cut_off = Hypotheses(
             beam.tokens,
-            self.score(beam.state, beam.log_probs, parents, self.max_length, context),
-            jnp.full(width, self.max_length, jnp.int32),
+            self.rules.scores(beam.log_probs, length, beam.state, context),
+            jnp.full(width, length, jnp.int32),
         )
         found = jax.tree.map(lambda *a: jnp.concatenate(a), beam.ended, cut_off)
         ended = jnp.arange(n_best + width) < n_best
-        return best_first(found, ended, n_best, self.constraints.eos)
+        return best_first(found, ended, n_best, self.rules.eos)
 
 
 def _best(old, new):

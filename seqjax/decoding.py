@@ -1,6 +1,7 @@
-"""Decoding from a step function: streams of tokens, greedy, samples, exhaustive search.
+"""Decoding from a step function: streams of tokens, greedy, samples, ensembles.
 
-`beam_search` is in its own file. A step function takes one hypothesis,
+`beam_search` and `exhaustive` have files of their own. A step function takes one
+hypothesis,
 
     state, logits [V] = step(state, token)       or  step(state, token, context)
 
@@ -16,14 +17,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqjax.beam_search import beam_search
+from seqjax.exhaustive import exhaustive
 from seqjax.hypotheses import (
-    Constraints,
     Hypotheses,
+    Rules,
     best_first,
-    empty_places,
     forced_tokens,
-    no_penalty,
-    with_context,
 )
 
 __all__ = [
@@ -204,17 +203,13 @@ def _follow(
     max_length,
     context,
     key=None,
-    length_penalty=no_penalty,
-    coverage=None,
-    min_length=0,
-    no_repeat_ngram=0,
     prefix=None,
+    **options,
 ):
     """K paths of tokens choose(key, log_probs [V]) for each sentence."""
     if max_length < 1:
         raise ValueError(f"max_length must be at least 1, got {max_length}")
-    step, coverage = with_context(step, coverage, context)
-    constraints = Constraints(eos, min_length, no_repeat_ngram)
+    step, rules = Rules(eos, **options).for_context(step, context)
     num_sentences = len(jax.tree.leaves(state)[0])
     forced = forced_tokens(prefix, num_sentences, max_length)
     keys = None if key is None else jax.random.split(key, (num_sentences, num_paths))
@@ -222,7 +217,7 @@ def _follow(
     def advance(t, path, key, forced, context):
         last = jnp.where(t > 0, path.tokens[t - 1], bos)
         state, logits = step(path.state, last, context)
-        log_probs = constraints.log_probs(logits, path.tokens, t, forced)
+        log_probs = rules.log_probs(logits, path.tokens, t, forced)
         key = None if key is None else jax.random.fold_in(key, t)
         token = choose(key, log_probs)
         log_prob = path.log_prob + log_probs[token]
@@ -231,9 +226,7 @@ def _follow(
         return jax.tree.map(partial(jnp.where, path.over), path, new)
 
     def finish(path, context):
-        scores = length_penalty(path.log_prob, path.length.astype(jnp.float32))
-        if coverage is not None:
-            scores += jax.vmap(coverage, (0, None))(path.state, context)
+        scores = rules.scores(path.log_prob, path.length, path.state, context)
         found = Hypotheses(path.tokens, scores, path.length)
         return best_first(found, path.over, num_paths, eos)
 
@@ -257,76 +250,6 @@ def _follow(
         (jnp.zeros((), jnp.int32), path),
     )
     return jax.vmap(finish)(path, context)
-
-
-def exhaustive(
-    step,
-    state,
-    *,
-    bos,
-    eos,
-    max_length,
-    n_best=1,
-    length_penalty=no_penalty,
-    coverage=None,
-    min_length=0,
-    no_repeat_ngram=0,
-    prefix=None,
-    context=None,
-):
-    """The best of all sequences of up to max_length tokens: V**max_length at a time.
-
-    Args:
-      all: as `beam_search`.
-
-    Returns:
-      Hypotheses with K = n_best.
-
-    Raises:
-      ValueError: for an n_best or max_length below 1.
-    """
-    if not (n_best >= 1 and max_length >= 1):
-        raise ValueError(
-            f"exhaustive: n_best and max_length must be at least 1, "
-            f"got {n_best} and {max_length}"
-        )
-    step, coverage = with_context(step, coverage, context)
-    constraints = Constraints(eos, min_length, no_repeat_ngram)
-    forced = forced_tokens(prefix, len(jax.tree.leaves(state)[0]), max_length)
-
-    def score(state, log_probs, length, context):
-        scores = length_penalty(log_probs, jnp.asarray(length, jnp.float32))
-        if coverage is not None:
-            scores += jax.vmap(coverage, (0, None))(state, context)
-        return scores
-
-    def search(state, forced, context):
-        state = jax.tree.map(lambda s: s[None], state)
-        tokens = jnp.full((1, max_length), eos, jnp.int32)
-        totals = jnp.zeros(1, jnp.float32)
-        found = [empty_places(n_best, max_length, eos)]  # where there are fewer
-        for t in range(max_length):
-            last = tokens[:, t - 1] if t else jnp.full(1, bos, jnp.int32)
-            state, logits = jax.vmap(step, (0, 0, None))(state, last, context)
-            log_probs = jax.vmap(constraints.log_probs, (0, 0, None, None))(
-                logits, tokens, t, forced[t]
-            )
-            log_probs += totals[:, None]  # [N, V]
-            scores = score(state, log_probs[:, eos], t + 1, context)
-            found.append((tokens, scores, jnp.full(len(scores), t + 1, jnp.int32)))
-            others = jnp.delete(jnp.arange(logits.shape[1]), eos)
-            expand = partial(jnp.repeat, repeats=logits.shape[1] - 1, axis=0)
-            state, tokens = jax.tree.map(expand, (state, tokens))
-            tokens = tokens.at[:, t].set(jnp.tile(others, len(totals)))
-            totals = log_probs[:, others].ravel()  # [N * (V - 1)]
-        num_ended = sum(len(scores) for _, scores, _ in found)
-        scores = score(state, totals, max_length, context)
-        found.append((tokens, scores, jnp.full(len(scores), max_length, jnp.int32)))
-        found = Hypotheses(*(jnp.concatenate(a) for a in zip(*found, strict=True)))
-        ended = jnp.arange(len(found.scores)) < num_ended
-        return best_first(found, ended, n_best, eos)
-
-    return jax.vmap(search)(state, forced, context)
 
 
 def ensemble(steps):
