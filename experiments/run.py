@@ -4,6 +4,7 @@ A user's mistake is a `UserError`: one sentence on stderr and exit code 2, with 
 touched that was there.
 """
 
+import ctypes
 import math
 import os
 import sys
@@ -81,6 +82,7 @@ def _guarded(main, argv):
         if argv[1:]:
             raise UserError(f"unexpected argument {argv[1]!r}; flags begin with --.")
         _use_compilation_cache()
+        _keep_freed_memory()
         main()
     except (UserError, DataError, CheckpointError) as error:
         _fail(error)
@@ -125,6 +127,24 @@ def _use_compilation_cache():
         cache = Path(pooch.os_cache("seqjax")) / "xla"
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _keep_freed_memory():
+    """Keep blocks that a step frees for the next one; a training gains a tenth or more.
+
+    glibc gives large blocks back to the system and gets them anew, page by page, at
+    every call. Settings of mallopt: one arena, no mmap, and no trimming.
+    """
+    mallopt = (
+        getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    )
+    if mallopt is not None:
+        for name, value in (
+            (-8, 1),
+            (-4, 0),
+            (-1, 2**31 - 1),
+        ):  # malloc.h has the names
+            mallopt(name, value)
 
 
 def workdir(module):
