@@ -61,9 +61,9 @@ def load_corpus():
     corpus = parallel.swap(corpus) if FLAGS.swap else corpus
     train = parallel.Split(*(side[: FLAGS.max_pairs or None] for side in corpus.train))
     return corpus._replace(
-        train=_prepared(train),
-        valid=_prepared(corpus.valid),
-        test=_prepared(corpus.test),
+        train=prepare_split(train),
+        valid=prepare_split(corpus.valid),
+        test=prepare_split(corpus.test),
     )
 
 
@@ -73,7 +73,8 @@ def prepare(sentence):
     return parallel.clean(sentence) if cleaning else sentence
 
 
-def _prepared(split):
+def prepare_split(split):
+    """Both sides as training saw them."""
     return parallel.Split(*([prepare(s) for s in side] for side in split))
 
 

@@ -15,15 +15,15 @@ import jax
 import sacrebleu
 from absl import flags
 
-from experiments import build, fit, pairs, run, translator
+from experiments import build, fit, lines, pairs, run, scoring, translator
 from experiments.workdir import Workdir, restore_params
-from seqjax import metrics, training
-from seqjax.data.text import decode, read_bytes
+from seqjax import training
+from seqjax.data import parallel
 from seqjax.data.vocab import UNK
 from seqjax.models.seq2seq import Seq2Seq
 
 FLAGS = flags.FLAGS
-for module in (run, pairs, build, fit, translator):
+for module in (run, pairs, build, fit, translator, lines):
     flags.adopt_module_key_flags(module)
 flags.DEFINE_enum(
     "mode",
@@ -50,15 +50,23 @@ flags.DEFINE_integer("valid_sentences", 500, "translated for validation's BLEU",
 # Use of the trained model.
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, or last")
 flags.DEFINE_list("ensemble", [], "workdirs of more models, of the same flags")
-flags.DEFINE_string("input", None, "a file to translate (standard input)")
-flags.DEFINE_string("output", None, "where translations go (standard output)")
-flags.DEFINE_integer("figures", 3, "sentences whose attention is drawn", 0, 100)
+flags.DEFINE_string("references", None, "translations of --input, to evaluate on")
+flags.DEFINE_integer("figures", 3, "test sentences whose attention is drawn", 0, 100)
+flags.DEFINE_string("attention_dir", None, "where translate draws that of each line")
 
 FREE_FLAGS = {
     *("workdir", "data_dir", "mode", "checkpoint_every", "checkpoint", "ensemble"),
-    *("input", "output", "figures", "beam_size", "n_best", "length_penalty", "alpha"),
-    *("coverage", "min_length", "no_repeat_ngram", "temperature", "top_k", "top_p"),
-    *("decode_batch", "average_checkpoints"),
+    *("input", "references", "output", "figures", "attention_dir", "decode_batch"),
+    *(
+        "beam_size",
+        "n_best",
+        "length_penalty",
+        "alpha",
+        "coverage",
+        "min_length",
+        "temperature",
+    ),
+    *("no_repeat_ngram", "top_k", "top_p", "average_checkpoints"),
     *("corpus", "source_file", "target_file"),  # the checksum tells
 }
 DEFAULTS = {  # where build's are others
@@ -78,7 +86,12 @@ def main():
     pairs.check_flags()
     build.check_flags()
     translator.check_flags()
+    lines.check_flags()
     run.choose("attention", ATTENTION)
+    if FLAGS.references and not (FLAGS.mode == "evaluate" and FLAGS.input):
+        raise run.UserError("--references needs --mode=evaluate and --input.")
+    if FLAGS.attention_dir and FLAGS.attention == "none":
+        raise run.UserError("--attention_dir needs a model with attention.")
     modes = {
         "train": train,
         "evaluate": evaluate,
@@ -186,7 +199,7 @@ def train():
 
 def make_validation(model, split, tokenizers):
     """state -> the numbers of a validation."""
-    perplexity_of = make_perplexity(model, split, tokenizers)
+    perplexity_of = scoring.make_perplexity(model, split, tokenizers)
 
     def validate(state):
         numbers = {"valid_perplexity": perplexity_of(state.params)}
@@ -203,28 +216,20 @@ def make_validation(model, split, tokenizers):
     return validate
 
 
-def make_perplexity(model, split, tokenizers):
-    """params -> perplexity of a split's translations, unsmoothed."""
-    batches = pairs.held_out(split, tokenizers, FLAGS.batch_size)
-    loss = jax.jit(model.loss)
-
-    def perplexity_of(params):
-        totals, counts = zip(*(loss(params, batch) for batch in batches), strict=True)
-        return metrics.perplexity(sum(map(float, totals)), sum(map(float, counts)))
-
-    return perplexity_of
-
-
 def report(workdir, corpus, tokenizers, model, state, progress):
     """The test set translated; the table, samples, summary.json and figures."""
     params = state.params
     if FLAGS.checkpoint == "best":
         params = restore_params(workdir, "best", state)
     members = [params, *ensemble(tokenizers, state)]
-    scores, translations, speed = translate_test(model, members, tokenizers, corpus)
+    translation = translator.Translator(model, tokenizers)
+    scores, translations, speed = scoring.translate_test(
+        translation, members, corpus.test
+    )
+    perplexity_of = scoring.make_perplexity(model, corpus.valid, tokenizers)
     summary = {
         **scores,
-        "valid_perplexity": make_perplexity(model, corpus.valid, tokenizers)(params),
+        "valid_perplexity": perplexity_of(params),
         "sentences_per_second": speed,
         "parameters": sum(p.size for p in jax.tree.leaves(params)),
         "seconds": progress.seconds,
@@ -233,9 +238,11 @@ def report(workdir, corpus, tokenizers, model, state, progress):
     }
     workdir.write_summary(summary)
     run.draw_learning_curve(workdir.path / "learning_curve.png", workdir.read_metrics())
-    draw_attention(workdir, model, params, tokenizers, corpus.test.source)
+    if model.attention is not None:
+        some = corpus.test.source[: FLAGS.figures], translations[: FLAGS.figures]
+        scoring.draw_attention(workdir.path, translation, params, *some)
     rows = [
-        *score_rows(scores),
+        *scoring.score_rows(scores),
         ("valid perplexity", f"{summary['valid_perplexity']:.3f}"),
         ("sentences/s", f"{speed:,.0f}"),
         ("vocabularies", " and ".join(f"{len(t):,}" for t in tokenizers)),
@@ -245,35 +252,42 @@ def report(workdir, corpus, tokenizers, model, state, progress):
         ("files", workdir.path),
     ]
     run.print_table(f"{corpus.name}, {FLAGS.cell}", rows)
-    print_samples(corpus.test, translations)
+    scoring.print_samples(corpus.test, translations)
 
 
 def evaluate():
     workdir = open_workdir(must_hold_a_run=True)
     corpus = pairs.load_corpus()
     workdir.check_data(corpus.sha256)
+    if FLAGS.references:
+        test = pairs.prepare_split(parallel.load_split(FLAGS.input, FLAGS.references))
+        corpus = corpus._replace(test=test)
     tokenizers, model, members = load(workdir)
-    scores, translations, speed = translate_test(model, members, tokenizers, corpus)
-    rows = [*score_rows(scores), ("sentences/s", f"{speed:,.0f}")]
-    perplexity = make_perplexity(model, corpus.valid, tokenizers)(members[0])
+    scores, translations, speed = scoring.translate_test(
+        translator.Translator(model, tokenizers), members, corpus.test
+    )
+    rows = [*scoring.score_rows(scores), ("sentences/s", f"{speed:,.0f}")]
+    perplexity = scoring.make_perplexity(model, corpus.valid, tokenizers)(members[0])
     rows.append(("valid perplexity", f"{perplexity:.4f}"))
     run.print_table(f"{FLAGS.checkpoint} checkpoint", [*rows, ("files", workdir.path)])
-    print_samples(corpus.test, translations)
+    scoring.print_samples(corpus.test, translations)
 
 
 def translate():
     workdir = open_workdir(must_hold_a_run=True)
-    lines = read_lines()
+    sentences = [pairs.prepare(line) for line in lines.read()]
     tokenizers, model, members = load(workdir)
-    sentences = [pairs.prepare(line) for line in lines]
     translation = translator.Translator(model, tokenizers)
     found = translation.translate(sentences, members)
     note_unknown(tokenizers.source, sentences)
-    write_lines(
+    lines.write(
         f"{i}\t{t.score:.4f}\t{t.text}" if FLAGS.n_best > 1 else t.text
         for i, of_one in enumerate(found, start=1)
         for t in of_one
     )
+    if FLAGS.attention_dir:
+        folder = Path(FLAGS.attention_dir)
+        scoring.draw_attention(folder, translation, members[0], sentences, found)
 
 
 def interactive():
@@ -281,14 +295,12 @@ def interactive():
     tokenizers, model, members = load(workdir)
     translation = translator.Translator(model, tokenizers)
     run.note("a sentence a line; end with Ctrl-D.")
-    for line in sys.stdin.buffer:
-        text = decode(line, "standard input", may_be_empty=True).removesuffix("\n")
-        sentence = pairs.prepare(text)
+    for line in lines.typed():
+        sentence = pairs.prepare(line)
         (found,) = translation.translate([sentence], members)
         note_unknown(tokenizers.source, [sentence])
         for t in found:
             print(f"{t.score:.4f}\t{t.text}" if FLAGS.n_best > 1 else t.text)
-        sys.stdout.flush()
 
 
 # ---------------------------------------------------------------- their parts
@@ -321,78 +333,11 @@ def ensemble(tokenizers, template):
     return members
 
 
-def translate_test(model, members, tokenizers, corpus):
-    """(scores, translations of the test set, sentences a second)."""
-    translation = translator.Translator(model, tokenizers)
-    found = translation.translate(corpus.test.source, members)
-    texts = [t[0].text for t in found]
-    bleu, chrf = sacrebleu.BLEU(force=True), sacrebleu.CHRF()
-    references = [corpus.test.target]
-    scores = {
-        "test_bleu": bleu.corpus_score(texts, references).score,
-        "test_bleu_signature": str(bleu.get_signature()),
-        "test_chrf": chrf.corpus_score(texts, references).score,
-    }
-    return scores, found, translation.sentences / translation.seconds
-
-
-def score_rows(scores):
-    return [
-        ("test BLEU", f"{scores['test_bleu']:.2f}"),
-        ("test chrF", f"{scores['test_chrf']:.2f}"),
-        ("BLEU's signature", scores["test_bleu_signature"]),
-    ]
-
-
-def print_samples(split, translations, number=4):
-    """Some sentences, their translations and the references."""
-    step = max(1, len(split.source) // number)
-    for i in range(0, len(split.source), step)[:number]:
-        text = translations[i][0].text
-        bleu = metrics.bleu(text.split(), split.target[i].split(), 2)
-        print(f"source       {split.source[i]}")
-        print(f"translation  {text}")
-        print(f"reference    {split.target[i]}   (BLEU-2 {bleu:.3f})\n")
-
-
-def draw_attention(workdir, model, params, tokenizers, sentences):
-    """attention_1.png and so on, of the first sentences."""
-    if model.attention is None:
-        return
-    translation = translator.Translator(model, tokenizers)
-    some = [s for s in sentences if s][: FLAGS.figures]
-    for i, found in enumerate(translation.translate(some, [params])):
-        path = workdir.path / f"attention_{i + 1}.png"
-        translation.draw_attention(path, some[i], found[0], params)
-
-
-def read_lines():
-    """The lines to translate, from --input or standard input."""
-    content = (
-        sys.stdin.buffer.read() if FLAGS.input is None else read_bytes(FLAGS.input)
-    )
-    if not content:
-        return []
-    text = decode(content, FLAGS.input or "standard input", may_be_empty=True)
-    return text.removesuffix("\n").split("\n")
-
-
 def note_unknown(tokenizer, sentences):
     encoded = [tokenizer.encode(s) for s in sentences]
-    number, unknown = sum(map(len, encoded)), sum(int(sum(t == UNK)) for t in encoded)
+    number, unknown = sum(map(len, encoded)), sum((t == UNK).sum() for t in encoded)
     if unknown:
         run.note(f"{unknown:,} of {number:,} tokens are unknown: read as <unk>.")
-
-
-def write_lines(lines):
-    """To --output, whole or not at all, or to standard output."""
-    text = "".join(f"{line}\n" for line in lines)
-    if FLAGS.output is None:
-        sys.stdout.write(text)
-        return
-    partial = Path(f"{FLAGS.output}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(FLAGS.output)
 
 
 if __name__ == "__main__":

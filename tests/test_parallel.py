@@ -162,7 +162,8 @@ def test_sentences_are_kept_as_they_are(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["no tab", "x" * 99, "no target\t", "no target \t \tmore", "\tno source"]
+    "line",
+    ["no tab", "x" * 99, "no target\t", "no target \t \tmore", "\tno source", " \t "],
 )
 @pytest.mark.parametrize("before", [0, 1, 7])
 def test_a_line_that_is_no_pair_is_refused_by_its_number(tmp_path, line, before):

@@ -108,6 +108,22 @@ def test_evaluate_finds_the_numbers_of_training(command, trained, corpus):
     assert files(trained[0]) == before
 
 
+def test_evaluate_scores_files_instead_of_the_test_set(command, trained, tmp_path):
+    sources, references = tmp_path / "a.txt", tmp_path / "b.txt"
+    sources.write_text("big dog sees red cat\nred cat\n")
+    references.write_text("chat rouge voit chien grand\nchien\n")
+    flags = (f"--input={sources}", f"--references={references}")
+    result = use(command, trained, "evaluate", *flags)
+    translations = ["chat rouge voit chien grand", "chat rouge"]
+    bleu = sacrebleu.corpus_bleu(translations, [references.read_text().splitlines()])
+    assert f"{bleu.score:.2f}" in result.out
+    assert "reference    chien   (BLEU-2 0.000)" in result.out
+    sources.write_text("red cat\n")
+    lone = use(command, trained, "evaluate", *flags)
+    refused(lone, f"{sources} has 1 lines and {references} 2")
+    refused(use(command, trained, "translate", *flags), "--references needs")
+
+
 def test_translate_writes_a_line_for_a_line(command, trained, tmp_path):
     text = "red cat\n\nbig dog sees cat\n   \nred big zebra\ndog"
     result = use(command, trained, "translate", stdin=text.encode())
@@ -173,6 +189,13 @@ def test_minimum_length_and_ensemble(command, trained):
         command, trained, "translate", f"--ensemble={trained[0]}", stdin=b"red dog\n"
     )
     assert same.out == "chien rouge\n"
+
+
+def test_attention_to_chosen_lines_is_drawn(command, trained, tmp_path):
+    flag = f"--attention_dir={tmp_path / 'drawn'}"
+    use(command, trained, "translate", flag, stdin=b"red cat\n\nbig dog\n")
+    drawn = sorted(path.name for path in (tmp_path / "drawn").iterdir())
+    assert drawn == ["attention_1.png", "attention_3.png"]
 
 
 def test_interactive_answers_line_by_line(command, trained):

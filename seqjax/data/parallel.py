@@ -103,18 +103,11 @@ def load_files(source_files, target_files, name=None):
             f"{len(source_files)} and {len(target_files)}."
         )
     digest, splits = hashlib.sha256(), []
-    for source_file, target_file in zip(source_files, target_files, strict=True):
-        contents = [read_bytes(path) for path in (source_file, target_file)]
+    for files in zip(source_files, target_files, strict=True):
+        contents = [read_bytes(path) for path in files]
         for content in contents:
             digest.update(content)
-        source = _lines(decode(contents[0], source_file))
-        target = _lines(decode(contents[1], target_file))
-        if len(source) != len(target):
-            raise DataError(
-                f"{source_file} has {len(source)} lines and {target_file} "
-                f"{len(target)}; line by line translations were expected."
-            )
-        splits.append(_without_empty(Split(source, target)))
+        splits.append(_aligned(contents, files))
     name = name or Path(source_files[0]).name
     if len(splits) == 1:
         pairs = zip(*splits[0], strict=True)
@@ -122,6 +115,18 @@ def load_files(source_files, target_files, name=None):
     for part, split in zip(("train", "valid", "test"), splits, strict=True):
         _at_least_one(name, part, split)
     return ParallelCorpus(name, *splits, digest.hexdigest())
+
+
+def load_split(source_file, target_file):
+    """The pairs of two line-aligned UTF-8 files; those with an empty side are left out.
+
+    Raises:
+      DataError: as `load_files`.
+    """
+    files = source_file, target_file
+    split = _aligned([read_bytes(path) for path in files], files)
+    _at_least_one(Path(source_file).name, "only", split)
+    return split
 
 
 def load_tsv(path):
@@ -184,7 +189,7 @@ def _read_tsv(path):
 def _parse_tsv(text, path):
     pairs = []
     for number, line in enumerate(_lines(text), start=1):
-        if not line.strip():
+        if not line.strip() and "\t" not in line:
             continue
         source, tab, rest = line.partition("\t")
         target = rest.partition("\t")[0]
@@ -195,6 +200,19 @@ def _parse_tsv(text, path):
             )
         pairs.append((source, target))
     return pairs
+
+
+def _aligned(contents, files):
+    source, target = (
+        _lines(decode(content, file))
+        for content, file in zip(contents, files, strict=True)
+    )
+    if len(source) != len(target):
+        raise DataError(
+            f"{files[0]} has {len(source)} lines and {files[1]} {len(target)}; line by "
+            f"line translations were expected."
+        )
+    return _without_empty(Split(source, target))
 
 
 def _lines(text):
