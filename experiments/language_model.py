@@ -15,28 +15,20 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from experiments import build, fit, run
+from experiments import build, fit, run, texts
 from experiments.workdir import Workdir, restore_params
 from seqjax import decoding, metrics, training
 from seqjax.baselines import numpy_rnn
 from seqjax.data import batching, corpora
-from seqjax.data.text import detokenize, keep_letters, tokenize
 from seqjax.data.vocab import Vocab
 from seqjax.models.language_model import LanguageModel
 
 FLAGS = flags.FLAGS
-for module in (run, build, fit):
+for module in (run, texts, build, fit):
     flags.adopt_module_key_flags(module)
 flags.DEFINE_enum("mode", "train", ["train", "evaluate", "generate"], "what to do")
 
-# Data.
-flags.DEFINE_string("dataset", "python_docs", "one of " + ", ".join(corpora.NAMES))
-flags.DEFINE_string("corpus", None, "a UTF-8 text file of your own, instead")
-flags.DEFINE_enum("level", "char", ["char", "word"], "what a token is")
-flags.DEFINE_integer("min_freq", 1, "rarer tokens become <unk>", lower_bound=1)
-flags.DEFINE_integer("max_tokens", 0, "train on the first so many; 0: all", 0)
-
-# Model: experiments/build.py has the rest.
+# Model: experiments/build.py has the rest; texts.py has the data.
 flags.DEFINE_integer("embed_size", 64, "of an embedding; 0: one-hot input", 0, 10**6)
 flags.DEFINE_bool("tie_embeddings", False, "the embeddings are the softmax weights too")
 
@@ -48,10 +40,8 @@ flags.DEFINE_integer("epochs", 12, "passes over the text", lower_bound=1)
 flags.DEFINE_integer("train_tokens", 0, "stop after so many instead; 0: by epochs", 0)
 flags.DEFINE_integer("eval_rows", 1, "rows the held-out text is read in", lower_bound=1)
 
-# Use of the trained model.
+# Use of the trained model: texts.py has the prompt and the length.
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, or last")
-flags.DEFINE_string("prompt", None, "text to continue")
-flags.DEFINE_integer("length", 300, "tokens to generate", lower_bound=0)
 flags.DEFINE_float("temperature", 0.7, "0 is greedy", lower_bound=0)
 flags.DEFINE_integer("top_k", 0, "draw from the k likeliest; 0: all", lower_bound=0)
 flags.DEFINE_float("top_p", 1.0, "draw from the likeliest with this share", 1e-6, 1)
@@ -62,12 +52,6 @@ FREE_FLAGS = {
     *("checkpoint", "prompt", "length", "temperature", "top_k", "top_p"),
     "average_checkpoints",
     "corpus",  # the checksum tells whether it is the same
-}
-PROMPTS = {
-    "python_docs": "The ",
-    "time_machine": "time traveller",
-    "wikitext2": "The",
-    "tang_poems": "春",
 }
 # What the hand-written gradients cover; other flags are as for every cell.
 NUMPY_RNN_FLAGS = {
@@ -102,9 +86,7 @@ def settle_flags():
                     f"only {value}; --cell=rnn has."
                 )
     build.check_flags()
-    run.choose("dataset", dict.fromkeys(corpora.NAMES))
-    if FLAGS.prompt is not None and not prompt_tokens():
-        raise run.UserError("--prompt holds no token; give at least one.")
+    texts.check_flags()
 
 
 def open_workdir(must_hold_a_run=False):
@@ -137,12 +119,7 @@ class Data(NamedTuple):
 
 
 def load_data():
-    if FLAGS.corpus is not None:
-        corpus = corpora.load_file(FLAGS.corpus)
-    else:
-        corpus = corpora.load(FLAGS.dataset, FLAGS.data_dir)
-    limits = FLAGS.min_freq, FLAGS.max_tokens
-    vocab, *splits = corpora.tokenize_corpus(corpus, FLAGS.level, *limits)
+    corpus, (vocab, *splits) = texts.load()
     batching.num_minibatches(len(splits[0]), FLAGS.batch_size, FLAGS.num_steps)
     return Data(vocab, *map(jnp.asarray, splits), corpus)
 
@@ -334,24 +311,9 @@ def load_params(workdir, model):
     return restore_params(workdir, FLAGS.checkpoint, template)
 
 
-def prompt_tokens():
-    """The tokens of the prompt; the default depends on the data."""
-    prompt = FLAGS.prompt
-    if prompt is None:
-        prompt = PROMPTS[FLAGS.dataset] if FLAGS.corpus is None else "\n"
-    elif FLAGS.dataset == "time_machine" and FLAGS.corpus is None:
-        prompt = keep_letters(prompt)
-    return tokenize(prompt, FLAGS.level)
-
-
 def generated(model, params, vocab):
     """The prompt and its continuation, in pieces of text."""
-    tokens = prompt_tokens()
-    unknown = sorted({token for token in tokens if token not in vocab})
-    if unknown and FLAGS.prompt is None:
-        tokens, unknown = [vocab.to_tokens(1)], []
-    if unknown:
-        run.note(f"the model does not know {unknown} of the prompt: read as <unk>.")
+    tokens = texts.known_prompt(vocab)
     stream = decoding.stream(
         lambda state, token, params: model.step(params, state, token),
         model.initial_state(),
@@ -362,13 +324,7 @@ def generated(model, params, vocab):
         top_k=FLAGS.top_k,
         top_p=FLAGS.top_p,
     )
-    yield detokenize(tokens, FLAGS.level)
-    last = tokens[-1]
-    for index in itertools.islice(stream, FLAGS.length):
-        token = vocab.to_tokens(index)
-        joined = detokenize([last, token], FLAGS.level)
-        yield joined.removeprefix(detokenize([last], FLAGS.level))
-        last = token
+    yield from texts.pieces(tokens, itertools.islice(stream, FLAGS.length), vocab)
 
 
 if __name__ == "__main__":
