@@ -7,14 +7,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"data.text", "data.grammar.tables", "data.grammar.spelling"},
+    {"data.text", "data.ngrams", "data.grammar.tables", "data.grammar.spelling"},
     {"data.vocab", "data.grammar.lexicon"},
     {"data.grammar.phrases"},
     {"data.grammar.writer"},
     {"data.grammar"},
     {"data.batching", "data.buckets", "data.corpora", "data.tokenizers"},
     {"data.parallel"},
-    {"activations"},
+    {"activations", "baselines.ngram", "baselines.markov"},
     {"layers", "losses", "metrics"},
     {"cells", "attention"},
     {"attending", "buffers", "tracing", "cudnn"},

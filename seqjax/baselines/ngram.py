@@ -47,7 +47,7 @@ class NgramModel(NamedTuple):
         Returns:
           float64 [T - 1]; nan where P is 0/0: an epsilon of 0 and a context unseen.
         """
-        found = self.counts.find(tokens)
+        found = self.counts.find(tokens, len(self.seen))
         probs = unigrams = self.seen[0][found[0]] + self.rest[0][0] / self._vocab_size
         for n in range(2, len(self.seen) + 1):
             lower = (unigrams if self.skips else probs)[n - 1 :]
@@ -103,8 +103,8 @@ def laplace(counts, epsilons):
 
     Args:
       counts: NgramCounts.
-      epsilons: eps_1, eps_2, ..., at least 0; not in tokens' units but in counts: how
-        many imagined occurrences are shared out by P_lower.
+      epsilons: eps_1, eps_2, ..., at least 0: how many imagined occurrences P_lower
+        shares out.
 
     Raises:
       ValueError: for a negative one, or more than there are orders counted.
@@ -113,7 +113,9 @@ def laplace(counts, epsilons):
     if min(epsilons) < 0:
         raise ValueError(f"epsilons must be at least 0, got {list(epsilons)}")
     seen, rest = [], []
-    for n, (number, epsilon) in enumerate(zip(counts.counts, epsilons, strict=False), 1):
+    for n, (number, epsilon) in enumerate(
+        zip(counts.counts, epsilons, strict=False), 1
+    ):
         totals = counts.sum_by_context(n, number) + epsilon
         seen.append(_with_unseen(number / totals[counts.contexts(n)]))
         with np.errstate(invalid="ignore"):
@@ -124,7 +126,8 @@ def laplace(counts, epsilons):
 def choose_epsilons(counts, tokens, grid=EPSILONS):
     """Of a grid, the epsilon of each order under which a held-out text is likeliest.
 
-    As every order falls back to the first, each can be chosen by itself.
+    As every order falls back to the first, each is chosen by itself once the first is:
+    over all tokens that have as many before them as it uses.
 
     Args:
       counts: NgramCounts.
@@ -134,16 +137,14 @@ def choose_epsilons(counts, tokens, grid=EPSILONS):
     Returns:
       A list of counts.order floats.
     """
-    found = counts.find(tokens)
+    found = counts.find(tokens, counts.order)
     lower, chosen = np.full(len(tokens), 1 / counts.vocab_size), []
     for n in range(1, counts.order + 1):
         number = _with_unseen(counts.counts[n - 1])[found[n - 1]]
         totals = counts.sum_by_context(n, counts.counts[n - 1])
         totals = totals[found[n - 2][:-1] if n > 1 else 0]
         below = lower[n - 1 :]
-        costs = [
-            -np.log((number + eps * below) / (totals + eps)).sum() for eps in grid
-        ]
+        costs = [-np.log((number + eps * below) / (totals + eps)).sum() for eps in grid]
         chosen.append(grid[int(np.argmin(costs))])
         if n == 1:
             lower = (number + chosen[0] * lower) / (totals + chosen[0])

@@ -40,11 +40,12 @@ class NgramCounts(NamedTuple):
         size = 1 if n == 1 else len(self.keys[n - 2])
         return np.bincount(self.contexts(n), values, size + 1)
 
-    def find(self, tokens):
+    def find(self, tokens, order):
         """The places of the n-grams of a text, this one or another.
 
         Args:
           tokens: integers below V, [T].
+          order: up to which, at most N.
 
         Returns:
           A list, an order: int64 [T - n + 1], the place of the n-gram that begins at
@@ -52,7 +53,7 @@ class NgramCounts(NamedTuple):
         """
         tokens = np.asarray(tokens, np.int64)
         found = [tokens]
-        for n, keys in enumerate(self.keys[1:], 2):
+        for n, keys in enumerate(self.keys[1:order], 2):
             wanted = found[-1][:-1] * self.vocab_size + tokens[n - 1 :]
             places = np.searchsorted(keys, wanted)
             there = keys[np.minimum(places, len(keys) - 1)] == wanted
@@ -67,7 +68,7 @@ class NgramCounts(NamedTuple):
           n-grams that go on from it; the tokens these end with.
         """
         n = len(context) + 1
-        place, keys = self.find(context)[n - 2][0], self.keys[n - 1]
+        place, keys = self.find(context, n - 1)[-1][0], self.keys[n - 1]
         bounds = [place * self.vocab_size, (place + 1) * self.vocab_size]
         after = slice(*np.searchsorted(keys, bounds))  # empty for place -1
         return place, after, keys[after] % self.vocab_size
@@ -141,8 +142,8 @@ def zipf_exponent(frequencies, first, last):
     Raises:
       ValueError: for ranks that are not there.
     """
-    if not 1 <= first or not last <= len(frequencies):
-        raise ValueError(f"there are no ranks {first} to {last}.")
+    if first < 1 or last > len(frequencies):
+        raise ValueError(f"there are no ranks {first} to {last}")
     if last <= first:
         return np.nan
     weights = np.asarray(frequencies[first - 1 : last], np.float64)
