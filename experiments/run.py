@@ -14,6 +14,7 @@ from pathlib import Path
 import jax
 import pooch
 from absl import app, flags, logging
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -202,6 +203,26 @@ def print_table(title, rows):
     for name, value in rows:
         table.add_row(Text(name), Text(str(value)))
     Console().print(table)
+
+
+def print_columns(title, header, sections):
+    """A table on stdout.
+
+    Args:
+      sections: rows as long as `header`, or {heading: rows}.
+    """
+    if not isinstance(sections, dict):
+        sections = {"": sections}
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(header):
+        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+    for heading, rows in sections.items():
+        if heading:
+            table.add_row(Text(heading, style="bold"))
+        for row in rows:
+            table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_section()
+    Console(width=140).print(table)  # a number cut short would be a wrong one
 
 
 def draw_learning_curve(path, metrics):

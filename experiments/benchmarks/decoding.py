@@ -163,7 +163,7 @@ def print_records(records):
             row += [timing.show(speed["median"], 1), f"({low}-{high})"]
         row += [f"{1 / record['ratio']:.2f}", f"{record['outside']:.0%}"]
         rows.append([*row, timing.show(record["mean_length"], 1)])
-    timing.print_columns("sentences/s", header, rows)
+    run.print_columns("sentences/s", header, rows)
 
 
 def chosen_beams():

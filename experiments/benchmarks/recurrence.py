@@ -206,7 +206,7 @@ def print_records(cell_name, records):
             row("products alone", record["products"], peak),
             ("peak", "-", "-", "", "-", f"{peak:.0f}", "-", "-", "-"),
         ]
-    timing.print_columns(f"{cell_name}, {LETTERS}", header, sections)
+    run.print_columns(f"{cell_name}, {LETTERS}", header, sections)
 
 
 def row(label, arm, peak_gflops):
@@ -247,7 +247,7 @@ def print_summary(summary):
         for label, kinds in of_cell.items()
     ]
     header = ("cell", "arm", "forward", "forward+backward", "worst", LETTERS)
-    timing.print_columns("time of seqjax / time of arm, geometric mean", header, rows)
+    run.print_columns("time of seqjax / time of arm, geometric mean", header, rows)
 
 
 def main():

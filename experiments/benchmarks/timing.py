@@ -1,4 +1,4 @@
-"""What the benchmarks share: flags, taking turns, ratios, the machine, tables, JSON."""
+"""What the benchmarks share: flags, taking turns, ratios, the machine, JSON."""
 
 import datetime
 import importlib.metadata
@@ -12,10 +12,6 @@ from pathlib import Path
 
 import jax
 from absl import flags
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 import seqjax
 from experiments import run
@@ -236,23 +232,3 @@ def show(value, digits=1):
     if value is None:
         return "-"
     return f"{value:,.{digits}f}"
-
-
-def print_columns(title, header, sections):
-    """A table on stdout.
-
-    Args:
-      sections: rows as long as `header`, or {heading: rows}.
-    """
-    if not isinstance(sections, dict):
-        sections = {"": sections}
-    table = Table(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(header):
-        table.add_column(name, justify="right" if i else "left", no_wrap=True)
-    for heading, rows in sections.items():
-        if heading:
-            table.add_row(Text(heading, style="bold"))
-        for row in rows:
-            table.add_row(*(Text(str(cell)) for cell in row))
-        table.add_section()
-    Console(width=140).print(table)  # a number cut short would be a wrong one

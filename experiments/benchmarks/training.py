@@ -272,7 +272,7 @@ def print_records(cell_name, records, summary):
         rows.append([*row, timing.show(record["ratio"], 2)])
     mean = timing.show(summary["geometric_mean"], 2)
     rows.append(["geometric mean", *[""] * 4, mean])
-    timing.print_columns(f"{cell_name}, tokens/s", header, rows)
+    run.print_columns(f"{cell_name}, tokens/s", header, rows)
 
 
 def main():
