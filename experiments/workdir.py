@@ -31,6 +31,8 @@ OURS = (
     "source.model",
     "target.model",
     "learning_curve.png",
+    "frequencies.tsv",
+    "rank_frequency.png",
 )
 
 
@@ -49,6 +51,7 @@ class Workdir:
         self.checkpoints = self.path / "checkpoints"
         self._metrics = self.path / "metrics.jsonl"
         self._flags = self.path / "flags.txt"
+        self._summary = self.path / "summary.json"
         self._fixed = {
             flag.name: flag.serialize()
             for flag in FLAGS.get_key_flags_for_module(module)
@@ -72,8 +75,8 @@ class Workdir:
                     f"can be resumed; choose another --workdir."
                 )
             return
-        if not self.has_checkpoints():  # nothing to lose yet
-            return
+        if not (self.has_checkpoints() or self._summary.exists()):
+            return  # nothing to lose yet
         stored = _read(self._flags, str.splitlines)
         differ = [
             f"--{name} ({_value(stored, name)} there, {_value([line], name)} here)"
