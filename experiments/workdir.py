@@ -33,6 +33,7 @@ OURS = (
     "learning_curve.png",
     "frequencies.tsv",
     "rank_frequency.png",
+    "forgetting.png",
 )
 
 

@@ -180,6 +180,20 @@ def test_samples_have_the_chains_frequencies(size, order):
         assert found[states] / 40_000 == pytest.approx(want, abs=0.01)
 
 
+def test_a_start_is_a_condition():
+    chain = random_chain(3, 2)
+    for start in ((), (1,), (2, 0)):
+        given = chain.starting_with(start)
+        share = math.exp(chain.log_prob(start))
+        for states in sequences(3, 4):
+            want = probability(chain, states) / share
+            want = want if states[: len(start)] == start else 0.0
+            assert math.exp(given.log_prob(states)) == pytest.approx(want)
+    for start in ((0, 1, 2), (2, 2)):
+        with pytest.raises(ValueError, match="cannot begin"):
+            fit([0, 1, 2, 0, 1], 3, order=2).starting_with(start)
+
+
 def test_samples_of_any_length_and_where_nothing_follows():
     rng = np.random.default_rng(0)
     for length in (0, 1, 2, 5):

@@ -112,6 +112,19 @@ class MarkovChain(NamedTuple):
         joint = self.joint(marginal).T  # every axis turned around
         return MarkovChain(joint.sum(axis=-1), _normalized(joint))
 
+    def starting_with(self, states):
+        """The chain that is sure to begin with these states, at most k of them.
+
+        Raises:
+          ValueError: if it never does, or there are more.
+        """
+        states = tuple(states)
+        initial = np.zeros_like(self.initial)
+        if len(states) > self.order or not self.initial[states].sum():
+            raise ValueError(f"a chain of order {self.order} cannot begin {states}")
+        initial[states] = self.initial[states] / self.initial[states].sum()
+        return self._replace(initial=initial)
+
     def sample(self, rng, length, number=1):
         """Sequences of states, int64 [length, number].
 

@@ -1,0 +1,38 @@
+"""The n-gram benchmark: equal to nltk first, and what differs is not timed."""
+
+import pytest
+
+from experiments import run
+from experiments.benchmarks import ngram_baseline, timing
+from seqjax.data.vocab import Vocab
+
+WORDS = ["a", "b", "a", "b", "c", "a", "a", "b", "c", "c", "a"]
+
+
+def test_both_arms_are_measured():
+    pytest.importorskip("nltk", reason="the peer is nltk")
+    record = ngram_baseline.measure(500, 3, rounds=1)
+    assert record["shape"] == "500x3"
+    medians = [record["arms"][n]["seconds"]["median"] for n in ("seqjax", "nltk")]
+    assert record["ratio"] == pytest.approx(medians[0] / medians[1])
+
+
+def test_models_that_differ_are_refused():
+    pytest.importorskip("nltk", reason="the peer is nltk")
+    vocab = Vocab(WORDS)
+    ours = ngram_baseline.train(vocab.encode(WORDS), len(vocab), 2)
+    same = ngram_baseline.train_nltk(WORDS, 2)
+    ngram_baseline.check_equal(ours, same, vocab)
+    for other in (
+        ngram_baseline.train_nltk(WORDS[::-1], 2),
+        ngram_baseline.train_nltk([*WORDS, "b"], 2),
+        ngram_baseline.train_nltk(WORDS, 3),
+    ):
+        with pytest.raises(run.UserError, match="nltk"):
+            ngram_baseline.check_equal(ours, other, vocab)
+
+
+def test_without_nltk_it_says_so(monkeypatch):
+    monkeypatch.setattr(timing, "installed", lambda package: False)
+    with pytest.raises(run.UserError, match="pip install nltk"):
+        ngram_baseline.measure(500, 3, rounds=1)
