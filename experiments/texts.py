@@ -54,7 +54,7 @@ def prompt_tokens():
 def known_prompt(vocab):
     """The tokens of the prompt, and a word to the user about those nobody knows.
 
-    A default prompt that the vocabulary does not hold gives way to its first token.
+    A default prompt with such a token gives way to the most frequent token.
     """
     tokens = prompt_tokens()
     unknown = sorted({token for token in tokens if token not in vocab})

@@ -2,14 +2,14 @@
 
 The map, in reading order; a file imports only from those above it:
 
-    data/            text, vocabularies, minibatches, corpora, pairs; NumPy only
+    data/            text, vocabularies, n-grams, corpora, minibatches; NumPy only
     activations, layers, losses, metrics
     cells            RNN, GRU, LSTM: init, initial_state, project, step
     attention        dot, general, additive; attending is a cell that uses it
     fused            the loop under unroll and its backward pass (buffers, tracing)
     recurrence       unroll, Stack, Bidirectional: one engine for any cell
     decoding         streams, greedy, samples, exhaustive (hypotheses, beam_search)
-    baselines/       the RNN in plain NumPy
+    baselines/       the RNN in plain NumPy; n-gram models and Markov chains
     models/          language_model, seq2seq
     training         TrainState, one step, many steps in one call, evaluation
     checkpoint       save and restore
