@@ -20,7 +20,7 @@ LAYERS = [
     {"attending", "buffers", "tracing", "cudnn"},
     {"fused"},
     {"recurrence", "hypotheses"},
-    {"beam_search", "exhaustive", "baselines.numpy_rnn"},
+    {"beam_search", "exhaustive", "baselines.numpy_rnn", "baselines.hmm"},
     {"decoding", "models.language_model", "models.seq2seq"},
     {"training", "checkpoint"},
     {"", "data", "models", "baselines"},
