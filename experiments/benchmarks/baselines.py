@@ -180,7 +180,7 @@ def print_records(records):
             )
             rows.append([name, median, f"({low}-{high})", f"{arm['ratio']:.2f}"])
     header = ["arm", "ms", "(range)", "better engine / arm"]
-    timing.print_columns("hidden Markov model", header, sections)
+    run.print_columns("hidden Markov model", header, sections)
 
 
 def main():
