@@ -13,7 +13,7 @@ LAYERS = [
     {"data.grammar.writer"},
     {"data.grammar"},
     {"data.batching", "data.buckets", "data.corpora", "data.tokenizers"},
-    {"data.parallel"},
+    {"data.parallel", "data.series"},
     {"activations", "chain_messages", "baselines.ngram", "baselines.markov"},
     {"layers", "losses", "metrics", "chains"},
     {"cells", "attention"},
