@@ -2,16 +2,18 @@
 
 The map, in reading order; a file imports only from those above it:
 
-    data/            text, vocabularies, n-grams, corpora, minibatches; NumPy only
-    activations, layers, losses, metrics
+    data/            text, vocabularies, n-grams, corpora, pairs, series, minibatches;
+                     NumPy only
+    activations, layers, losses, metrics, forecasts
     chains           sums over the paths of a chain: for HMMs and CRFs
     cells            RNN, GRU, LSTM: init, initial_state, project, step
     attention        dot, general, additive; attending is a cell that uses it
     fused            the loop under unroll and its backward pass (buffers, tracing)
     recurrence       unroll, Stack, Bidirectional: one engine for any cell
     decoding         streams, greedy, samples, exhaustive (hypotheses, beam_search)
-    baselines/       the RNN in plain NumPy; n-gram, Markov and hidden Markov models
-    models/          language_model, seq2seq
+    baselines/       the RNN in plain NumPy; n-grams, Markov and hidden Markov models;
+                     forecasters without a state
+    models/          language_model, seq2seq, forecaster
     training         TrainState, one step, many steps in one call, evaluation
     checkpoint       save and restore
 

@@ -3,6 +3,8 @@
 import math
 from collections import Counter
 
+import numpy as np
+
 
 def perplexity(total, count):
     """exp(total / count): 1 is perfect, V is uniform guessing, inf is impossible.
@@ -50,6 +52,63 @@ def bleu(prediction, reference, max_n):
         found, wanted = _ngrams(prediction, n), _ngrams(reference, n)
         score *= ((found & wanted).total() / found.total()) ** (0.5**n)
     return score
+
+
+def mse(forecasts, values):
+    """mean (y - f)^2 over arrays of one shape, in float64."""
+    return float(np.mean(np.subtract(values, forecasts, dtype=np.float64) ** 2))
+
+
+def mae(forecasts, values):
+    """mean |y - f| over arrays of one shape, in float64."""
+    return float(np.mean(np.abs(np.subtract(values, forecasts, dtype=np.float64))))
+
+
+def mase(forecasts, values, train, period=1):
+    """The mean absolute error in units of the seasonal naive one on the training rows.
+
+        mean_d (mean |y_d - f_d| / mean_t |x_{t,d} - x_{t-m,d}|)
+
+    Below 1 is better than what repeating the last season does one season ahead there.
+
+    Args:
+      forecasts, values: [..., D].
+      train: [N, D], the training rows.
+      period: m, rows in a season, below N.
+
+    Returns:
+      The mean over the columns; inf if one of them repeats exactly.
+
+    Source: Hyndman and Koehler, "Another look at measures of forecast accuracy",
+    International Journal of Forecasting 22, 2006.
+    """
+    errors = np.abs(np.subtract(values, forecasts, dtype=np.float64))
+    naive = np.abs(np.subtract(train[period:], train[:-period], dtype=np.float64))
+    scales = naive.mean(axis=0)  # [D]
+    if (scales == 0).any():
+        return math.inf
+    return float((errors.reshape(-1, errors.shape[-1]).mean(axis=0) / scales).mean())
+
+
+def coverage(lower, upper, values):
+    """The share of values within [lower, upper]."""
+    values = np.asarray(values)
+    return float(np.mean((lower <= values) & (values <= upper)))
+
+
+def fails_from(squared_errors, limit, width):
+    """Where errors that build up are past bearing.
+
+    Returns:
+      The first place i at which the mean of squared_errors[i : i + width] is above
+      `limit`; None if there is no such place.
+    """
+    errors = np.asarray(squared_errors, np.float64)
+    if len(errors) < width:
+        return None
+    means = np.lib.stride_tricks.sliding_window_view(errors, width).mean(axis=-1)
+    above = np.flatnonzero(means > limit)
+    return int(above[0]) if len(above) else None
 
 
 def _ngrams(tokens, n):

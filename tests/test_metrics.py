@@ -1,13 +1,14 @@
-"""The textbook's BLEU of a sentence, by hand and against the textbook's own loop."""
+"""The textbook's BLEU, by hand and against its own loop; errors of forecasts."""
 
 import collections
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqjax.metrics import bleu
+from seqjax.metrics import bleu, coverage, fails_from, mae, mase, mse
 
 fuzz = settings(deadline=None, max_examples=200)
 tokens = st.lists(st.sampled_from("abc"), max_size=7)
@@ -97,3 +98,44 @@ def test_bleu_is_the_textbooks_loop(prediction, reference, max_n):
 def test_bleu_of_two_letters_is_one_for_equality_only(prediction, reference):
     perfect = bleu(prediction, reference, 7) == 1
     assert perfect == (prediction == reference != [])
+
+
+# ---------------------------------------------------------------- forecasts
+
+
+def test_errors_are_means_over_all_values():
+    rng = np.random.default_rng(0)
+    f, y = rng.normal(size=(2, 5, 3, 2))
+    pairs = list(zip(f.ravel().tolist(), y.ravel().tolist(), strict=True))
+    assert mse(f, y) == pytest.approx(sum((a - b) ** 2 for a, b in pairs) / 30)
+    assert mae(f, y) == pytest.approx(sum(abs(a - b) for a, b in pairs) / 30)
+    large = np.full((2, 2), 1e4, np.float32)  # float32 alone would round it away
+    assert mse(large, large.astype(np.float64) + 1e-3) == pytest.approx(1e-6)
+
+
+def test_mase_by_hand():
+    train = np.array([[1.0, 0], [3, 10], [2, 20], [6, 30]])
+    # Steps of 2, 1, 4 in one column, of 10, 10, 10 in the other.
+    y, f = np.array([[5.0, 0], [6, 5]]), np.array([[5.0, 5], [7, 10]])
+    assert mase(f, y, train) == pytest.approx((0.5 / (7 / 3) + 5 / 10) / 2)
+    # Two rows apart: 1 and 3; 20 and 20.
+    assert mase(f, y, train, period=2) == pytest.approx((0.5 / 2 + 5 / 20) / 2)
+    assert mase(f, y, np.ones((4, 2))) == math.inf
+
+
+def test_the_seasonal_naive_on_its_own_training_rows_has_mase_one():
+    train = np.random.default_rng(0).normal(size=(40, 3))
+    assert mase(train[:-7], train[7:], train, period=7) == pytest.approx(1)
+
+
+def test_coverage_counts_what_is_within_ends_included():
+    y = np.array([1.0, 2, 3, 4])
+    assert coverage(np.array([1.0, 2.5, 0, 0]), np.array([2.0, 3, 3, 3.9]), y) == 0.5
+
+
+def test_where_errors_begin_to_be_past_bearing():
+    errors = [1, 9, 1, 1, 1, 1, 5, 5, 5]
+    assert fails_from(errors, limit=3, width=4) == 5  # from 4 on the mean is 3: not yet
+    assert fails_from(errors, limit=3, width=1) == 1
+    assert fails_from(errors, limit=10, width=2) is None
+    assert fails_from(errors, limit=0, width=10) is None
