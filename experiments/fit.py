@@ -37,7 +37,7 @@ class Progress:
     cursor: int = 0  # minibatches done of this epoch: the place in the data
     total: float = 0.0  # nats over this epoch so far
     count: float = 0.0  # predictions over this epoch so far
-    train_perplexity: float = math.nan  # over the last epoch
+    train_perplexity: float = math.nan  # Job.measure over the last epoch
     best_value: float = math.nan  # on validation, of Job.criterion
     best_step: int = 0
     stale: int = 0  # validations since then
@@ -60,6 +60,9 @@ class Job:
       on_plateau: state -> state, when validation has not improved.
       criterion: which of these numbers is to improve, and
       maximize: whether by rising.
+      measure: what (total, count) is shown as, and
+      measure_of: the function that makes it of them.
+      unit: what is counted.
     """
 
     train_loop: callable
@@ -71,6 +74,9 @@ class Job:
     on_plateau: callable
     criterion: str = "valid_perplexity"
     maximize: bool = False
+    measure: str = "perplexity"
+    measure_of: callable = perplexity
+    unit: str = "tokens"
 
     def improves(self, value, best):
         """Whether a validation is better than the best so far, nan if there is none."""
@@ -162,17 +168,16 @@ def _train_call(job, workdir, state, progress, last, bar):
     progress.epoch += end == len(plan)
     progress.total += total
     progress.count += count
-    progress.train_perplexity = perplexity(progress.total, progress.count)
+    progress.train_perplexity = job.measure_of(progress.total, progress.count)
     progress.predictions += count
     progress.train_seconds += seconds
-    workdir.log(
-        step=progress.step,
-        epoch=_epochs(job, progress),
-        train_perplexity=perplexity(total, count),
-        grad_norm=grad_norm,
-        tokens_per_second=round(count / seconds),
-    )
-    bar.advance(end - begin, f"perplexity {progress.train_perplexity:.3f}")
+    numbers = {
+        f"train_{job.measure}": job.measure_of(total, count),
+        "grad_norm": grad_norm,
+        f"{job.unit}_per_second": round(count / seconds),
+    }
+    workdir.log(step=progress.step, epoch=_epochs(job, progress), **numbers)
+    bar.advance(end - begin, f"{job.measure} {progress.train_perplexity:.3f}")
     return state
 
 
@@ -184,14 +189,14 @@ def _validate(job, workdir, state, progress, last, best, bar):
     workdir.log(
         step=progress.step,
         epoch=_epochs(job, progress),
-        epoch_perplexity=progress.train_perplexity,
+        **{f"epoch_{job.measure}": progress.train_perplexity},
         **numbers,
     )
     shown = (f"{k.replace('_', ' ')} {v:.3f}" for k, v in numbers.items())
     bar.line(
-        f"epoch {progress.epoch}, step {progress.step}: train perplexity "
+        f"epoch {progress.epoch}, step {progress.step}: train {job.measure} "
         f"{progress.train_perplexity:.3f}, {', '.join(shown)}, "
-        f"{progress.predictions / progress.train_seconds:,.0f} tokens/s"
+        f"{progress.predictions / progress.train_seconds:,.0f} {job.unit}/s"
     )
     value = numbers[job.criterion]
     improved = job.improves(value, progress.best_value)

@@ -225,26 +225,31 @@ def print_columns(title, header, sections):
     Console(width=140).print(table)  # a number cut short would be a wrong one
 
 
-def draw_learning_curve(path, metrics):
+def draw_learning_curve(path, metrics, measure="perplexity"):
     """Perplexity against steps, training and validation, as a PNG.
 
     Args:
       path: the file.
       metrics: dicts with "step" and "train_perplexity" or "valid_perplexity".
+      measure: what stands there instead of the perplexity.
     """
     from matplotlib.figure import Figure  # only where a figure is drawn: 0.7 s to load
     from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    for key, style in (("train_perplexity", "-"), ("valid_perplexity", "o-")):
-        points = [(m["step"], m[key]) for m in metrics if key in m]
+    values = []
+    for key, style in ((f"train_{measure}", "-"), (f"valid_{measure}", "o-")):
+        points = [(m["step"], m[key]) for m in metrics if m.get(key) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), style, label=key.split("_")[0])
-    axes.set(xlabel="minibatches", ylabel="perplexity", yscale="log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+            values += [value for _, value in points]
+    axes.set(xlabel="minibatches", ylabel=measure)
+    if min(values, default=1) > 0:  # the logarithm of a density may be anything
+        axes.set(yscale="log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     figure.savefig(path, dpi=120)
