@@ -12,7 +12,7 @@ from seqjax.baselines.autoregressive import MLP, LinearAR, LinearParams, Seasona
 from seqjax.forecasts import Gaussian, Quantiles, by_last
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-fuzz = settings(deadline=None, max_examples=25)
+fuzz = settings(deadline=None, max_examples=10)
 
 
 def draw(*shape, seed=0):
