@@ -29,16 +29,16 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import run, texts
+from experiments import lines, run, texts
 from experiments.workdir import Workdir
 from seqjax import metrics
 from seqjax.baselines.hmm import HMM, Categorical, Gaussian, GaussianParams, HMMParams
 from seqjax.checkpoint import Checkpoints
-from seqjax.data.text import decode, read_bytes, tokenize
+from seqjax.data.text import tokenize
 from seqjax.data.vocab import Vocab
 
 FLAGS = flags.FLAGS
-for module in (run, texts):
+for module in (run, texts, lines):
     flags.adopt_module_key_flags(module)
 flags.DEFINE_enum("mode", "train", ["train", "tag", "sample"], "what to do")
 flags.DEFINE_integer("num_states", 16, "hidden states", lower_bound=1)
@@ -49,11 +49,10 @@ flags.DEFINE_integer("batch_size", 32, "sequences in a minibatch", lower_bound=1
 flags.DEFINE_integer("num_steps", 128, "tokens in a sequence", lower_bound=1)
 flags.DEFINE_integer("checkpoint_every", 20, "iterations between checkpoints", 1)
 flags.DEFINE_enum("decoding", "viterbi", ["viterbi", "posterior"], "likeliest of what")
-flags.DEFINE_string("input", None, "a file to tag (standard input)")
 
 FREE_FLAGS = {
     *("workdir", "data_dir", "mode", "iterations", "tolerance", "checkpoint_every"),
-    *("decoding", "input", "prompt", "length"),
+    *("decoding", "input", "output", "prompt", "length"),
     "corpus",  # the checksum tells whether it is the same
 }
 DEFAULTS = {"level": "word", "min_freq": 2, "length": 60}  # where texts' are others
@@ -71,6 +70,7 @@ def main():
         raise run.UserError(
             f"--mode={FLAGS.mode} is for text, not for {FLAGS.dataset}."
         )
+    lines.check_flags()
     {"train": train, "tag": tag, "sample": sample}[FLAGS.mode]()
 
 
@@ -373,16 +373,13 @@ def restore():
 def tag():
     """Each line of the input with the state of each of its tokens."""
     model, params, vocab = restore()
-    content = read_bytes(FLAGS.input) if FLAGS.input else sys.stdin.buffer.read()
-    text = decode(content, FLAGS.input or "standard input", may_be_empty=True)
-    lines = [tokenize(line, FLAGS.level) for line in text.split("\n")]
-    if not lines[-1]:  # the last line has an end
-        lines.pop()
+    sentences = [tokenize(line, FLAGS.level) for line in lines.read()]
     decoded = jax.jit(
         model.viterbi if FLAGS.decoding == "viterbi" else model.posterior_states
     )
-    for begin in range(0, len(lines), FLAGS.batch_size):
-        batch = lines[begin : begin + FLAGS.batch_size]
+    tagged = []
+    for begin in range(0, len(sentences), FLAGS.batch_size):
+        batch = sentences[begin : begin + FLAGS.batch_size]
         longest = max(map(len, batch), default=0)
         num_steps = 2 ** math.ceil(math.log2(max(8, longest)))  # few compilations
         xs = np.zeros((num_steps, FLAGS.batch_size), np.int32)
@@ -392,9 +389,9 @@ def tag():
         states = decoded(params, xs, lengths)
         states = np.asarray(states[0] if FLAGS.decoding == "viterbi" else states)
         for i, tokens in enumerate(batch):
-            print(
-                " ".join(f"{t}/{s}" for t, s in zip(tokens, states[:, i], strict=False))
-            )
+            pairs = zip(tokens, states[:, i], strict=False)
+            tagged.append(" ".join(f"{t}/{s}" for t, s in pairs))
+    lines.write(tagged)
 
 
 def sample():
