@@ -15,6 +15,8 @@ flags.DEFINE_string("output", None, "where results go (standard output)")
 
 def check_flags():
     """Refuse an output that cannot be written, before any work is done."""
+    if FLAGS.output and Path(FLAGS.output).is_dir():
+        raise run.UserError(f"--output={FLAGS.output} is a folder.")
     if FLAGS.output and not Path(FLAGS.output).parent.is_dir():
         raise run.UserError(f"--output={FLAGS.output}: its folder does not exist.")
 

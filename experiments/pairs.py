@@ -1,6 +1,6 @@
 """Sentence pairs from flags: corpora, tokenizers, minibatches."""
 
-import functools
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from absl import flags
@@ -53,12 +53,12 @@ def check_flags():
 def load_corpus():
     """The sentence pairs that the flags name, cleaned if they say so."""
     if FLAGS.source_file:
-        corpus = parallel.load_files(FLAGS.source_file, FLAGS.target_file)
+        files = FLAGS.source_file, FLAGS.target_file
+        corpus = parallel.load_files(*(files[::-1] if FLAGS.swap else files))
     elif FLAGS.corpus is not None:
-        corpus = parallel.load_tsv(FLAGS.corpus)
+        corpus = parallel.load_tsv(FLAGS.corpus, FLAGS.swap)
     else:
-        corpus = parallel.load(FLAGS.dataset, FLAGS.data_dir)
-    corpus = parallel.swap(corpus) if FLAGS.swap else corpus
+        corpus = parallel.load(FLAGS.dataset, FLAGS.data_dir, FLAGS.swap)
     train = parallel.Split(*(side[: FLAGS.max_pairs or None] for side in corpus.train))
     return corpus._replace(
         train=prepare_split(train),
@@ -155,7 +155,7 @@ class Minibatches:
         """Pairs."""
         return len(self._encoded)
 
-    @functools.lru_cache(maxsize=1)  # noqa: B019, one per run
+    @lru_cache(maxsize=1)  # noqa: B019, one per run
     def plan(self, epoch):
         """A function for each minibatch of an epoch, which makes it."""
         rng = epoch_rng(FLAGS.seed, epoch)
@@ -165,18 +165,21 @@ class Minibatches:
         sources, targets = zip(*pairs, strict=True)
         size = 0 if FLAGS.batch_tokens else FLAGS.batch_size
         return [
-            functools.partial(buckets.make_batch, sources, targets, bucket)
+            partial(buckets.make_batch, sources, targets, bucket)
             for bucket in buckets.plan(sources, targets, size, FLAGS.batch_tokens, rng)
         ]
 
     def _sampled(self, rng):
         return [
-            tuple(
-                tokenizer.sample(sentence, FLAGS.subword_sampling, rng)
-                for tokenizer, sentence in zip(self._tokenizers, pair, strict=True)
-            )
-            for pair in self._sentences
+            tuple(map(partial(self._draw, rng), self._tokenizers, pair, encoded))
+            for pair, encoded in zip(self._sentences, self._encoded, strict=True)
         ]
+
+    def _draw(self, rng, tokenizer, sentence, encoded):
+        drawn = tokenizer.sample(sentence, FLAGS.subword_sampling, rng)
+        if FLAGS.truncate:
+            return drawn[: FLAGS.max_length]
+        return drawn if len(drawn) <= FLAGS.max_length else encoded
 
 
 def _fits(source, target, limit):

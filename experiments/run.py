@@ -52,7 +52,10 @@ def launch(main, module, argv=None):
     """
     logging.set_verbosity(logging.WARNING)
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without our characters
+        if sys.stdout.isatty():  # it may not have our characters
+            sys.stdout.reconfigure(errors="replace")
+        else:
+            sys.stdout.reconfigure(encoding="utf-8")
     parse = _parse_flags(module)
     app.run(lambda argv: _guarded(main, argv), argv=argv, flags_parser=parse)
 

@@ -33,7 +33,7 @@ def translate_test(translation, members, test):
         "test_bleu_signature": str(bleu.get_signature()),
         "test_chrf": chrf.corpus_score(texts, references).score,
     }
-    return scores, found, translation.sentences / translation.seconds
+    return scores, found, translation.sentences / max(translation.seconds, 1e-9)
 
 
 def score_rows(scores):

@@ -20,9 +20,9 @@ from seqjax.data.parallel import (
     clean,
     load,
     load_files,
+    load_split,
     load_tsv,
     split_by_source,
-    swap,
 )
 from seqjax.data.text import DataError
 
@@ -254,25 +254,28 @@ def test_files_are_one_or_three_a_side(tmp_path, counts):
     )
 
 
-def test_a_line_that_is_empty_on_one_side_is_no_pair(tmp_path):
-    source = write(tmp_path, "en", "a\n\nc\n \ne\nf\n")
-    target = write(tmp_path, "fr", "u\nv\n\nx\ny\n\xa0\n")
+@pytest.mark.parametrize("empty", ["", " ", "\xa0"])
+def test_a_line_that_is_empty_on_one_side_is_refused(tmp_path, empty):
+    source = write(tmp_path, "en", f"a\n{empty}\nc\n")
+    target = write(tmp_path, "fr", "u\nv\nx\n")
+    assert refused(load_files, [source], [target]) == (
+        f"{source}, line 2 is empty, but {target} has a sentence there."
+    )
+    assert refused(load_split, target, source) == (
+        f"{source}, line 2 is empty, but {target} has a sentence there."
+    )
+
+
+def test_a_line_that_is_empty_on_both_sides_is_no_pair(tmp_path):
+    source = write(tmp_path, "en", "a\n\n \ne\n")
+    target = write(tmp_path, "fr", "u\n\xa0\n\ny\n")
     corpus = load_files([source] * 3, [target] * 3)
     assert splits(corpus) == [Split(["a", "e"], ["u", "y"])] * 3
-    english, french = sides([("", "x"), *PAIRS, ("x", ""), ("", "")])
+    assert load_split(source, target) == Split(["a", "e"], ["u", "y"])
+    english, french = sides([("", ""), *PAIRS, (" ", "")])
     paths = write(tmp_path, "en", english), write(tmp_path, "fr", french)
     corpus = load_files([paths[0]], [paths[1]])
     assert splits(corpus) == splits(split_by_source("", PAIRS, ""))
-
-
-@pytest.mark.parametrize("part", [0, 1, 2])
-def test_a_part_without_a_pair_is_refused(tmp_path, part):
-    empty = [write(tmp_path, "en", "a\n\n"), write(tmp_path, "fr", "\nx\n")]
-    good = write(tmp_path, "good", "a\nb\n")
-    files = [[good] * part + [path] + [good] * (2 - part) for path in empty]
-    assert refused(load_files, *files, "own") == (
-        f"own has no pair in its {PARTS[part]} part; more are needed."
-    )
 
 
 # Split by source.
@@ -335,15 +338,20 @@ def test_too_few_pairs_for_a_part_are_refused(tmp_path, part):
     assert refused(load_tsv, path) == f"mine.tsv {sentence}"
 
 
-def test_swap_is_the_other_direction():
-    corpus = split_by_source("own", PAIRS, "digest")
-    swapped = swap(corpus)
-    assert isinstance(swapped.train, Split)
-    for split, other in zip(splits(corpus), splits(swapped), strict=True):
+def test_the_other_direction_is_split_by_its_own_source(tmp_path):
+    pairs = PAIRS + [(f"sentence {i} .", f"phrase {i + 1} .") for i in range(190)]
+    turned = [(target, source) for source, target in pairs]
+    corpus = load_tsv(write(tmp_path, "mine.tsv", as_tsv(pairs)), swap=True)
+    assert splits(corpus) == splits(split_by_source("", turned, ""))
+    held_out = {*corpus.valid.source, *corpus.test.source}
+    assert held_out and held_out.isdisjoint(corpus.train.source)
+
+
+def test_the_other_direction_of_official_splits():
+    corpus, turned = load("grammar"), load("grammar", swap=True)
+    for split, other in zip(splits(corpus), splits(turned), strict=True):
         assert (other.source, other.target) == (split.target, split.source)
-        assert other.source[0].startswith("phrase")
-    assert (swapped.name, swapped.sha256) == ("own", "digest")
-    assert swap(swapped) == corpus
+    assert (turned.name, turned.sha256) == (corpus.name, corpus.sha256)
 
 
 # Found, fetched and checked.

@@ -53,7 +53,7 @@ NAMES = ("grammar", "fra_eng", "multi30k")
 HELD_OUT = 2  # percent of the sources to validate on, and as many to test on
 
 
-def load(name, data_dir=None):
+def load(name, data_dir=None, swap=False):
     """Load sentence pairs by name, the first language English.
 
     - "grammar": English-French by `data.grammar`, embedded.
@@ -64,6 +64,7 @@ def load(name, data_dir=None):
     Args:
       name: one of `NAMES`.
       data_dir: where corpora lie; None is $SEQJAX_DATA_DIR, else the user's cache.
+      swap: whether to translate into English; fra_eng is then split by the French side.
 
     Raises:
       DataError: for an unknown name, a file that cannot be had, or a wrong checksum.
@@ -77,15 +78,17 @@ def load(name, data_dir=None):
     if name == "grammar":
         splits = [_split(pairs) for pairs in grammar.pairs()]
         content = "\n".join(line for split in splits for side in split for line in side)
-        return ParallelCorpus(name, *splits, _sha256(content.encode()))
+        corpus = ParallelCorpus(name, *splits, _sha256(content.encode()))
+        return _turned(corpus) if swap else corpus
     if name == "fra_eng":
         path = fetch(name, _FRA_ENG, data_dir)
-        return split_by_source(name, _read_tsv(path), _FRA_ENG.sha256)
+        return split_by_source(name, _read_tsv(path, swap), _FRA_ENG.sha256)
     paths = [
         fetch(name, Source(file, sha256, None), data_dir)
         for file, sha256 in _MULTI30K.items()
     ]
-    return load_files(paths[::2], paths[1::2], name)
+    corpus = load_files(paths[::2], paths[1::2], name)
+    return _turned(corpus) if swap else corpus
 
 
 def load_files(source_files, target_files, name=None):
@@ -94,8 +97,8 @@ def load_files(source_files, target_files, name=None):
     One is split by its source sides, see `split_by_source`.
 
     Raises:
-      DataError: for files that cannot be read, are not as many on both sides, or differ
-        in lines.
+      DataError: for files that cannot be read, are not as many on both sides, differ
+        in lines, or have a line that is empty on one side alone.
     """
     if len(source_files) != len(target_files) or len(source_files) not in (1, 3):
         raise DataError(
@@ -112,32 +115,27 @@ def load_files(source_files, target_files, name=None):
     if len(splits) == 1:
         pairs = zip(*splits[0], strict=True)
         return split_by_source(name, list(pairs), digest.hexdigest())
-    for part, split in zip(("train", "valid", "test"), splits, strict=True):
-        _at_least_one(name, part, split)
     return ParallelCorpus(name, *splits, digest.hexdigest())
 
 
 def load_split(source_file, target_file):
-    """The pairs of two line-aligned UTF-8 files; those with an empty side are left out.
+    """The pairs of two line-aligned UTF-8 files, lines empty in both left out.
 
     Raises:
       DataError: as `load_files`.
     """
     files = source_file, target_file
-    split = _aligned([read_bytes(path) for path in files], files)
-    _at_least_one(Path(source_file).name, "only", split)
-    return split
+    return _aligned([read_bytes(path) for path in files], files)
 
 
-def load_tsv(path):
+def load_tsv(path, swap=False):
     """Pairs from a UTF-8 file of lines "source<TAB>target", more columns ignored.
 
     Raises:
       DataError: if it cannot be read, or a line has no tab: with the line's number.
     """
-    content = read_bytes(path)
-    pairs = _parse_tsv(decode(content, path), path)
-    return split_by_source(Path(path).name, pairs, _sha256(content))
+    pairs = _read_tsv(path, swap)
+    return split_by_source(Path(path).name, pairs, _sha256(read_bytes(path)))
 
 
 def split_by_source(name, pairs, sha256):
@@ -158,18 +156,9 @@ def split_by_source(name, pairs, sha256):
         parts[part].append((source, target))
     splits = {part: _split(of_part) for part, of_part in parts.items()}
     for part, split in splits.items():
-        _at_least_one(name, part, split)
+        if not split.source:
+            raise DataError(f"{name} has no pair in its {part} part; more are needed.")
     return ParallelCorpus(name, *splits.values(), sha256)
-
-
-def swap(corpus):
-    """The other direction: from the second language into the first."""
-    return corpus._replace(
-        **{
-            part: Split(*reversed(getattr(corpus, part)))
-            for part in ("train", "valid", "test")
-        }
-    )
 
 
 def clean(text):
@@ -182,13 +171,16 @@ def clean(text):
     return " ".join(re.sub(r"(?<=\S)([,.!?])", r" \1", text).split())
 
 
-def _read_tsv(path):
-    return _parse_tsv(decode(read_bytes(path), path), path)
+def _turned(corpus):
+    """From the second language into the first."""
+    splits = (corpus.train, corpus.valid, corpus.test)
+    train, valid, test = (Split(split.target, split.source) for split in splits)
+    return corpus._replace(train=train, valid=valid, test=test)
 
 
-def _parse_tsv(text, path):
+def _read_tsv(path, swap):
     pairs = []
-    for number, line in enumerate(_lines(text), start=1):
+    for number, line in enumerate(_lines(decode(read_bytes(path), path)), start=1):
         if not line.strip() and "\t" not in line:
             continue
         source, tab, rest = line.partition("\t")
@@ -198,7 +190,7 @@ def _parse_tsv(text, path):
                 f"{path}, line {number}: a sentence, a tab and its translation were "
                 f"expected, got {line[:40]!r}."
             )
-        pairs.append((source, target))
+        pairs.append((target, source) if swap else (source, target))
     return pairs
 
 
@@ -212,7 +204,17 @@ def _aligned(contents, files):
             f"{files[0]} has {len(source)} lines and {files[1]} {len(target)}; line by "
             f"line translations were expected."
         )
-    return _without_empty(Split(source, target))
+    pairs = []
+    for number, pair in enumerate(zip(source, target, strict=True), start=1):
+        empty = [not side.strip() for side in pair]
+        if any(empty) and not all(empty):
+            raise DataError(
+                f"{files[empty.index(True)]}, line {number} is empty, but "
+                f"{files[empty.index(False)]} has a sentence there."
+            )
+        if not all(empty):
+            pairs.append(pair)
+    return _split(pairs)
 
 
 def _lines(text):
@@ -221,16 +223,6 @@ def _lines(text):
 
 def _split(pairs):
     return Split([source for source, _ in pairs], [target for _, target in pairs])
-
-
-def _without_empty(split):
-    pairs = zip(*split, strict=True)
-    return _split([(s, t) for s, t in pairs if s.strip() and t.strip()])
-
-
-def _at_least_one(name, part, split):
-    if not split.source:
-        raise DataError(f"{name} has no pair in its {part} part; more are needed.")
 
 
 def _sha256(content):
