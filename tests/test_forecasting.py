@@ -4,12 +4,15 @@ import csv
 import io
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from seqjax.data import series as data
 from tests.commands import Command
+
+ROOT = Path(__file__).parent.parent
 
 SMALL = ("--epochs=2", "--hidden_size=6", "--batch_size=16", "--eval_every=1")
 TINY = (*SMALL, "--models=direct", "--tau=8", "--horizon=4", "--steps=1,4")
@@ -305,3 +308,10 @@ def test_another_run_in_the_workdir_is_refused_and_left_alone(
         command("--mode=forecast", f"--workdir={tmp_path / 'none'}"), "holds no run"
     )
     assert files(trained[0]) == before
+
+
+@pytest.mark.parametrize("horizon", [24, 48, 168, 336, 720])
+def test_the_flags_of_recipes_go_together(command, tmp_path, horizon):
+    recipe = ROOT / "experiments" / "recipes" / f"etth1_{horizon}.flags"
+    flags = (f"--flagfile={recipe}", "--mode=forecast")
+    refused(command(*flags, f"--workdir={tmp_path / 'none'}"), "holds no run")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import sacrebleu
 
 from tests.commands import Command
 
+ROOT = Path(__file__).parent.parent
 SUMMARY_KEYS = {
     *("test_bleu", "test_bleu_signature", "test_chrf", "valid_perplexity"),
     *("sentences_per_second", "parameters", "seconds", "tokens_per_second"),
@@ -330,6 +332,13 @@ def test_another_run_in_the_workdir_is_refused_and_left_alone(
 def test_no_run_in_the_workdir_is_said(command, tmp_path, mode):
     result = command(f"--mode={mode}", f"--workdir={tmp_path / 'none'}")
     refused(result, "holds no run")
+
+
+@pytest.mark.parametrize("name", ["multi30k", "fra_eng_textbook"])
+def test_the_flags_of_recipes_go_together(command, tmp_path, name):
+    recipe = ROOT / "experiments" / "recipes" / f"{name}.flags"
+    flags = (f"--flagfile={recipe}", "--mode=evaluate")
+    refused(command(*flags, f"--workdir={tmp_path / 'none'}"), "holds no run")
 
 
 def test_bad_input_and_ensembles_are_named(command, trained, tmp_path):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from seqjax.forecasts import (
     POINT,
@@ -85,7 +86,8 @@ class LinearAR:
 
     def outputs(self, params, history):
         """[tau, ..., D] -> [horizon, ..., D, 1]."""
-        summed = jnp.einsum("t...d,dth->h...d", history, params.w)
+        high = lax.Precision.HIGHEST  # what least squares found is not to be rounded
+        summed = jnp.einsum("t...d,dth->h...d", history, params.w, precision=high)
         b = jnp.expand_dims(params.b.T, tuple(range(1, history.ndim - 1)))
         return (summed + b)[..., None]
 
