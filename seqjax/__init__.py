@@ -10,6 +10,7 @@ The map, in reading order; a file imports only from those above it:
     attention        dot, general, additive; attending is a cell that uses it
     fused            the loop under unroll and its backward pass (buffers, tracing)
     recurrence       unroll, Stack, Bidirectional: one engine for any cell
+    truncation       backpropagation through time cut short, at fixed or random steps
     decoding         streams, greedy, samples, exhaustive (hypotheses, beam_search)
     baselines/       the RNN in plain NumPy; n-grams, Markov and hidden Markov models;
                      forecasters without a state

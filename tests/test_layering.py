@@ -21,7 +21,7 @@ LAYERS = [
     {"fused"},
     {"recurrence", "hypotheses"},
     {
-        *("beam_search", "exhaustive"),
+        *("beam_search", "exhaustive", "truncation"),
         *("baselines.numpy_rnn", "baselines.hmm", "baselines.autoregressive"),
     },
     {"decoding", "models.language_model", "models.seq2seq", "models.forecaster"},
