@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import sacrebleu
 from absl import flags
 
@@ -204,8 +205,10 @@ def make_validation(model, split, tokenizers):
     def validate(state):
         numbers = {"valid_perplexity": perplexity_of(state.params)}
         if FLAGS.criterion == "bleu":
-            some = (side[: FLAGS.valid_sentences] for side in split)
-            sources, references = some
+            # Spread over the whole: a corpus may be sorted by length.
+            places = np.linspace(0, len(split.source) - 1, FLAGS.valid_sentences)
+            places = np.unique(places.astype(int))
+            sources, references = ([side[i] for i in places] for side in split)
             found = translation.translate(sources, [state.params])
             texts = [t[0].text for t in found]
             bleu = sacrebleu.corpus_bleu(texts, [references], force=True)
