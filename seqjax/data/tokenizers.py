@@ -4,6 +4,7 @@ A tokenizer has `encode(sentence) -> int32 array`, `decode(tokens) -> sentence` 
 length. Tokens 0 to 3 are unknown, padding, begin and end in all.
 """
 
+import bisect
 import io
 
 import numpy as np
@@ -137,25 +138,25 @@ class Subwords:
           alpha: 0 draws all alike; large ones the likeliest.
           rng: a numpy Generator.
         """
+        words = self._processor.normalize(sentence).split("\u2581")
         drawn = []
-        for word in self._processor.normalize(sentence).split("\u2581"):
-            if word not in self._words:
-                self._words[word] = self._segmentations(word)
-            choices, scores = self._words[word]
-            weights = np.exp(alpha * scores)
-            drawn += choices[
-                np.searchsorted(weights.cumsum(), rng.random() * sum(weights))
-            ]
+        for word, u in zip(words, rng.random(len(words)), strict=True):
+            if (word, alpha) not in self._words:
+                self._words[word, alpha] = self._segmentations(word, alpha)
+            choices, cumulative = self._words[word, alpha]
+            place = bisect.bisect(cumulative, u * cumulative[-1], hi=len(choices) - 1)
+            drawn += choices[place]
         return np.asarray(drawn, np.int32)
 
-    def _segmentations(self, word):
-        """The likeliest of a word, and their log-probabilities less the first's."""
+    def _segmentations(self, word, alpha):
+        """The likeliest of a word, and their weights summed up."""
         if not word:  # before the first
-            return [[]], np.zeros(1)
+            return [[]], [1.0]
         choices = self._processor.nbest_encode(word, nbest_size=SAMPLED)
         score = self._processor.get_score
         scores = np.asarray([sum(score(piece) for piece in c) for c in choices])
-        return choices, scores - scores[0]
+        weights = np.exp(alpha * (scores - scores[0]))
+        return choices, weights.cumsum().tolist()
 
     def decode(self, tokens):
         """The sentence."""
