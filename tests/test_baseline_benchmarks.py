@@ -41,6 +41,21 @@ def test_bad_shapes_are_named(command, tmp_path):
     assert not (tmp_path / "numbers.json").exists()
 
 
+def test_ngrams_are_timed_where_their_peer_is(command, tmp_path):
+    pytest.importorskip("nltk", reason="the peer is nltk")
+    path = tmp_path / "numbers.json"
+    patches = [
+        ("experiments.benchmarks.baselines", "QUICK_SHAPES", [(30, 4)]),
+        ("experiments.benchmarks.ngram_baseline", "QUICK_SIZES", [(500, 3)]),
+    ]
+    result = command("--quick", "--rounds=2", f"--json={path}", patches=patches)
+    assert result.code == 0, result.err
+    assert "characters x order 500x3" in result.out and "nltk" in result.out
+    numbers = json.loads(path.read_text())
+    assert [r["shape"] for r in numbers["summary"]["ngrams"]] == ["500x3"]
+    assert len(numbers["results"]) == 2
+
+
 def test_what_is_not_equal_is_not_timed(command, tmp_path):
     """Last, since the patch stays."""
     patch = ("experiments.benchmarks.baselines", "TOLERANCE", -1.0)

@@ -1,4 +1,4 @@
-"""Forward-backward of a hidden Markov model beside dynamax and a NumPy loop.
+"""Classical models beside their peers: a hidden Markov model, counts of n-grams.
 
     python -m experiments.benchmarks.baselines
     python -m experiments.benchmarks.baselines --quick
@@ -7,7 +7,12 @@ One sequence of T steps, K states, random potentials. "filter" is the log likeli
 the state of each step by the past; "smoother" the log likelihood, the state by past and
 future, and the expected transitions, which is all that an iteration of Baum-Welch
 needs. Every arm must agree with the loop in float64 before it is timed; all are timed
-in float32. dynamax is left out where it is missing (`pip install dynamax`).
+in float32. The peers are dynamax and a loop in NumPy.
+
+N characters of the embedded text are counted up to some order, and made the model of
+relative frequencies, beside nltk.lm (`ngram_baseline.py`). --shapes names shapes of the
+hidden Markov model and leaves the n-grams out. Peers that are missing are left out
+(`pip install dynamax nltk`).
 """
 
 import sys
@@ -18,7 +23,7 @@ import numpy as np
 from absl import flags
 
 from experiments import run
-from experiments.benchmarks import timing
+from experiments.benchmarks import ngram_baseline, timing
 from experiments.benchmarks.equality import compare
 from seqjax import chains
 
@@ -168,19 +173,51 @@ def check_equal(who, got, want):
     )
 
 
+def milliseconds(arm):
+    """Median and range, as text."""
+    low, median, high = (
+        timing.show(1e3 * arm["seconds"][k], 1) for k in ("low", "median", "high")
+    )
+    return median, f"({low}-{high})"
+
+
 def print_records(records):
     """A row for each arm of a shape and task."""
     sections = {}
     for record in records:
         rows = sections.setdefault(f"{record['task']}, {LETTERS} {record['shape']}", [])
         for name, arm in record["arms"].items():
-            low, median, high = (
-                timing.show(1e3 * arm["seconds"][k], 1)
-                for k in ("low", "median", "high")
-            )
-            rows.append([name, median, f"({low}-{high})", f"{arm['ratio']:.2f}"])
+            rows.append([name, *milliseconds(arm), f"{arm['ratio']:.2f}"])
     header = ["arm", "ms", "(range)", "better engine / arm"]
     run.print_columns("hidden Markov model", header, sections)
+
+
+def measure_ngrams():
+    """The records of counting, none where nltk is missing."""
+    if FLAGS.shapes is not None or not timing.installed("nltk"):
+        return []
+    sizes = ngram_baseline.QUICK_SIZES if FLAGS.quick else ngram_baseline.SIZES
+    records = []
+    for num_tokens, order in sizes:
+        run.note(f"{num_tokens:,} characters, order {order} ...")
+        records.append(
+            ngram_baseline.measure(num_tokens, order, timing.chosen_rounds())
+        )
+    return records
+
+
+def print_ngrams(records):
+    """A row for each arm of a size."""
+    sections = {}
+    for record in records:
+        rows = sections.setdefault(f"characters x order {record['shape']}", [])
+        ours = record["arms"]["seqjax"]["seconds"]["median"]
+        for name, arm in record["arms"].items():
+            speed = f"{arm['tokens_per_second']['median']:,.0f}"
+            ratio = f"{ours / arm['seconds']['median']:.3f}"
+            rows.append([name, *milliseconds(arm), speed, ratio])
+    header = ["arm", "ms", "(range)", "characters/s", "seqjax / arm"]
+    run.print_columns("n-grams counted and made a model", header, sections)
 
 
 def main():
@@ -194,6 +231,10 @@ def main():
             records.append(measure(sizes, task))
             timing.write_json(path, sys.modules[__name__], records, {})
     print_records(records)
+    ngrams = measure_ngrams()
+    if ngrams:
+        timing.write_json(path, sys.modules[__name__], records, {"ngrams": ngrams})
+        print_ngrams(ngrams)
 
 
 if __name__ == "__main__":

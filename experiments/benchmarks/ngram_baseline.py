@@ -1,8 +1,7 @@
 """Counting n-grams and making the model of relative frequencies, beside nltk.lm.
 
-For `benchmarks.baselines`, whose flags and table these numbers stand under. Both must
-have the same counts and probabilities before anything is timed. nltk is needed
-(`pip install nltk`).
+For `benchmarks.baselines`, which has the flags and the table. Both must have the same
+counts and probabilities before anything is timed. nltk is needed (`pip install nltk`).
 """
 
 import numpy as np

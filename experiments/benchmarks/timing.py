@@ -26,7 +26,7 @@ flags.declare_key_flag("seed")
 flags.DEFINE_string("json", None, "where the numbers go (runs/benchmarks/NAME.json)")
 
 CELLS = {"lstm": seqjax.LSTM, "gru": seqjax.GRU, "rnn": seqjax.RNN}
-PACKAGES = ("jax", "jaxlib", "flax", "dm-haiku", "torch", "dynamax", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "dm-haiku", "torch", "dynamax", "nltk", "numpy")
 
 
 def choose_all(flag, options):
