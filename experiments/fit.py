@@ -55,9 +55,8 @@ class Job:
       data: what the loop reads, on the device.
       plan: epoch -> the minibatches of that epoch, of some length.
       total_steps: where to stop.
-      new_epoch: state -> state with the carry of an epoch's beginning.
       validate: state -> {name: number} on held-out data.
-      on_plateau: state -> state, when validation has not improved.
+      new_epoch: state -> state with the carry of an epoch's beginning.
       criterion: which of these numbers is to improve, and
       maximize: whether by rising.
       measure: what (total, count) is shown as, and
@@ -69,9 +68,8 @@ class Job:
     data: object
     plan: callable
     total_steps: int
-    new_epoch: callable
     validate: callable
-    on_plateau: callable
+    new_epoch: callable = lambda state: state
     criterion: str = "valid_perplexity"
     maximize: bool = False
     measure: str = "perplexity"
@@ -109,7 +107,7 @@ def fit(job, workdir, state):
             if at_end or epoch_over:
                 improved = _validate(job, workdir, state, progress, last, best, bar)
                 if epoch_over and not improved:
-                    state = job.on_plateau(state)
+                    state = _on_plateau(state)
                 at_end = _is_over(job, progress)
             progress.seconds = earlier + time.perf_counter() - started
             if at_end or progress.step - saved >= FLAGS.checkpoint_every:
@@ -117,6 +115,11 @@ def fit(job, workdir, state):
                 last.save(progress.step, state, dataclasses.asdict(progress))
                 saved = progress.step
     return state, progress
+
+
+def _on_plateau(state):
+    factor = FLAGS.decay if FLAGS.schedule == "plateau" else 1.0
+    return state.replace(learning_rate_scale=state.learning_rate_scale * factor)
 
 
 def _is_over(job, progress):

@@ -207,10 +207,6 @@ def train_member(member, series, folder):
     def loss_fn(params, carry, window, key):
         return model.loss(params, window, key), carry
 
-    def on_plateau(state):
-        factor = FLAGS.decay if FLAGS.schedule == "plateau" else 1.0
-        return state.replace(learning_rate_scale=state.learning_rate_scale * factor)
-
     total_steps = FLAGS.epochs * len(plan(0))
     optimizer = build.optimizer(total_steps)
     job = fit.Job(
@@ -220,9 +216,7 @@ def train_member(member, series, folder):
         values,
         plan,
         total_steps,
-        new_epoch=lambda state: state,
         validate=make_validation(model, values, series.valid, get_batch),
-        on_plateau=on_plateau,
         criterion="valid_loss",
         measure="loss",
         measure_of=mean,

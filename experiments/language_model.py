@@ -188,22 +188,17 @@ def train():
     def new_epoch(state):
         return state.replace(carry=model.initial_state((FLAGS.batch_size,)))
 
-    def on_plateau(state):
-        factor = FLAGS.decay if FLAGS.schedule == "plateau" else 1.0
-        return state.replace(learning_rate_scale=state.learning_rate_scale * factor)
-
     job = fit.Job(
         build_train_loop(model, optimizer),
         data.train,
         plan,
         total_steps,
-        new_epoch,
+        new_epoch=new_epoch,
         validate=lambda state: {
             "valid_perplexity": metrics.perplexity(
                 *perplexity_of(state.params, "valid")
             )
         },
-        on_plateau=on_plateau,
     )
     state = build_state(model, optimizer)
     with workdir.open_for_training():

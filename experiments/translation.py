@@ -177,18 +177,12 @@ def train():
     optimizer = build.optimizer(total_steps, FLAGS.accumulate)
     state = build_state(model, optimizer)
 
-    def on_plateau(state):
-        factor = FLAGS.decay if FLAGS.schedule == "plateau" else 1.0
-        return state.replace(learning_rate_scale=state.learning_rate_scale * factor)
-
     job = fit.Job(
         build_train_loop(model, optimizer),
         data=None,
         plan=minibatches.plan,
         total_steps=total_steps,
-        new_epoch=lambda state: state,
         validate=make_validation(model, corpus.valid, tokenizers),
-        on_plateau=on_plateau,
         criterion="valid_bleu" if FLAGS.criterion == "bleu" else "valid_perplexity",
         maximize=FLAGS.criterion == "bleu",
     )

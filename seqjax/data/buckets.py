@@ -1,4 +1,4 @@
-"""Minibatches of sentence pairs of about one length, decided by (seed, epoch)."""
+"""Minibatches of sequences of about one length, decided by (seed, epoch)."""
 
 from typing import NamedTuple
 
@@ -21,9 +21,9 @@ class Batch(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """The pairs of a minibatch: places in the data, -1 for a row that fills up."""
+    """The rows of a minibatch: places in the data, -1 for one that fills up."""
 
-    length: int  # of sources and of targets, padded
+    length: int  # padded; of sources and of targets
     rows: np.ndarray  # int32 [B]
 
 
@@ -42,7 +42,20 @@ def plan(sources, targets, batch_size=0, batch_tokens=0, rng=None):
       A list of Buckets; each pair is in exactly one.
     """
     longest = [max(len(s), len(t) + 1) for s, t in zip(sources, targets, strict=True)]
-    padded = _padded(np.asarray(longest, int))
+    return plan_lengths(longest, batch_size, batch_tokens, rng)
+
+
+def plan_lengths(lengths, batch_size=0, batch_tokens=0, rng=None):
+    """All sequences in minibatches of one padded length each.
+
+    Args:
+      lengths: of the sequences, one by one.
+      batch_size, batch_tokens, rng: as `plan`.
+
+    Returns:
+      A list of Buckets; each sequence is in exactly one.
+    """
+    padded = _padded(np.asarray(lengths, int))
     order = np.arange(len(padded)) if rng is None else rng.permutation(len(padded))
     buckets = []
     for length in np.unique(padded):
@@ -65,12 +78,13 @@ def _padded(lengths):
 def make_batch(sources, targets, bucket):
     """The Batch of a Bucket."""
     rows = [i for i in bucket.rows if i >= 0]
-    source = _pad([sources[i] for i in rows], bucket)
-    target = _pad([np.append(targets[i], EOS) for i in rows], bucket)
+    source = pad([sources[i] for i in rows], bucket)
+    target = pad([np.append(targets[i], EOS) for i in rows], bucket)
     return Batch(*source, *target)
 
 
-def _pad(sentences, bucket):
+def pad(sentences, bucket):
+    """Integer arrays, the rows of a Bucket, padded: (tokens [T, B], lengths [B])."""
     tokens = np.full((bucket.length, len(bucket.rows)), PAD, np.int32)
     lengths = np.zeros(len(bucket.rows), np.int32)
     for i, sentence in enumerate(sentences):
