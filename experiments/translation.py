@@ -173,6 +173,8 @@ def train():
         tokenizers = pairs.train_tokenizers(corpus.train)
     minibatches = pairs.Minibatches(corpus.train, tokenizers)
     model = build_model(tokenizers)
+    # Sampled segmentations make some more or fewer of each epoch, so that this is what
+    # the schedule is laid over, and the run ends by its epochs.
     total_steps = FLAGS.epochs * len(minibatches.plan(0))
     optimizer = build.optimizer(total_steps, FLAGS.accumulate)
     state = build_state(model, optimizer)
@@ -186,6 +188,7 @@ def train():
         data=None,
         plan=minibatches.plan,
         total_steps=total_steps,
+        epochs=FLAGS.epochs,
         new_epoch=lambda state: state,
         validate=make_validation(model, corpus.valid, tokenizers),
         on_plateau=on_plateau,

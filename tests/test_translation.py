@@ -232,12 +232,17 @@ def test_every_choice_trains_and_translates(command, corpus, tmp_path, more):
 
 
 def test_resumed_is_uninterrupted_bit_for_bit(command, corpus, tmp_path):
+    """Epochs that differ in length end where they end; the beam may change."""
     options = ("--level=subword", "--vocab_size=40", "--subword_sampling=0.1", *FAST)
     options = (*options, "--schedule=constant", "--accumulate=2", "--dropout=0.3")
+    options = (*options, "--batch_size=8", "--checkpoint_every=1000")
     assert train(command, corpus, tmp_path / "whole", *options).code == 0
-    for epochs in (1, 2):
-        parts = (*options, f"--epochs={epochs}")
+    for epochs, beam_size in ((1, 2), (2, 1)):
+        parts = (*options, f"--epochs={epochs}", f"--beam_size={beam_size}")
         assert train(command, corpus, tmp_path / "parts", *parts).code == 0
+    ends = [m for m in lines(tmp_path / "whole") if "valid_perplexity" in m]
+    assert [m["epoch"] for m in ends] == [1, 2]
+    assert ends[1]["step"] != 2 * ends[0]["step"]
     whole, parts = (
         [{k: v for k, v in m.items() if "second" not in k} for m in lines(folder)]
         for folder in (tmp_path / "whole", tmp_path / "parts")
