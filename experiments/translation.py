@@ -55,20 +55,16 @@ flags.DEFINE_string("references", None, "translations of --input, to evaluate on
 flags.DEFINE_integer("figures", 3, "test sentences whose attention is drawn", 0, 100)
 flags.DEFINE_string("attention_dir", None, "where translate draws that of each line")
 
+SEARCH_FLAGS = {
+    *("beam_size", "n_best", "length_penalty", "alpha", "coverage", "min_length"),
+    *("no_repeat_ngram", "temperature", "top_k", "top_p", "decode_batch"),
+}
 FREE_FLAGS = {
     *("workdir", "data_dir", "mode", "checkpoint_every", "checkpoint", "ensemble"),
-    *("input", "references", "output", "figures", "attention_dir", "decode_batch"),
-    *(
-        "beam_size",
-        "n_best",
-        "length_penalty",
-        "alpha",
-        "coverage",
-        "min_length",
-        "temperature",
-    ),
-    *("no_repeat_ngram", "top_k", "top_p", "average_checkpoints"),
+    *("input", "references", "output", "figures", "attention_dir"),
+    "average_checkpoints",
     *("corpus", "source_file", "target_file"),  # the checksum tells
+    *SEARCH_FLAGS,
 }
 DEFAULTS = {  # where build's are others
     "cell": "gru",
@@ -107,6 +103,8 @@ def open_workdir(must_hold_a_run=False):
     free = set(FREE_FLAGS)
     if FLAGS.mode != "train":
         free |= {"seed"}
+    elif FLAGS.criterion == "bleu":  # what is found decides how training goes on
+        free -= SEARCH_FLAGS
     if FLAGS.schedule in ("constant", "plateau"):  # the others are laid over the run
         free |= {"epochs"}
     workdir = Workdir(run.workdir(sys.modules[__name__]), sys.modules[__name__], free)

@@ -260,6 +260,14 @@ def test_the_best_by_bleu_is_the_highest(command, corpus, tmp_path):
     }
     (best,) = (tmp_path / "run" / "checkpoints" / "best").iterdir()
     assert bleus[int(best.name)] == max(bleus.values()) > 0
+    # What is found decides how training goes on, and nothing after it.
+    result = train(command, corpus, tmp_path / "run", *more, "--alpha=0.5")
+    refused(result, "--alpha (0.75 there, 0.5 here)")
+    few = use(
+        command, (tmp_path / "run",), "evaluate", "--alpha=0", "--average_checkpoints=3"
+    )
+    assert few.code == 0
+    assert "--average_checkpoints=3: 1 there" in few.err
 
 
 def test_sampling_draws_anew_for_each_line(command, trained):
