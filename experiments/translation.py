@@ -284,6 +284,7 @@ def translate():
     translation = translator.Translator(model, tokenizers)
     found = translation.translate(sentences, members)
     note_unknown(tokenizers.source, sentences)
+    translator.note_cut_off(found)
     lines.write(
         f"{i}\t{t.score:.4f}\t{t.text}" if FLAGS.n_best > 1 else t.text
         for i, of_one in enumerate(found, start=1)
@@ -297,12 +298,13 @@ def translate():
 def interactive():
     workdir = open_workdir(must_hold_a_run=True)
     tokenizers, model, members = load(workdir)
-    translation = translator.Translator(model, tokenizers)
+    translation = translator.Translator(model, tokenizers, batch_size=1)
     run.note("a sentence a line; end with Ctrl-D.")
     for line in lines.typed():
         sentence = pairs.prepare(line)
         (found,) = translation.translate([sentence], members)
         note_unknown(tokenizers.source, [sentence])
+        translator.note_cut_off([found])
         for t in found:
             print(f"{t.score:.4f}\t{t.text}" if FLAGS.n_best > 1 else t.text)
 

@@ -1,6 +1,7 @@
 """The translation command end to end, in small."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -59,6 +60,17 @@ def trained(command, corpus, tmp_path_factory):
     result = train(command, corpus, workdir, *more)
     assert result.code == 0, result.err
     return workdir, result.out
+
+
+@pytest.fixture(scope="module")
+def untrained(command, corpus, tmp_path_factory):
+    """Workdirs of two runs that differ by their seeds and have learnt nothing."""
+    folder = tmp_path_factory.mktemp("untrained")
+    for seed in (0, 1):
+        more = ("--epochs=1", "--learning_rate=0", f"--seed={seed}", *FAST)
+        result = train(command, corpus, folder / str(seed), *more)
+        assert result.code == 0, result.err
+    return folder / "0", folder / "1"
 
 
 def train(command, corpus, workdir, *more):
@@ -184,13 +196,118 @@ def test_every_search_translates(command, trained, flags):
     assert result.out == "chat rouge grand\n"
 
 
-def test_minimum_length_and_ensemble(command, trained):
-    longer = use(command, trained, "translate", "--min_length=5", stdin=b"dog\n")
-    assert len(longer.out.split()) >= 5
-    same = use(
-        command, trained, "translate", f"--ensemble={trained[0]}", stdin=b"red dog\n"
+SENTENCES = b"red cat\nbig dog sees cat\ndog\nsees big red dog\n"
+
+
+def translations(command, run, *more):
+    """Of `SENTENCES`, each a list of words."""
+    result = use(command, run, "translate", "--beam_size=4", *more, stdin=SENTENCES)
+    assert result.code == 0, result.err
+    return [line.split(" ") for line in result.out.splitlines()]
+
+
+def mean_length(translations):
+    return sum(map(len, translations)) / len(translations)
+
+
+def n_best(command, run, *more):
+    """For each of `SENTENCES` the translations with their scores, the best of a text.
+
+    Tokens of no text, as bos, may repeat one.
+    """
+    flags = ("--n_best=12", "--beam_size=12", "--length_penalty=none", *more)
+    result = use(command, run, "translate", *flags, stdin=SENTENCES)
+    found = {}
+    for line in result.out.splitlines():
+        number, score, text = line.split("\t")
+        found.setdefault(number, {}).setdefault(text, float(score))
+    assert result.code == 0 and len(found) == 4
+    return list(found.values())
+
+
+@pytest.mark.parametrize("penalty", ["reward", "power", "gnmt"])
+def test_length_penalties_and_their_strength_are_heard(command, untrained, penalty):
+    flag = f"--length_penalty={penalty}"
+    short, long = (
+        translations(command, untrained, flag, f"--alpha={alpha}") for alpha in (-4, 4)
     )
-    assert same.out == "chien rouge\n"
+    assert mean_length(short) < mean_length(long)
+    none = translations(command, untrained, "--length_penalty=none", "--alpha=4")
+    assert none == translations(command, untrained, flag, "--alpha=0") != long
+
+
+def test_coverage_is_paid_by_translations_that_leave_source_unread(command, untrained):
+    free, paid = (n_best(command, untrained, f"--coverage={b}") for b in (0, 0.5))
+    for line, one, other in zip(SENTENCES.splitlines(), free, paid, strict=True):
+        assert all(other[text] <= one[text] for text in one.keys() & other.keys())
+        # Of one step, weights a_s that sum to 1: sum_s log(a_s) is S log(1/S) at most.
+        size = len(line.split())
+        assert other[""] - one[""] <= -0.5 * size * math.log(size) + 2e-4
+
+
+def test_a_wider_beam_finds_likelier_translations(command, untrained):
+    best = []
+    for width in (1, 2, 12):
+        flags = (f"--beam_size={width}", "--length_penalty=power", "--alpha=-1")
+        best.append(translations(command, untrained, *flags))
+    assert best[0] != best[2] or best[1] != best[2]
+    wide = n_best(command, untrained)
+    narrow = n_best(command, untrained, "--n_best=2", "--beam_size=2")
+    for one, other in zip(wide, narrow, strict=True):
+        assert len(one) > len(other) and max(one.values()) >= max(other.values())
+
+
+@pytest.mark.parametrize("number", [3, 40])  # 40: more than twice a source and 10
+def test_minimum_length_is_heard(command, untrained, number):
+    flags = ("--length_penalty=none", f"--min_length={number}")
+    assert any(len(t) < number for t in translations(command, untrained, flags[0]))
+    found = translations(command, untrained, *flags)
+    assert all(len(words) >= number for words in found)
+
+
+def test_repeated_ngrams_are_blocked(command, untrained):
+    flags = ("--length_penalty=reward", "--alpha=4")
+    free = translations(command, untrained, *flags)
+    assert any(len(set(words)) < len(words) for words in free)
+    blocked = translations(command, untrained, *flags, "--no_repeat_ngram=1")
+    assert all(len(set(words)) == len(words) for words in blocked)
+
+
+def test_draws_are_as_the_flags_say(command, untrained):
+    greedy = translations(command, untrained, "--beam_size=1")
+    hot = "--temperature=3"
+    assert translations(command, untrained, hot) != greedy
+    assert translations(command, untrained, hot, "--seed=9") != greedy
+    for sharp in ("--top_k=1", "--top_p=0.000001"):
+        assert translations(command, untrained, hot, sharp) == greedy
+    assert translations(command, untrained, "--temperature=0.00001") == greedy
+
+
+def test_an_ensemble_is_the_mean_of_its_members_probabilities(command, untrained):
+    one, other = (n_best(command, (workdir,)) for workdir in untrained)
+    both = n_best(command, untrained, f"--ensemble={untrained[1]}")
+    for a, b, mean in zip(one, other, both, strict=True):
+        # Nothing but eos: a single step, whose probability is the score's.
+        want = math.log((math.exp(a[""]) + math.exp(b[""])) / 2)
+        assert mean[""] == pytest.approx(want, abs=2e-4)
+        assert a[""] != b[""]
+
+
+def test_a_model_twice_is_an_ensemble_like_it(command, trained):
+    flag = f"--ensemble={trained[0]}"
+    found = use(command, trained, "translate", flag, stdin=b"red dog\n")
+    assert found.out == "chien rouge\n"
+
+
+def test_translations_that_are_cut_off_are_noted(command, untrained):
+    greedy = "--beam_size=1"
+    endless = use(command, untrained, "translate", greedy, stdin=SENTENCES)
+    assert "4 of 4 translations were cut off" in endless.err
+    endless = use(command, untrained, "interactive", greedy, stdin=b"dog\n")
+    assert "1 of 1 translations were cut off" in endless.err
+    # Where each token comes once at the most, all come to an end.
+    flags = (greedy, "--no_repeat_ngram=1")
+    assert use(command, untrained, "translate", *flags, stdin=SENTENCES).err == ""
 
 
 def test_attention_to_chosen_lines_is_drawn(command, trained, tmp_path):
@@ -198,6 +315,11 @@ def test_attention_to_chosen_lines_is_drawn(command, trained, tmp_path):
     use(command, trained, "translate", flag, stdin=b"red cat\n\nbig dog\n")
     drawn = sorted(path.name for path in (tmp_path / "drawn").iterdir())
     assert drawn == ["attention_1.png", "attention_3.png"]
+
+
+def test_interactive_finds_what_translate_finds(command, untrained):
+    batch = use(command, untrained, "translate", stdin=SENTENCES)
+    assert use(command, untrained, "interactive", stdin=SENTENCES).out == batch.out
 
 
 def test_interactive_answers_line_by_line(command, trained):
