@@ -85,10 +85,13 @@ def main():
     translator.check_flags()
     lines.check_flags()
     run.choose("attention", ATTENTION)
+    if FLAGS.mode == "evaluate" and FLAGS.input and not FLAGS.references:
+        raise run.UserError("--mode=evaluate needs --references for its --input.")
     if FLAGS.references and not (FLAGS.mode == "evaluate" and FLAGS.input):
         raise run.UserError("--references needs --mode=evaluate and --input.")
-    if FLAGS.attention_dir and FLAGS.attention == "none":
-        raise run.UserError("--attention_dir needs a model with attention.")
+    for name in ("attention_dir", "coverage"):
+        if FLAGS[name].value and FLAGS.attention == "none":
+            raise run.UserError(f"--{name} needs a model with attention.")
     modes = {
         "train": train,
         "evaluate": evaluate,

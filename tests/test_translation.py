@@ -430,13 +430,14 @@ BAD_FLAGS = {
     "--subword_sampling=0.1": "--subword_sampling needs --level=subword",
     "--source_file=a.txt": "--source_file and --target_file belong together",
     "--max_length=1": "no pair to train on is left",
+    "--attention=none --coverage=0.2": "--coverage needs a model with attention",
     "--dataset=fra": "did you mean fra_eng",
 }
 
 
 @pytest.mark.parametrize(("flag", "sentence"), BAD_FLAGS.items(), ids=BAD_FLAGS)
 def test_bad_flags_are_named(command, corpus, tmp_path, flag, sentence):
-    refused(train(command, corpus, tmp_path / "run", flag), sentence)
+    refused(train(command, corpus, tmp_path / "run", *flag.split()), sentence)
     assert not (tmp_path / "run").exists()
 
 
