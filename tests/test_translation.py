@@ -15,8 +15,9 @@ ROOT = Path(__file__).parent.parent
 SUMMARY_KEYS = {
     *("test_bleu", "test_bleu_signature", "test_chrf", "valid_perplexity"),
     *("sentences_per_second", "parameters", "seconds", "tokens_per_second"),
-    "dataset_sha256",
+    *("dataset_sha256", "test_references"),
 }
+BY_SOURCE = {"test_bleu_multi", "test_bleu_multi_signature"}  # where sources repeat
 SMALL = (
     *("--hidden_size=24", "--embed_size=12", "--batch_size=16", "--epochs=2"),
     *("--log_every=5", "--checkpoint_every=10", "--decode_batch=8", "--min_freq=1"),
@@ -102,7 +103,7 @@ def refused(result, sentence):
 
 def test_train_writes_everything_it_promises_and_has_learnt(trained):
     workdir, out = trained
-    assert set(summary(workdir)) == SUMMARY_KEYS
+    assert set(summary(workdir)) - BY_SOURCE == SUMMARY_KEYS
     assert {p.name for p in workdir.iterdir()} == {
         *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
         *("learning_curve.png", "attention_1.png"),
@@ -136,6 +137,43 @@ def test_evaluate_scores_files_instead_of_the_test_set(command, trained, tmp_pat
     lone = use(command, trained, "evaluate", *flags)
     refused(lone, f"{sources} has 1 lines and {references} 2")
     refused(use(command, trained, "translate", *flags), "--references needs")
+    refused(use(command, trained, "evaluate", flags[0]), "evaluate needs --references")
+
+
+def test_a_source_that_repeats_is_scored_once_against_all_its_references(
+    command, trained, tmp_path
+):
+    sources, references = tmp_path / "a.txt", tmp_path / "b.txt"
+    text = "red cat\nbig dog sees cat\nRed cat\nred cat\ndog\n"
+    sources.write_text(text)
+    all_references = ["le chat rouge", "chat voit le chien", "chat rouge", "chat", "x"]
+    references.write_text("".join(f"{line}\n" for line in all_references))
+    flags = (f"--input={sources}", f"--references={references}")
+    out = use(command, trained, "evaluate", *flags).out
+    found = use(command, trained, "translate", stdin=text.encode()).out.splitlines()
+    assert found[0] == found[2] == found[3] == "chat rouge"
+    pairs = sacrebleu.corpus_bleu(found, [all_references])
+    streams = [
+        ["le chat rouge", "chat voit le chien", "x"],
+        ["chat rouge", None, None],
+        ["chat", None, None],
+    ]
+    by_source = sacrebleu.corpus_bleu([found[i] for i in (0, 1, 4)], streams)
+    assert f"{pairs.score:.2f}" != f"{by_source.score:.2f}"
+    rows = [
+        [part.strip() for part in line.split("│")[1:-1]] for line in out.split("\n")
+    ]
+    assert ["test BLEU", f"{pairs.score:.2f}"] in rows
+    assert ["BLEU, all references", f"{by_source.score:.2f}"] in rows
+    assert "nrefs:1|" in out and "nrefs:var|" in out
+    assert ["references", "cleaned: lower-case, spaced"] in rows
+
+
+def test_sources_that_do_not_repeat_have_one_score(command, trained, tmp_path):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("red cat\nbig dog sees cat\n")
+    flags = (f"--input={tmp_path / 'a.txt'}", f"--references={tmp_path / 'b.txt'}")
+    assert "all references" not in use(command, trained, "evaluate", *flags).out
 
 
 def test_translate_writes_a_line_for_a_line(command, trained, tmp_path):
@@ -346,7 +384,9 @@ def test_interactive_answers_line_by_line(command, trained):
 def test_every_choice_trains_and_translates(command, corpus, tmp_path, more):
     result = train(command, corpus, tmp_path / "run", *more)
     assert result.code == 0, result.err
-    assert set(summary(tmp_path / "run")) == SUMMARY_KEYS
+    assert set(summary(tmp_path / "run")) - BY_SOURCE == SUMMARY_KEYS
+    cleaned = "as they are" if "--level" in more[0] else "cleaned: lower-case, spaced"
+    assert summary(tmp_path / "run")["test_references"] == cleaned
     again = use(command, (tmp_path / "run",), "evaluate")
     assert again.code == 0, again.err
     bleu = f"{summary(tmp_path / 'run')['test_bleu']:.2f}"
