@@ -11,14 +11,18 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import orbax.checkpoint as ocp
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
 from experiments import build, language_model, run
-from experiments.workdir import Workdir
+from experiments.workdir import Workdir, restore_params
+from seqjax import training
+from seqjax.checkpoint import Checkpoints
 from seqjax.data import batching, corpora
 
 ROOT = Path(__file__).parent.parent
@@ -430,6 +434,23 @@ def test_json_holds_null_for_what_is_not_finite(tmp_path):
     assert summary(tmp_path) == expected
     workdir.log(**expected | {"a": float("inf")})
     assert lines(tmp_path) == [expected]
+
+
+@pytest.mark.parametrize(("number", "mean"), [(1, 6.0), (2, 4.0), (3, 3.0), (5, 3.0)])
+def test_the_mean_of_checkpoints_is_of_the_newest(tmp_path, capsys, number, mean):
+    workdir = Workdir(tmp_path, language_model, free_flags=())
+    best, optimizer = Checkpoints(tmp_path / "checkpoints" / "best", 9), optax.sgd(1.0)
+    for step, value in enumerate((1.0, 2.0, 6.0), start=1):
+        params = {"w": jnp.full((2, 3), value), "b": jnp.full(3, -value)}
+        state = training.init_state(params, optimizer, None, jax.random.key(0))
+        best.save(step, state, {})
+    with flagsaver.flagsaver():
+        flags.FLAGS(["language_model", f"--average_checkpoints={number}"])
+        found = restore_params(workdir, "best", state)
+    np.testing.assert_array_equal(found["w"], np.full((2, 3), mean, np.float32))
+    np.testing.assert_array_equal(found["b"], np.full(3, -mean, np.float32))
+    few = "--average_checkpoints=5: 3 there, all averaged.\n"
+    assert capsys.readouterr().err == (few if number == 5 else "")
 
 
 def test_more_epochs_of_a_constant_rate_go_on(corpus, tmp_path):
