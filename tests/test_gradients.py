@@ -189,6 +189,10 @@ def test_resumed_is_uninterrupted_bit_for_bit(command, tmp_path):
     for numbers in found:
         numbers.pop("seconds")
     assert found[0] == found[1]
+    full = tmp_path / "full"
+    assert command(f"--workdir={full}", *options, "--epochs=2").code == 0
+    loss = summary(full)["tasks"]["copy_2_gru"]["test_loss"]
+    assert loss != found[0]["test_loss"]  # which was of cut gradients
 
 
 def test_a_network_may_be_added_and_the_others_stay(command, trained, tmp_path):
