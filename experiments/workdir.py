@@ -34,6 +34,9 @@ OURS = (
     "frequencies.tsv",
     "rank_frequency.png",
     "forgetting.png",
+    "gradient_norms.tsv",
+    "gradient_norms.png",
+    "tasks.png",
 )
 
 

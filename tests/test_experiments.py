@@ -232,6 +232,33 @@ def test_every_flag_changes_what_it_should(plain, tmp_path, flag, key):
     assert summary(plain / "run")[key] != summary(tmp_path / "other")[key]
 
 
+BACKPROPS = {
+    "kept always": ("--backprop=randomized", "--backprop_keep=1"),
+    "cut": ("--backprop=truncated", "--backprop_steps=2"),
+    "kept seldom": ("--backprop=randomized", "--backprop_keep=0.3"),
+}
+
+
+@pytest.mark.parametrize(("name", "more"), BACKPROPS.items(), ids=BACKPROPS)
+def test_gradients_that_are_cut_train_otherwise(plain, tmp_path, name, more):
+    """Of 10 steps a minibatch; what is not cut is full backpropagation."""
+    train(plain / "corpus.txt", tmp_path / "other", *PLAIN, *more)
+    full, other = (
+        summary(run)["train_perplexity"] for run in (plain / "run", tmp_path / "other")
+    )
+    if name == "kept always":
+        assert other == pytest.approx(full, rel=1e-4)
+    else:
+        assert abs(other / full - 1) > 1e-3
+
+
+@pytest.mark.parametrize("keep", ["0", "1.5", "-0.1"])
+def test_a_probability_to_keep_is_one(tmp_path, capsys, keep):
+    more = ("--backprop=randomized", f"--backprop_keep={keep}")
+    err = refused(capsys, *SMALL, f"--workdir={tmp_path / 'run'}", *more)
+    assert f"--backprop_keep must be above 0 and at most 1, got {float(keep)}" in err
+
+
 def test_weight_decay_shrinks_the_weights(corpus, tmp_path):
     base = ("--optimizer=adamw", "--schedule=constant", "--learning_rate=0.01")
     norms = []
@@ -609,6 +636,12 @@ def test_bad_corpora_are_named(tmp_path, capsys, make, expected):
         ("--tie_embeddings", "tied embeddings need embed_size equal"),
         ("--weight_decay=0.1", "--optimizer=adamw"),
         ("--batch_size=60000", "needs 600001"),
+        ("--backprop=truncated", "--backprop=truncated needs --backprop_steps"),
+        ("--backprop=randomized", "--backprop=randomized needs --backprop_keep"),
+        ("--backprop_steps=3", "--backprop_steps needs --backprop=truncated"),
+        ("--backprop_keep=0.5", "--backprop_keep needs --backprop=randomized"),
+        ("--backprop_steps=0", "backprop_steps=0"),
+        ("--backprop=cut", "full|truncated|randomized"),
     ],
 )
 def test_bad_flags_are_named(tmp_path, capsys, flag, expected):
@@ -635,6 +668,8 @@ def test_numpy_rnn_refuses_what_it_has_no_gradients_for(tmp_path, capsys):
     argv = ("--cell=numpy_rnn", f"--workdir={tmp_path / 'run'}")
     assert "--num_layers=2" in refused(capsys, *argv, "--num_layers=2")
     assert "--optimizer=adam" in refused(capsys, *argv, "--optimizer=adam")
+    cut = ("--backprop=truncated", "--backprop_steps=3")
+    assert "--backprop=truncated" in refused(capsys, *argv, *cut)
 
 
 def test_another_run_in_the_workdir_is_refused_and_left_alone(corpus, tmp_path, capsys):

@@ -7,7 +7,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"data.text", "data.ngrams", "data.grammar.tables", "data.grammar.spelling"},
+    {
+        *("data.text", "data.ngrams", "data.grammar.tables", "data.grammar.spelling"),
+        "data.synthetic_tasks",
+    },
     {"data.vocab", "data.grammar.lexicon"},
     {"data.grammar.phrases"},
     {"data.grammar.writer"},
