@@ -172,10 +172,6 @@ def train(task, folder):
     def validate(state):
         return {f"valid_{name}": x for name, x in score(state.params).items()}
 
-    def on_plateau(state):
-        factor = FLAGS.decay if FLAGS.schedule == "plateau" else 1.0
-        return state.replace(learning_rate_scale=state.learning_rate_scale * factor)
-
     score = make_score(task, *VALID)
     total_steps = FLAGS.epochs * EPOCH
     optimizer = build.optimizer(total_steps)
@@ -185,9 +181,7 @@ def train(task, folder):
         None,
         plan,
         total_steps,
-        new_epoch=lambda state: state,
         validate=validate,
-        on_plateau=on_plateau,
         criterion="valid_loss",
         measure="loss",
         measure_of=lambda total, count: total / count,
