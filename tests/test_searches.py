@@ -24,7 +24,8 @@ HIDDEN, SOURCE, PAST = 7, 11, 12
 
 
 # Many small programs, each run a few times: compiled without the costly optimizations.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+jit = partial(jax.jit, compiler_options=QUICK)
 
 
 class Model(NamedTuple):
