@@ -54,7 +54,8 @@ class Job:
       train_loop: (state, data, plan, begin, end) -> (state, (total, count, grad_norm)).
       data: what the loop reads, on the device.
       plan: epoch -> the minibatches of that epoch, of some length.
-      total_steps: where to stop.
+      total_steps: where to stop; or with
+      epochs: after how many to stop, total_steps being about as many minibatches.
       validate: state -> {name: number} on held-out data.
       new_epoch: state -> state with the carry of an epoch's beginning.
       criterion: which of these numbers is to improve, and
@@ -75,6 +76,7 @@ class Job:
     measure: str = "perplexity"
     measure_of: callable = perplexity
     unit: str = "tokens"
+    epochs: int | None = None
 
     def improves(self, value, best):
         """Whether a validation is better than the best so far, nan if there is none."""
@@ -82,7 +84,7 @@ class Job:
 
 
 def fit(job, workdir, state):
-    """Train until `job.total_steps`, from the workdir's last checkpoint if it has one.
+    """Train until the job is done, from the workdir's last checkpoint if it has one.
 
     Returns:
       (state, Progress).
@@ -102,7 +104,7 @@ def fit(job, workdir, state):
     with run.ProgressBar(job.total_steps, progress.step) as bar:
         while not _is_over(job, progress):
             state = _train_call(job, workdir, state, progress, last, bar)
-            at_end = progress.step == job.total_steps
+            at_end = _is_over(job, progress)
             epoch_over = progress.cursor == 0 and progress.epoch % FLAGS.eval_every == 0
             if at_end or epoch_over:
                 improved = _validate(job, workdir, state, progress, last, best, bar)
@@ -124,7 +126,14 @@ def _on_plateau(state):
 
 def _is_over(job, progress):
     tired = FLAGS.patience and progress.stale >= FLAGS.patience
-    return progress.step >= job.total_steps or tired
+    return _steps_left(job, progress) <= 0 or tired
+
+
+def _steps_left(job, progress):
+    """Minibatches until the end; whole epochs have an end that need not be known."""
+    if job.epochs is None:
+        return job.total_steps - progress.step
+    return math.inf if progress.epoch < job.epochs else 0
 
 
 def _epochs(job, progress):
@@ -156,7 +165,7 @@ def _train_call(job, workdir, state, progress, last, bar):
     end = min(
         begin + FLAGS.log_every - begin % FLAGS.log_every,
         len(plan),
-        begin + job.total_steps - progress.step,
+        begin + _steps_left(job, progress),
     )
     clock = time.perf_counter()
     state, summed = job.train_loop(state, job.data, plan, begin, end)

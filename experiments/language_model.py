@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from experiments import build, fit, run, texts
+from experiments import backprop, build, fit, run, texts
 from experiments.workdir import Workdir, restore_params
 from seqjax import decoding, metrics, training
 from seqjax.baselines import numpy_rnn
@@ -24,7 +24,7 @@ from seqjax.data.vocab import Vocab
 from seqjax.models.language_model import LanguageModel
 
 FLAGS = flags.FLAGS
-for module in (run, texts, build, fit):
+for module in (run, texts, build, fit, backprop):
     flags.adopt_module_key_flags(module)
 flags.DEFINE_enum("mode", "train", ["train", "evaluate", "generate"], "what to do")
 
@@ -32,7 +32,7 @@ flags.DEFINE_enum("mode", "train", ["train", "evaluate", "generate"], "what to d
 flags.DEFINE_integer("embed_size", 64, "of an embedding; 0: one-hot input", 0, 10**6)
 flags.DEFINE_bool("tie_embeddings", False, "the embeddings are the softmax weights too")
 
-# Training: build.py and fit.py have the rest.
+# Training: build.py, backprop.py and fit.py have the rest.
 flags.DEFINE_integer("batch_size", 32, "sequences in a minibatch", lower_bound=1)
 flags.DEFINE_integer("num_steps", 64, "tokens to backpropagate through", lower_bound=1)
 flags.DEFINE_enum("sampling", "sequential", ["sequential", "random"], "reading order")
@@ -65,6 +65,7 @@ NUMPY_RNN_FLAGS = {
     "schedule": "constant",
     "clip_norm": 0.0,
     "tie_embeddings": False,
+    "backprop": "full",
 }
 
 
@@ -86,6 +87,7 @@ def settle_flags():
                     f"only {value}; --cell=rnn has."
                 )
     build.check_flags()
+    backprop.check_flags()
     texts.check_flags()
 
 
@@ -153,7 +155,8 @@ def build_train_loop(model, optimizer):
 
     def loss_fn(params, carry, window, key):
         state = carry if carried else model.initial_state(window.shape[1:])
-        return model.loss(params, window, state, key)
+        factors = backprop.factors(key, FLAGS.num_steps)
+        return model.loss(params, window, state, key, factors=factors)
 
     return training.make_train_loop(
         training.make_train_step(loss_fn, optimizer),

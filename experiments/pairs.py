@@ -67,10 +67,14 @@ def load_corpus():
     )
 
 
+def cleaning():
+    """Whether sentences get the textbook's cleaning."""
+    return FLAGS.level == "word" if FLAGS.clean is None else FLAGS.clean
+
+
 def prepare(sentence):
     """A sentence as training saw them."""
-    cleaning = FLAGS.level == "word" if FLAGS.clean is None else FLAGS.clean
-    return parallel.clean(sentence) if cleaning else sentence
+    return parallel.clean(sentence) if cleaning() else sentence
 
 
 def prepare_split(split):

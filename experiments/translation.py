@@ -55,20 +55,16 @@ flags.DEFINE_string("references", None, "translations of --input, to evaluate on
 flags.DEFINE_integer("figures", 3, "test sentences whose attention is drawn", 0, 100)
 flags.DEFINE_string("attention_dir", None, "where translate draws that of each line")
 
+SEARCH_FLAGS = {
+    *("beam_size", "n_best", "length_penalty", "alpha", "coverage", "min_length"),
+    *("no_repeat_ngram", "temperature", "top_k", "top_p", "decode_batch"),
+}
 FREE_FLAGS = {
     *("workdir", "data_dir", "mode", "checkpoint_every", "checkpoint", "ensemble"),
-    *("input", "references", "output", "figures", "attention_dir", "decode_batch"),
-    *(
-        "beam_size",
-        "n_best",
-        "length_penalty",
-        "alpha",
-        "coverage",
-        "min_length",
-        "temperature",
-    ),
-    *("no_repeat_ngram", "top_k", "top_p", "average_checkpoints"),
+    *("input", "references", "output", "figures", "attention_dir"),
+    "average_checkpoints",
     *("corpus", "source_file", "target_file"),  # the checksum tells
+    *SEARCH_FLAGS,
 }
 DEFAULTS = {  # where build's are others
     "cell": "gru",
@@ -89,10 +85,13 @@ def main():
     translator.check_flags()
     lines.check_flags()
     run.choose("attention", ATTENTION)
+    if FLAGS.mode == "evaluate" and FLAGS.input and not FLAGS.references:
+        raise run.UserError("--mode=evaluate needs --references for its --input.")
     if FLAGS.references and not (FLAGS.mode == "evaluate" and FLAGS.input):
         raise run.UserError("--references needs --mode=evaluate and --input.")
-    if FLAGS.attention_dir and FLAGS.attention == "none":
-        raise run.UserError("--attention_dir needs a model with attention.")
+    for name in ("attention_dir", "coverage"):
+        if FLAGS[name].value and FLAGS.attention == "none":
+            raise run.UserError(f"--{name} needs a model with attention.")
     modes = {
         "train": train,
         "evaluate": evaluate,
@@ -107,6 +106,8 @@ def open_workdir(must_hold_a_run=False):
     free = set(FREE_FLAGS)
     if FLAGS.mode != "train":
         free |= {"seed"}
+    elif FLAGS.criterion == "bleu":  # what is found decides how training goes on
+        free -= SEARCH_FLAGS
     if FLAGS.schedule in ("constant", "plateau"):  # the others are laid over the run
         free |= {"epochs"}
     workdir = Workdir(run.workdir(sys.modules[__name__]), sys.modules[__name__], free)
@@ -173,6 +174,8 @@ def train():
         tokenizers = pairs.train_tokenizers(corpus.train)
     minibatches = pairs.Minibatches(corpus.train, tokenizers)
     model = build_model(tokenizers)
+    # Sampled segmentations make some more or fewer of each epoch, so that this is what
+    # the schedule is laid over, and the run ends by its epochs.
     total_steps = FLAGS.epochs * len(minibatches.plan(0))
     optimizer = build.optimizer(total_steps, FLAGS.accumulate)
     state = build_state(model, optimizer)
@@ -182,6 +185,7 @@ def train():
         data=None,
         plan=minibatches.plan,
         total_steps=total_steps,
+        epochs=FLAGS.epochs,
         validate=make_validation(model, corpus.valid, tokenizers),
         criterion="valid_bleu" if FLAGS.criterion == "bleu" else "valid_perplexity",
         maximize=FLAGS.criterion == "bleu",
@@ -277,6 +281,7 @@ def translate():
     translation = translator.Translator(model, tokenizers)
     found = translation.translate(sentences, members)
     note_unknown(tokenizers.source, sentences)
+    translator.note_cut_off(found)
     lines.write(
         f"{i}\t{t.score:.4f}\t{t.text}" if FLAGS.n_best > 1 else t.text
         for i, of_one in enumerate(found, start=1)
@@ -290,12 +295,13 @@ def translate():
 def interactive():
     workdir = open_workdir(must_hold_a_run=True)
     tokenizers, model, members = load(workdir)
-    translation = translator.Translator(model, tokenizers)
+    translation = translator.Translator(model, tokenizers, batch_size=1)
     run.note("a sentence a line; end with Ctrl-D.")
     for line in lines.typed():
         sentence = pairs.prepare(line)
         (found,) = translation.translate([sentence], members)
         note_unknown(tokenizers.source, [sentence])
+        translator.note_cut_off([found])
         for t in found:
             print(f"{t.score:.4f}\t{t.text}" if FLAGS.n_best > 1 else t.text)
 

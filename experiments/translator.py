@@ -53,17 +53,35 @@ def check_flags():
         )
 
 
+def max_length(source_length):
+    """Tokens of a translation at most, eos included, so that --min_length is heard."""
+    return max(2 * source_length, FLAGS.min_length) + 10
+
+
+def note_cut_off(translations):
+    """Say how many sentences' best translations were not over at the limit."""
+    best = [of_one[0].tokens for of_one in translations]
+    number = sum(len(tokens) > 0 and tokens[-1] != EOS for tokens in best)
+    if number:
+        run.note(
+            f"{number:,} of {len(best):,} translations were cut off at the limit: "
+            f"twice the source's length, or --min_length, and 10 tokens more."
+        )
+
+
 class Translator:
     """A model behind text.
 
     Args:
       model: a Seq2Seq.
       tokenizers: (source, target).
+      batch_size: sentences at a time; None is --decode_batch.
     """
 
-    def __init__(self, model, tokenizers):
+    def __init__(self, model, tokenizers, batch_size=None):
         self._model = model
         self._tokenizers = tokenizers
+        self._batch_size = batch_size or FLAGS.decode_batch
         self._programs = {}
         self._minibatches = 0
         self.seconds = 0.0  # in compiled calls
@@ -83,7 +101,7 @@ class Translator:
         full = [i for i, tokens in enumerate(encoded) if len(tokens)]
         sources = [encoded[i] for i in full]
         nothing = [np.zeros(0, np.int32)] * len(sources)
-        for bucket in buckets.plan(sources, nothing, FLAGS.decode_batch):
+        for bucket in buckets.plan(sources, nothing, self._batch_size):
             batch = buckets.make_batch(sources, nothing, bucket)
             found = self._search(batch, members)
             for row, place in enumerate(bucket.rows):
@@ -107,7 +125,7 @@ class Translator:
         args = members, batch.source, batch.source_lengths, key
         shape = (len(members), *batch.source.shape)
         if shape not in self._programs:
-            search = partial(self.search, max_length=2 * shape[1] + 10)
+            search = partial(self.search, max_length=max_length(batch.source.shape[0]))
             self._programs[shape] = jax.jit(search).lower(*args).compile()
         clock = time.perf_counter()
         found = jax.device_get(self._programs[shape](*args))

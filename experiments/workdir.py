@@ -34,6 +34,9 @@ OURS = (
     "frequencies.tsv",
     "rank_frequency.png",
     "forgetting.png",
+    "gradient_norms.tsv",
+    "gradient_norms.png",
+    "tasks.png",
 )
 
 
@@ -282,5 +285,7 @@ def _average(checkpoints, number, template):
     steps = checkpoints.steps()[-number:]
     if not steps:
         raise CheckpointError(f"there is no checkpoint in {checkpoints.directory}.")
+    if len(steps) < number:
+        run.note(f"--average_checkpoints={number}: {len(steps)} there, all averaged.")
     members = [checkpoints.restore(template, step)[0].params for step in steps]
     return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *members)

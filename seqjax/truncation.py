@@ -1,4 +1,4 @@
-"""Backpropagation through time cut short: at fixed steps, or at random ones.
+"""Backpropagation through time laid open: cut short, and seen state by state.
 
 What flows back from a step into the state before it is multiplied by a factor xi_t:
 
@@ -11,6 +11,8 @@ What flows back from a step into the state before it is multiplied by a factor x
   independent, the gradient is that of full backpropagation in expectation: long
   dependencies are rare, and weigh more.
 
+`state_gradients` has dL/dh_t itself, for every t.
+
 Source: Tallec and Ollivier 2017, arXiv:1705.08209; Zhang et al., "Dive into Deep
 Learning", section 9.7.
 """
@@ -22,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqjax.recurrence import Bidirectional, Stack, unroll
+from seqjax.recurrence import Stack, is_bidirectional, unroll
 
 
 def fixed_factors(num_steps, period):
@@ -54,7 +56,8 @@ def truncated_unroll(cell, params, xs, factors, state=None, **options):
     Args:
       cell: a cell or a Stack of cells.
       params, xs, state, **options: as `unroll`.
-      factors: xi [T], of `fixed_factors` or `random_factors`.
+      factors: xi [T], of `fixed_factors` or `random_factors`; None is `unroll`, full
+        backpropagation.
 
     Returns:
       (state, ys): the values of `unroll`.
@@ -66,7 +69,9 @@ def truncated_unroll(cell, params, xs, factors, state=None, **options):
       >>> xi = random_factors(key, len(xs), keep=0.9)
       >>> state, ys = truncated_unroll(cell, params, xs, xi)
     """
-    if isinstance(cell, Bidirectional):
+    if factors is None:
+        return unroll(cell, params, xs, state, **options)
+    if is_bidirectional(cell):
         raise ValueError("truncated_unroll: a cell of one direction was expected")
     if state is None:
         state = cell.initial_state(xs.shape[1:-1])
@@ -78,6 +83,45 @@ def truncated_unroll(cell, params, xs, factors, state=None, **options):
     state = tuple(_TruncatedState(s, factors, jnp.zeros((), jnp.int32)) for s in state)
     state, ys = unroll(stack, params, xs, state, **options)
     return tuple(s.cell for s in state), ys
+
+
+def state_gradients(cell, params, xs, loss, factors=None):
+    """dL/ds_t for the state after every step, with the gradient of the parameters.
+
+        s_t = f(x_t, s_{t-1}) + e_t,   L = loss(s_T),   dL/ds_t = dL/de_t at e = 0
+
+    Args:
+      cell: a cell.
+      params, xs: as `unroll`.
+      loss: the last state -> L, a scalar; a sum over the batch leaves each sequence its
+        own gradient.
+      factors: xi [T] of what flows back into the state before; None is 1.
+
+    Returns:
+      (by_state, by_params): the state's pytree, each leaf [T, ..., H], and that of the
+      parameters.
+
+    Example:
+      >>> hs, _ = state_gradients(seqjax.GRU(8), params, xs, lambda h: jnp.sum(h**2))
+      >>> norms = jnp.linalg.norm(hs, axis=-1)    # [T, ...], of dL/dh_t
+    """
+    if factors is None:
+        factors = jnp.ones(len(xs))
+    start = cell.initial_state(xs.shape[1:-1])
+    start = jax.tree.map(lambda s: s.astype(xs.dtype), start)
+    zeros = jax.tree.map(lambda s: jnp.zeros((len(xs), *s.shape), s.dtype), start)
+
+    def loss_of(nudges, params):
+        def step(state, inputs):
+            z, factor, nudge = inputs
+            state = jax.tree.map(lambda s: _scale_gradient(s, factor), state)
+            state, _ = cell.step(params, state, z)
+            return jax.tree.map(jnp.add, state, nudge), None
+
+        inputs = (cell.project(params, xs), factors, nudges)
+        return loss(lax.scan(step, start, inputs)[0])
+
+    return jax.grad(loss_of, (0, 1))(zeros, params)
 
 
 class _TruncatedState(NamedTuple):

@@ -11,14 +11,18 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import orbax.checkpoint as ocp
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
 from experiments import build, language_model, run
-from experiments.workdir import Workdir
+from experiments.workdir import Workdir, restore_params
+from seqjax import training
+from seqjax.checkpoint import Checkpoints
 from seqjax.data import batching, corpora
 
 ROOT = Path(__file__).parent.parent
@@ -228,6 +232,33 @@ def test_every_flag_changes_what_it_should(plain, tmp_path, flag, key):
     assert summary(plain / "run")[key] != summary(tmp_path / "other")[key]
 
 
+BACKPROPS = {
+    "kept always": ("--backprop=randomized", "--backprop_keep=1"),
+    "cut": ("--backprop=truncated", "--backprop_steps=2"),
+    "kept seldom": ("--backprop=randomized", "--backprop_keep=0.3"),
+}
+
+
+@pytest.mark.parametrize(("name", "more"), BACKPROPS.items(), ids=BACKPROPS)
+def test_gradients_that_are_cut_train_otherwise(plain, tmp_path, name, more):
+    """Of 10 steps a minibatch; what is not cut is full backpropagation."""
+    train(plain / "corpus.txt", tmp_path / "other", *PLAIN, *more)
+    full, other = (
+        summary(run)["train_perplexity"] for run in (plain / "run", tmp_path / "other")
+    )
+    if name == "kept always":
+        assert other == pytest.approx(full, rel=1e-4)
+    else:
+        assert abs(other / full - 1) > 1e-3
+
+
+@pytest.mark.parametrize("keep", ["0", "1.5", "-0.1"])
+def test_a_probability_to_keep_is_one(tmp_path, capsys, keep):
+    more = ("--backprop=randomized", f"--backprop_keep={keep}")
+    err = refused(capsys, *SMALL, f"--workdir={tmp_path / 'run'}", *more)
+    assert f"--backprop_keep must be above 0 and at most 1, got {float(keep)}" in err
+
+
 def test_weight_decay_shrinks_the_weights(corpus, tmp_path):
     base = ("--optimizer=adamw", "--schedule=constant", "--learning_rate=0.01")
     norms = []
@@ -432,6 +463,23 @@ def test_json_holds_null_for_what_is_not_finite(tmp_path):
     assert lines(tmp_path) == [expected]
 
 
+@pytest.mark.parametrize(("number", "mean"), [(1, 6.0), (2, 4.0), (3, 3.0), (5, 3.0)])
+def test_the_mean_of_checkpoints_is_of_the_newest(tmp_path, capsys, number, mean):
+    workdir = Workdir(tmp_path, language_model, free_flags=())
+    best, optimizer = Checkpoints(tmp_path / "checkpoints" / "best", 9), optax.sgd(1.0)
+    for step, value in enumerate((1.0, 2.0, 6.0), start=1):
+        params = {"w": jnp.full((2, 3), value), "b": jnp.full(3, -value)}
+        state = training.init_state(params, optimizer, None, jax.random.key(0))
+        best.save(step, state, {})
+    with flagsaver.flagsaver():
+        flags.FLAGS(["language_model", f"--average_checkpoints={number}"])
+        found = restore_params(workdir, "best", state)
+    np.testing.assert_array_equal(found["w"], np.full((2, 3), mean, np.float32))
+    np.testing.assert_array_equal(found["b"], np.full(3, -mean, np.float32))
+    few = "--average_checkpoints=5: 3 there, all averaged.\n"
+    assert capsys.readouterr().err == (few if number == 5 else "")
+
+
 def test_more_epochs_of_a_constant_rate_go_on(corpus, tmp_path):
     workdir, whole = tmp_path / "run", tmp_path / "whole"
     constant = "--schedule=constant"
@@ -588,6 +636,12 @@ def test_bad_corpora_are_named(tmp_path, capsys, make, expected):
         ("--tie_embeddings", "tied embeddings need embed_size equal"),
         ("--weight_decay=0.1", "--optimizer=adamw"),
         ("--batch_size=60000", "needs 600001"),
+        ("--backprop=truncated", "--backprop=truncated needs --backprop_steps"),
+        ("--backprop=randomized", "--backprop=randomized needs --backprop_keep"),
+        ("--backprop_steps=3", "--backprop_steps needs --backprop=truncated"),
+        ("--backprop_keep=0.5", "--backprop_keep needs --backprop=randomized"),
+        ("--backprop_steps=0", "backprop_steps=0"),
+        ("--backprop=cut", "full|truncated|randomized"),
     ],
 )
 def test_bad_flags_are_named(tmp_path, capsys, flag, expected):
@@ -614,6 +668,8 @@ def test_numpy_rnn_refuses_what_it_has_no_gradients_for(tmp_path, capsys):
     argv = ("--cell=numpy_rnn", f"--workdir={tmp_path / 'run'}")
     assert "--num_layers=2" in refused(capsys, *argv, "--num_layers=2")
     assert "--optimizer=adam" in refused(capsys, *argv, "--optimizer=adam")
+    cut = ("--backprop=truncated", "--backprop_steps=3")
+    assert "--backprop=truncated" in refused(capsys, *argv, *cut)
 
 
 def test_another_run_in_the_workdir_is_refused_and_left_alone(corpus, tmp_path, capsys):

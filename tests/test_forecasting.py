@@ -310,8 +310,8 @@ def test_another_run_in_the_workdir_is_refused_and_left_alone(
     assert files(trained[0]) == before
 
 
-@pytest.mark.parametrize("horizon", [24, 48, 168, 336, 720])
+@pytest.mark.parametrize("horizon", [24, 720])
 def test_the_flags_of_recipes_go_together(command, tmp_path, horizon):
-    recipe = ROOT / "experiments" / "recipes" / f"etth1_{horizon}.flags"
-    flags = (f"--flagfile={recipe}", "--mode=forecast")
+    recipe = ROOT / "experiments" / "recipes" / "etth1.flags"
+    flags = (f"--flagfile={recipe}", f"--horizon={horizon}", "--mode=forecast")
     refused(command(*flags, f"--workdir={tmp_path / 'none'}"), "holds no run")

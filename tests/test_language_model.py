@@ -1,13 +1,18 @@
 """The language model, and the RNN whose gradients are written by hand."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import seqjax
+from seqjax import training
 from seqjax.baselines import numpy_rnn
 from seqjax.models.language_model import LanguageModel
+from seqjax.truncation import fixed_factors
 
 V, T, B, H = 11, 6, 3, 5
 MODELS = {
@@ -151,3 +156,77 @@ def test_element_wise_clip_keeps_each_gradient_within_5(key):
         assert after.dtype == before.dtype
 
     jax.tree.map(check, params, moved, grads)
+
+
+# ---------------------------------------------------------------- truncated gradients
+
+
+def start(model, key):
+    """(parameters, a state that is not zero)."""
+    k_params, k_state = jax.random.split(key)
+    state = model.initial_state((B,))
+    leaves = jax.tree.leaves(state)
+    keys = jax.tree.unflatten(
+        jax.tree.structure(state), list(jax.random.split(k_state, len(leaves)))
+    )
+    state = jax.tree.map(lambda s, k: jax.random.normal(k, s.shape), state, keys)
+    return model.init(k_params), state
+
+
+def assert_equal(a, b, tolerance):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, atol=tolerance)
+
+
+@pytest.mark.parametrize(("name", "period"), [("embedding", 1), ("deep", 4)])
+def test_truncation_is_chunks_with_a_constant_state(
+    name, period, window, key, quick_compilation
+):
+    model = MODELS[name]
+    params, state = start(model, key)
+
+    def whole(params):
+        factors = fixed_factors(T, period)
+        return model.loss(params, window, state, factors=factors)[0][0]
+
+    def in_chunks(params):
+        total, carry = 0.0, state
+        for t in range(0, T, period):
+            chunk = window[t : t + period + 1]
+            (part, _), carry = model.loss(params, chunk, carry)
+            carry = jax.lax.stop_gradient(carry)
+            total += part
+        return total
+
+    (a, da), (b, db) = (jax.value_and_grad(f)(params) for f in (whole, in_chunks))
+    np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert_equal(da, db, 1e-5)
+
+
+def test_a_training_step_by_random_truncation_is_right_in_expectation(
+    window, key, quick_compilation
+):
+    """The mean of the step over all draws is the step of full backpropagation."""
+    model, keep = MODELS["deep"], 0.7
+    params, carry = start(model, key)
+    optimizer = optax.sgd(1.0)
+
+    @jax.jit
+    def step(factors):
+        def loss_fn(params, carry, batch, key):
+            return model.loss(params, batch, carry, key, factors=factors)
+
+        state = training.init_state(params, optimizer, carry, key)
+        state, _ = training.make_train_step(loss_fn, optimizer)(state, window)
+        return state.params
+
+    full = step(jnp.ones(T))
+    unlike = step(jnp.zeros(T))
+    mean = jax.tree.map(jnp.zeros_like, params)
+    for kept in itertools.product((0, 1), repeat=T):
+        probability = np.prod([keep if k else 1 - keep for k in kept])
+        drawn = step(jnp.asarray(kept, jnp.float32) / keep)
+        mean = jax.tree.map(lambda m, p: m + probability * p, mean, drawn)  # noqa: B023
+    assert_equal(mean, full, 1e-5)
+    gap = jax.tree.map(lambda a, b: jnp.max(jnp.abs(a - b)), full, unlike)
+    assert max(map(float, jax.tree.leaves(gap))) > 1e-3

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
-        *("data.text", "data.ngrams", "data.verses"),
+        *("data.text", "data.ngrams", "data.verses", "data.synthetic_tasks"),
         *("data.grammar.tables", "data.grammar.spelling"),
     },
     {"data.vocab", "data.grammar.lexicon"},

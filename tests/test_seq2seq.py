@@ -14,6 +14,7 @@ from seqjax.attending import Attending
 from seqjax.attention import Attention
 from seqjax.data.buckets import Batch
 from seqjax.data.vocab import BOS, PAD
+from seqjax.losses import cross_entropy
 from seqjax.models.seq2seq import Seq2Seq
 from tests.gradients import assert_both_same
 
@@ -120,8 +121,27 @@ def test_what_padding_holds_changes_nothing(model, x64):
 @pytest.mark.parametrize("name", ["plain_deep", "additive", "general", "deep"])
 def test_gradients_in_float64(name, x64):
     params, batch = draw(MODELS[name])
-    total = jax.jit(lambda p: MODELS[name].loss(p, batch, label_smoothing=0.1)[0])
+    total = jax.jit(lambda p: MODELS[name].loss(p, batch)[0])
     check_grads(total, (params,), order=1, modes=["rev"], atol=1e-6, rtol=1e-6)
+
+
+def test_label_smoothing_is_in_the_gradient_and_not_in_the_total(x64):
+    model = MODELS["general"]
+    params, batch = draw(model)
+    mask = np.arange(len(batch.target))[:, None] < batch.target_lengths
+
+    def smoothed(params):
+        logits = model.logits(params, batch, inputs_of(batch))
+        return cross_entropy(logits, batch.target, mask, 0.3)[0]
+
+    def loss(params, e):
+        return model.loss(params, batch, label_smoothing=e)[0]
+
+    value, found = jax.jit(jax.value_and_grad(loss), static_argnums=1)(params, 0.3)
+    other, want = jax.jit(jax.value_and_grad(smoothed))(params)
+    np.testing.assert_allclose(value, loss(params, 0.0), rtol=1e-12)
+    assert abs(value - other) > 0.1
+    assert_both_same((found, want))
 
 
 @pytest.mark.parametrize("score", ["dot", "general", "additive"])

@@ -1,6 +1,7 @@
 """The translation command end to end, in small."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -14,8 +15,9 @@ ROOT = Path(__file__).parent.parent
 SUMMARY_KEYS = {
     *("test_bleu", "test_bleu_signature", "test_chrf", "valid_perplexity"),
     *("sentences_per_second", "parameters", "seconds", "tokens_per_second"),
-    "dataset_sha256",
+    *("dataset_sha256", "test_references"),
 }
+BY_SOURCE = {"test_bleu_multi", "test_bleu_multi_signature"}  # where sources repeat
 SMALL = (
     *("--hidden_size=24", "--embed_size=12", "--batch_size=16", "--epochs=2"),
     *("--log_every=5", "--checkpoint_every=10", "--decode_batch=8", "--min_freq=1"),
@@ -61,6 +63,17 @@ def trained(command, corpus, tmp_path_factory):
     return workdir, result.out
 
 
+@pytest.fixture(scope="module")
+def untrained(command, corpus, tmp_path_factory):
+    """Workdirs of two runs that differ by their seeds and have learnt nothing."""
+    folder = tmp_path_factory.mktemp("untrained")
+    for seed in (0, 1):
+        more = ("--epochs=1", "--learning_rate=0", f"--seed={seed}", *FAST)
+        result = train(command, corpus, folder / str(seed), *more)
+        assert result.code == 0, result.err
+    return folder / "0", folder / "1"
+
+
 def train(command, corpus, workdir, *more):
     return command(f"--corpus={corpus}", f"--workdir={workdir}", *SMALL, *more)
 
@@ -90,7 +103,7 @@ def refused(result, sentence):
 
 def test_train_writes_everything_it_promises_and_has_learnt(trained):
     workdir, out = trained
-    assert set(summary(workdir)) == SUMMARY_KEYS
+    assert set(summary(workdir)) - BY_SOURCE == SUMMARY_KEYS
     assert {p.name for p in workdir.iterdir()} == {
         *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
         *("learning_curve.png", "attention_1.png"),
@@ -124,6 +137,43 @@ def test_evaluate_scores_files_instead_of_the_test_set(command, trained, tmp_pat
     lone = use(command, trained, "evaluate", *flags)
     refused(lone, f"{sources} has 1 lines and {references} 2")
     refused(use(command, trained, "translate", *flags), "--references needs")
+    refused(use(command, trained, "evaluate", flags[0]), "evaluate needs --references")
+
+
+def test_a_source_that_repeats_is_scored_once_against_all_its_references(
+    command, trained, tmp_path
+):
+    sources, references = tmp_path / "a.txt", tmp_path / "b.txt"
+    text = "red cat\nbig dog sees cat\nRed cat\nred cat\ndog\n"
+    sources.write_text(text)
+    all_references = ["le chat rouge", "chat voit le chien", "chat rouge", "chat", "x"]
+    references.write_text("".join(f"{line}\n" for line in all_references))
+    flags = (f"--input={sources}", f"--references={references}")
+    out = use(command, trained, "evaluate", *flags).out
+    found = use(command, trained, "translate", stdin=text.encode()).out.splitlines()
+    assert found[0] == found[2] == found[3] == "chat rouge"
+    pairs = sacrebleu.corpus_bleu(found, [all_references])
+    streams = [
+        ["le chat rouge", "chat voit le chien", "x"],
+        ["chat rouge", None, None],
+        ["chat", None, None],
+    ]
+    by_source = sacrebleu.corpus_bleu([found[i] for i in (0, 1, 4)], streams)
+    assert f"{pairs.score:.2f}" != f"{by_source.score:.2f}"
+    rows = [
+        [part.strip() for part in line.split("│")[1:-1]] for line in out.split("\n")
+    ]
+    assert ["test BLEU", f"{pairs.score:.2f}"] in rows
+    assert ["BLEU, all references", f"{by_source.score:.2f}"] in rows
+    assert "nrefs:1|" in out and "nrefs:var|" in out
+    assert ["references", "cleaned: lower-case, spaced"] in rows
+
+
+def test_sources_that_do_not_repeat_have_one_score(command, trained, tmp_path):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("red cat\nbig dog sees cat\n")
+    flags = (f"--input={tmp_path / 'a.txt'}", f"--references={tmp_path / 'b.txt'}")
+    assert "all references" not in use(command, trained, "evaluate", *flags).out
 
 
 def test_translate_writes_a_line_for_a_line(command, trained, tmp_path):
@@ -184,13 +234,118 @@ def test_every_search_translates(command, trained, flags):
     assert result.out == "chat rouge grand\n"
 
 
-def test_minimum_length_and_ensemble(command, trained):
-    longer = use(command, trained, "translate", "--min_length=5", stdin=b"dog\n")
-    assert len(longer.out.split()) >= 5
-    same = use(
-        command, trained, "translate", f"--ensemble={trained[0]}", stdin=b"red dog\n"
+SENTENCES = b"red cat\nbig dog sees cat\ndog\nsees big red dog\n"
+
+
+def translations(command, run, *more):
+    """Of `SENTENCES`, each a list of words."""
+    result = use(command, run, "translate", "--beam_size=4", *more, stdin=SENTENCES)
+    assert result.code == 0, result.err
+    return [line.split(" ") for line in result.out.splitlines()]
+
+
+def mean_length(translations):
+    return sum(map(len, translations)) / len(translations)
+
+
+def n_best(command, run, *more):
+    """For each of `SENTENCES` the translations with their scores, the best of a text.
+
+    Tokens of no text, as bos, may repeat one.
+    """
+    flags = ("--n_best=12", "--beam_size=12", "--length_penalty=none", *more)
+    result = use(command, run, "translate", *flags, stdin=SENTENCES)
+    found = {}
+    for line in result.out.splitlines():
+        number, score, text = line.split("\t")
+        found.setdefault(number, {}).setdefault(text, float(score))
+    assert result.code == 0 and len(found) == 4
+    return list(found.values())
+
+
+@pytest.mark.parametrize("penalty", ["reward", "power", "gnmt"])
+def test_length_penalties_and_their_strength_are_heard(command, untrained, penalty):
+    flag = f"--length_penalty={penalty}"
+    short, long = (
+        translations(command, untrained, flag, f"--alpha={alpha}") for alpha in (-4, 4)
     )
-    assert same.out == "chien rouge\n"
+    assert mean_length(short) < mean_length(long)
+    none = translations(command, untrained, "--length_penalty=none", "--alpha=4")
+    assert none == translations(command, untrained, flag, "--alpha=0") != long
+
+
+def test_coverage_is_paid_by_translations_that_leave_source_unread(command, untrained):
+    free, paid = (n_best(command, untrained, f"--coverage={b}") for b in (0, 0.5))
+    for line, one, other in zip(SENTENCES.splitlines(), free, paid, strict=True):
+        assert all(other[text] <= one[text] for text in one.keys() & other.keys())
+        # Of one step, weights a_s that sum to 1: sum_s log(a_s) is S log(1/S) at most.
+        size = len(line.split())
+        assert other[""] - one[""] <= -0.5 * size * math.log(size) + 2e-4
+
+
+def test_a_wider_beam_finds_likelier_translations(command, untrained):
+    best = []
+    for width in (1, 2, 12):
+        flags = (f"--beam_size={width}", "--length_penalty=power", "--alpha=-1")
+        best.append(translations(command, untrained, *flags))
+    assert best[0] != best[2] or best[1] != best[2]
+    wide = n_best(command, untrained)
+    narrow = n_best(command, untrained, "--n_best=2", "--beam_size=2")
+    for one, other in zip(wide, narrow, strict=True):
+        assert len(one) > len(other) and max(one.values()) >= max(other.values())
+
+
+@pytest.mark.parametrize("number", [3, 40])  # 40: more than twice a source and 10
+def test_minimum_length_is_heard(command, untrained, number):
+    flags = ("--length_penalty=none", f"--min_length={number}")
+    assert any(len(t) < number for t in translations(command, untrained, flags[0]))
+    found = translations(command, untrained, *flags)
+    assert all(len(words) >= number for words in found)
+
+
+def test_repeated_ngrams_are_blocked(command, untrained):
+    flags = ("--length_penalty=reward", "--alpha=4")
+    free = translations(command, untrained, *flags)
+    assert any(len(set(words)) < len(words) for words in free)
+    blocked = translations(command, untrained, *flags, "--no_repeat_ngram=1")
+    assert all(len(set(words)) == len(words) for words in blocked)
+
+
+def test_draws_are_as_the_flags_say(command, untrained):
+    greedy = translations(command, untrained, "--beam_size=1")
+    hot = "--temperature=3"
+    assert translations(command, untrained, hot) != greedy
+    assert translations(command, untrained, hot, "--seed=9") != greedy
+    for sharp in ("--top_k=1", "--top_p=0.000001"):
+        assert translations(command, untrained, hot, sharp) == greedy
+    assert translations(command, untrained, "--temperature=0.00001") == greedy
+
+
+def test_an_ensemble_is_the_mean_of_its_members_probabilities(command, untrained):
+    one, other = (n_best(command, (workdir,)) for workdir in untrained)
+    both = n_best(command, untrained, f"--ensemble={untrained[1]}")
+    for a, b, mean in zip(one, other, both, strict=True):
+        # Nothing but eos: a single step, whose probability is the score's.
+        want = math.log((math.exp(a[""]) + math.exp(b[""])) / 2)
+        assert mean[""] == pytest.approx(want, abs=2e-4)
+        assert a[""] != b[""]
+
+
+def test_a_model_twice_is_an_ensemble_like_it(command, trained):
+    flag = f"--ensemble={trained[0]}"
+    found = use(command, trained, "translate", flag, stdin=b"red dog\n")
+    assert found.out == "chien rouge\n"
+
+
+def test_translations_that_are_cut_off_are_noted(command, untrained):
+    greedy = "--beam_size=1"
+    endless = use(command, untrained, "translate", greedy, stdin=SENTENCES)
+    assert "4 of 4 translations were cut off" in endless.err
+    endless = use(command, untrained, "interactive", greedy, stdin=b"dog\n")
+    assert "1 of 1 translations were cut off" in endless.err
+    # Where each token comes once at the most, all come to an end.
+    flags = (greedy, "--no_repeat_ngram=1")
+    assert use(command, untrained, "translate", *flags, stdin=SENTENCES).err == ""
 
 
 def test_attention_to_chosen_lines_is_drawn(command, trained, tmp_path):
@@ -198,6 +353,11 @@ def test_attention_to_chosen_lines_is_drawn(command, trained, tmp_path):
     use(command, trained, "translate", flag, stdin=b"red cat\n\nbig dog\n")
     drawn = sorted(path.name for path in (tmp_path / "drawn").iterdir())
     assert drawn == ["attention_1.png", "attention_3.png"]
+
+
+def test_interactive_finds_what_translate_finds(command, untrained):
+    batch = use(command, untrained, "translate", stdin=SENTENCES)
+    assert use(command, untrained, "interactive", stdin=SENTENCES).out == batch.out
 
 
 def test_interactive_answers_line_by_line(command, trained):
@@ -224,7 +384,9 @@ def test_interactive_answers_line_by_line(command, trained):
 def test_every_choice_trains_and_translates(command, corpus, tmp_path, more):
     result = train(command, corpus, tmp_path / "run", *more)
     assert result.code == 0, result.err
-    assert set(summary(tmp_path / "run")) == SUMMARY_KEYS
+    assert set(summary(tmp_path / "run")) - BY_SOURCE == SUMMARY_KEYS
+    cleaned = "as they are" if "--level" in more[0] else "cleaned: lower-case, spaced"
+    assert summary(tmp_path / "run")["test_references"] == cleaned
     again = use(command, (tmp_path / "run",), "evaluate")
     assert again.code == 0, again.err
     bleu = f"{summary(tmp_path / 'run')['test_bleu']:.2f}"
@@ -232,12 +394,17 @@ def test_every_choice_trains_and_translates(command, corpus, tmp_path, more):
 
 
 def test_resumed_is_uninterrupted_bit_for_bit(command, corpus, tmp_path):
+    """Epochs that differ in length end where they end; the beam may change."""
     options = ("--level=subword", "--vocab_size=40", "--subword_sampling=0.1", *FAST)
     options = (*options, "--schedule=constant", "--accumulate=2", "--dropout=0.3")
+    options = (*options, "--batch_size=8", "--checkpoint_every=1000")
     assert train(command, corpus, tmp_path / "whole", *options).code == 0
-    for epochs in (1, 2):
-        parts = (*options, f"--epochs={epochs}")
+    for epochs, beam_size in ((1, 2), (2, 1)):
+        parts = (*options, f"--epochs={epochs}", f"--beam_size={beam_size}")
         assert train(command, corpus, tmp_path / "parts", *parts).code == 0
+    ends = [m for m in lines(tmp_path / "whole") if "valid_perplexity" in m]
+    assert [m["epoch"] for m in ends] == [1, 2]
+    assert ends[1]["step"] != 2 * ends[0]["step"]
     whole, parts = (
         [{k: v for k, v in m.items() if "second" not in k} for m in lines(folder)]
         for folder in (tmp_path / "whole", tmp_path / "parts")
@@ -255,6 +422,14 @@ def test_the_best_by_bleu_is_the_highest(command, corpus, tmp_path):
     }
     (best,) = (tmp_path / "run" / "checkpoints" / "best").iterdir()
     assert bleus[int(best.name)] == max(bleus.values()) > 0
+    # What is found decides how training goes on, and nothing after it.
+    result = train(command, corpus, tmp_path / "run", *more, "--alpha=0.5")
+    refused(result, "--alpha (0.75 there, 0.5 here)")
+    few = use(
+        command, (tmp_path / "run",), "evaluate", "--alpha=0", "--average_checkpoints=3"
+    )
+    assert few.code == 0
+    assert "--average_checkpoints=3: 1 there" in few.err
 
 
 def test_sampling_draws_anew_for_each_line(command, trained):
@@ -295,13 +470,14 @@ BAD_FLAGS = {
     "--subword_sampling=0.1": "--subword_sampling needs --level=subword",
     "--source_file=a.txt": "--source_file and --target_file belong together",
     "--max_length=1": "no pair to train on is left",
+    "--attention=none --coverage=0.2": "--coverage needs a model with attention",
     "--dataset=fra": "did you mean fra_eng",
 }
 
 
 @pytest.mark.parametrize(("flag", "sentence"), BAD_FLAGS.items(), ids=BAD_FLAGS)
 def test_bad_flags_are_named(command, corpus, tmp_path, flag, sentence):
-    refused(train(command, corpus, tmp_path / "run", flag), sentence)
+    refused(train(command, corpus, tmp_path / "run", *flag.split()), sentence)
     assert not (tmp_path / "run").exists()
 
 

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from seqjax import layers, losses
-from seqjax.recurrence import is_bidirectional, unroll
+from seqjax.recurrence import is_bidirectional
+from seqjax.truncation import truncated_unroll
 
 
 class LanguageModelParams(NamedTuple):
@@ -88,7 +89,7 @@ class LanguageModel:
         """The state before any token."""
         return self.cell.initial_state(batch_shape)
 
-    def apply(self, params, tokens, state, key=None):
+    def apply(self, params, tokens, state, key=None, factors=None):
         """Logits of each next token.
 
         Args:
@@ -96,6 +97,7 @@ class LanguageModel:
           tokens: integers [T, ...].
           state: from `initial_state` or an earlier call.
           key: switches dropout on; None is evaluation.
+          factors: xi [T] of truncated backpropagation, see `truncation`; None is full.
 
         Returns:
           (state, logits [T, ..., V]).
@@ -107,7 +109,9 @@ class LanguageModel:
         else:
             xs = layers.embed(params.embed, tokens)  # [T, ..., E]
             xs = layers.dropout(keys[0], xs, self.dropout, self.locked)
-        state, ys = unroll(self.cell, params.cell, xs, state, key=keys[1])
+        state, ys = truncated_unroll(
+            self.cell, params.cell, xs, factors, state, key=keys[1]
+        )
         ys = layers.dropout(keys[2], ys, self.dropout, self.locked)  # [T, ..., H]
         if self.tie_embeddings:
             return state, layers.matmul(ys, params.embed.T) + params.out
@@ -118,15 +122,16 @@ class LanguageModel:
         state, logits = self.apply(params, token[None], state)
         return state, logits[0]
 
-    def loss(self, params, window, state, key=None, mask=None):
+    def loss(self, params, window, state, key=None, mask=None, factors=None):
         """Cross-entropy of each token of a window given those before it.
 
         Args:
           window: integers [T + 1, ...]: inputs `window[:-1]`, labels `window[1:]`.
           mask: [T, ...], which labels count; None is all.
+          factors: as `apply`.
 
         Returns:
           (total, count), state: as `losses.cross_entropy`, and the state after.
         """
-        state, logits = self.apply(params, window[:-1], state, key)
+        state, logits = self.apply(params, window[:-1], state, key, factors)
         return losses.cross_entropy(logits, window[1:], mask), state

@@ -17,7 +17,7 @@ from seqjax.layers import (
     embed_init,
     matmul,
 )
-from seqjax.losses import cross_entropy
+from seqjax.losses import cross_entropy, descending
 from seqjax.recurrence import Stack, unroll
 
 
@@ -236,7 +236,8 @@ class Seq2Seq:
         Args:
           batch: a `data.buckets.Batch`.
           key: switches dropout on.
-          label_smoothing: as `losses.cross_entropy`.
+          label_smoothing: as `losses.cross_entropy`, in the gradient alone: the total
+            stays what a perplexity is made of.
           sampling: probability that an input is drawn from the model's own prediction
             instead of the target (Bengio et al. 2015, arXiv:1506.03099). The draws come
             from a pass of their own, without dropout; no gradient goes through them.
@@ -248,7 +249,11 @@ class Seq2Seq:
         logits = self.logits(params, batch, inputs, k_dropout)
         steps = jnp.arange(len(batch.target))[:, None]
         mask = steps < batch.target_lengths
-        return cross_entropy(logits, batch.target, mask, label_smoothing)
+        total, count = cross_entropy(logits, batch.target, mask)
+        if label_smoothing > 0:
+            objective, _ = cross_entropy(logits, batch.target, mask, label_smoothing)
+            total = descending(objective, total)
+        return total, count
 
     def logits(self, params, batch, inputs, key=None):
         """What follows each of `inputs` [T, B]: logits [T, B, V]."""

@@ -1,0 +1,337 @@
+"""The gradients command end to end, in small; the tasks' losses against NumPy."""
+
+import csv
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import seqjax
+from experiments import tasks
+from seqjax.data import synthetic_tasks
+from tests import references
+from tests.commands import Command
+
+SMALL = (
+    *("--hidden_size=8", "--num_steps=30", "--batch_size=4", "--epochs=1"),
+    *("--radii=0.5,1.0,1.25", "--forget_biases=0,2", "--learning_rate=0.01"),
+)
+FEW = (*SMALL, "--num_steps=5")  # where the norms do not matter
+EPOCH = 20  # minibatches, in these tests
+NETWORKS = ("RNN, radius 0.5", "RNN, radius 1", "RNN, radius 1.25", "GRU")
+LSTMS = ("LSTM, forget bias 0", "LSTM, forget bias 2")
+NORMS = {
+    *("norm_by_distance", "factor_per_step", "parameter_gradient_norm", "clip_factor"),
+}
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    command = Command("experiments.gradients", tmp_path_factory.mktemp("xla"))
+    command("--cell=none", patches=[("experiments.tasks", "EPOCH", EPOCH)])
+    yield command
+    command.close()
+
+
+@pytest.fixture(scope="module")
+def trained(command, tmp_path_factory):
+    """(workdir, what training printed); not to be changed."""
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    result = command(*SMALL, "--lengths=3", "--cells=gru", f"--workdir={workdir}")
+    assert result.code == 0, result.err
+    return workdir, result.out
+
+
+def summary(workdir):
+    return json.loads((workdir / "summary.json").read_text())
+
+
+def columns(workdir):
+    """gradient_norms.tsv as arrays by name."""
+    with open(workdir / "gradient_norms.tsv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+
+def files(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def refused(result, sentence):
+    assert result.code == 2, result.err
+    assert sentence in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+def test_the_command_writes_everything_it_promises(trained):
+    workdir, out = trained
+    names = ["adding_3_gru", "copy_3_gru"]
+    whole = {"flags.txt", "summary.json", "gradient_norms.tsv"}
+    figures = {"gradient_norms.png", "tasks.png"}
+    assert {p.name for p in workdir.iterdir()} == {*whole, *figures, *names}
+    for name in figures:
+        assert (workdir / name).read_bytes().startswith(b"\x89PNG")
+    for name in names:
+        assert {p.name for p in (workdir / name).iterdir()} == {
+            *("flags.txt", "metrics.jsonl", "checkpoints", "learning_curve.png")
+        }
+        assert name in out
+    found = summary(workdir)
+    assert tuple(found["norms"]) == (*NETWORKS, *LSTMS)
+    assert list(found["tasks"]) == names
+    for norms in found["norms"].values():
+        assert set(norms) == NORMS
+        assert norms["norm_by_distance"]["0"] == pytest.approx(1, rel=1e-6)
+    for name, numbers in found["tasks"].items():
+        right = {"test_right"} if name.startswith("copy") else set()
+        assert set(numbers) == {
+            *NORMS,
+            *right,
+            *("test_loss", "baseline", "solved", "solved_from_step"),
+            *("steps", "parameters", "seconds"),
+        }
+        assert numbers["steps"] == EPOCH and not numbers["solved"]
+        assert set(numbers["norm_by_distance"]) >= {"0", "1"}
+
+
+def test_the_radius_decides_whether_gradients_fade_or_explode(trained):
+    """Where tanh does not bend, the factor per step goes to the radius."""
+    norms = summary(trained[0])["norms"]
+    for name, radius in zip(NETWORKS, (0.5, 1.0, 1.25), strict=False):
+        assert norms[name]["factor_per_step"] == pytest.approx(radius, rel=0.03)
+    plain, open_ = (norms[name]["factor_per_step"] for name in LSTMS)
+    assert plain < 0.75 < open_ < 1  # sigmoid(0) = 0.5 and sigmoid(2) = 0.88
+
+
+def test_clipping_scales_all_distances_alike(trained):
+    norms, found = summary(trained[0])["norms"], columns(trained[0])
+    for name in (*NETWORKS, *LSTMS):
+        factor = min(1, 1 / norms[name]["parameter_gradient_norm"])
+        assert norms[name]["clip_factor"] == pytest.approx(factor)
+        clipped = found[f"{name}, clipped"]
+        np.testing.assert_allclose(clipped, factor * found[name], rtol=1e-4)
+    assert norms["RNN, radius 1.25"]["clip_factor"] < 0.1
+    assert norms["RNN, radius 0.5"]["clip_factor"] == 1
+
+
+def test_cut_gradients_are_full_ones_up_to_the_cut(trained):
+    """T = 30 with cuts at 20: the last 10 states are reached."""
+    found = columns(trained[0])
+    full = found["by full"]
+    np.testing.assert_array_equal(full, found["RNN, radius 1"])
+    fixed = found["by truncated every 20 steps"]
+    np.testing.assert_allclose(fixed[:10], full[:10], rtol=1e-4)
+    assert not fixed[10:].any() and full[10:].all()
+    one = found["by randomized (keep 0.95), single draws"]
+    reached = int((one > 0).sum())
+    expected = full[:reached] / 0.95 ** np.arange(reached)
+    np.testing.assert_allclose(one[:reached], expected, rtol=1e-4)
+    assert not one[reached:].any()
+    # The mean of 1,000: at a distance d it varies by sqrt((0.95**-d - 1) / 1000).
+    mean = found["by randomized, mean gradient of 1,000 draws"]
+    deviation = np.sqrt((0.95 ** -np.arange(30) - 1) / 1000)
+    assert (np.abs(mean / full - 1) <= 4 * deviation + 1e-4).all()
+
+
+def test_an_rnn_of_linear_units_has_the_norms_of_its_matrix(command, tmp_path):
+    """h stays near 0, so that dL/dh_{T-d} = w_h^d u: one number from powers."""
+    more = ("--tasks=", "--radii=0.9", "--forget_biases=", "--input_scale=0")
+    result = command(*FEW, *more, f"--workdir={tmp_path / 'run'}")
+    assert result.code == 0, result.err
+    k_matrix = jax.random.split(jax.random.key(0), 3)[2]
+    w_h = np.asarray(jax.random.normal(k_matrix, (8, 8)), np.float64)
+    w_h *= 0.9 / np.abs(np.linalg.eigvals(w_h)).max()
+    u = np.asarray(jax.random.normal(jax.random.key(0), (32, 8)), np.float64)
+    u /= np.linalg.norm(u, axis=-1, keepdims=True)
+    found = columns(tmp_path / "run")["RNN, radius 0.9"]
+    for d in range(5):
+        want = np.linalg.norm(u @ np.linalg.matrix_power(w_h.T, d), axis=-1).mean()
+        assert found[d] == pytest.approx(want, rel=1e-4)
+
+
+def test_a_task_that_is_learned_is_said_to_be_solved(command, tmp_path):
+    more = ("--tasks=adding", "--lengths=2", "--cells=rnn", "--epochs=30")
+    result = command(*FEW, *more, "--batch_size=32", f"--workdir={tmp_path / 'run'}")
+    assert result.code == 0, result.err
+    numbers = summary(tmp_path / "run")["tasks"]["adding_2_rnn"]
+    assert numbers["solved"] and numbers["test_loss"] < 0.01
+    metrics = (tmp_path / "run/adding_2_rnn/metrics.jsonl").read_text().splitlines()
+    valid = [m for m in map(json.loads, metrics) if "valid_loss" in m]
+    first = next(m["step"] for m in valid if m["valid_loss"] < 0.01)
+    assert numbers["solved_from_step"] == first
+    assert "yes" in result.out and "MSE below 0.01" in result.out
+
+
+def test_resumed_is_uninterrupted_bit_for_bit(command, tmp_path):
+    options = (*FEW, "--tasks=copy", "--lengths=2", "--cells=gru")
+    cut = ("--backprop=randomized", "--backprop_keep=0.9", "--log_every=7")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert command(f"--workdir={whole}", *options, *cut, "--epochs=2").code == 0
+    for epochs in (1, 2):
+        more = (*options, *cut, f"--epochs={epochs}")
+        result = command(f"--workdir={parts}", *more)
+        assert result.code == 0, result.err
+    assert "going on from step 20" in result.err
+    lines = [
+        [
+            json.loads(t)
+            for t in (d / "copy_2_gru/metrics.jsonl").read_text().split("\n")[:-1]
+        ]
+        for d in (whole, parts)
+    ]
+    for some in lines:
+        for line in some:
+            line.pop("predictions_per_second", None)
+    assert lines[0] == lines[1]
+    found = [summary(d)["tasks"]["copy_2_gru"] for d in (whole, parts)]
+    for numbers in found:
+        numbers.pop("seconds")
+    assert found[0] == found[1]
+    full = tmp_path / "full"
+    assert command(f"--workdir={full}", *options, "--epochs=2").code == 0
+    loss = summary(full)["tasks"]["copy_2_gru"]["test_loss"]
+    assert loss != found[0]["test_loss"]  # which was of cut gradients
+
+
+def test_a_network_may_be_added_and_the_others_stay(command, trained, tmp_path):
+    workdir = tmp_path / "run"
+    options = (*FEW, "--tasks=adding", f"--workdir={workdir}")
+    assert command(*options, "--lengths=3", "--cells=gru").code == 0
+    before = files(workdir / "adding_3_gru" / "checkpoints")
+    result = command(*options, "--lengths=3,2", "--cells=gru")
+    assert result.code == 0, result.err
+    assert list(summary(workdir)["tasks"]) == ["adding_2_gru", "adding_3_gru"]
+    assert files(workdir / "adding_3_gru" / "checkpoints") == before
+    found = [summary(d)["tasks"]["adding_3_gru"] for d in (trained[0], workdir)]
+    assert found[0]["test_loss"] == found[1]["test_loss"]
+    before = files(workdir)
+    result = command(*options, "--lengths=3", "--hidden_size=9")
+    refused(result, "--hidden_size (8 there, 9 here)")
+    assert files(workdir) == before
+
+
+# ---------------------------------------------------------------- losses
+
+
+def float64(params):
+    return jax.tree.map(lambda p: np.asarray(p, np.float64), params)
+
+
+def test_the_loss_of_adding_is_the_squared_error_of_the_last_step(
+    key, quick_compilation
+):
+    task = tasks.Adding(seqjax.RNN(5), 6)
+    params = task.init(key)
+    xs, targets = task.draw(np.random.default_rng(0), 7)
+    (total, count), _ = task.loss(params, xs, targets)
+    cell, out = float64(params.cell), float64(params.out)
+    errors = []
+    for i in range(7):
+        h = np.zeros(5)
+        for x in xs[:, i]:
+            h, _ = references.rnn_step(cell, h, x)
+        errors.append(float(h @ out.w[:, 0] + out.b[0]) - targets[i])
+    assert float(total) == pytest.approx(np.sum(np.square(errors)), rel=1e-5)
+    assert float(count) == 7
+
+
+def test_the_loss_of_copying_is_the_cross_entropy_of_every_step(key, quick_compilation):
+    task = tasks.Copying(seqjax.RNN(5), 3)
+    params = task.init(key)
+    tokens, targets = task.draw(np.random.default_rng(0), 4)
+    (total, count), more = task.loss(params, tokens, targets)
+    cell, out = float64(params.cell), float64(params.out)
+    nats, right = 0.0, []
+    for i in range(4):
+        h = np.zeros(5)
+        for t, token in enumerate(tokens[:, i]):
+            h, _ = references.rnn_step(cell, h, np.eye(10)[token])
+            logits = h @ out.w + out.b
+            nats -= logits[targets[t, i]] - np.log(np.exp(logits).sum())
+            if t >= 3 + 10:
+                right.append(logits.argmax() == targets[t, i])
+    assert float(total) == pytest.approx(nats, rel=1e-5)
+    assert float(count) == 4 * 23
+    assert float(more["right"]) == pytest.approx(np.mean(right))
+
+
+def test_who_knows_no_letters_is_at_the_baseline_and_has_not_solved_it(key):
+    task = tasks.Copying(seqjax.RNN(20), 12)
+    tokens, targets = task.draw(np.random.default_rng(0), 500)
+    likely = np.where(np.arange(32) < 22, synthetic_tasks.BLANK, -1)
+
+    class Ignorant(tasks.Copying):
+        """Sure of the blanks; any letter may be in the last ten places."""
+
+        @property
+        def model(self):
+            class Model:
+                initial_state = staticmethod(lambda shape: None)
+
+                @staticmethod
+                def apply(params, tokens, state, factors=None):
+                    sure = jax.nn.one_hot(likely, 10) * 50.0
+                    letters = jnp.where(jnp.arange(10) < 8, 0.0, -50.0)
+                    logits = jnp.where((likely < 0)[:, None], letters, sure)
+                    return state, jnp.repeat(logits[:, None], tokens.shape[1], 1)
+
+            return Model
+
+    (total, count), more = Ignorant(task.cell, 12).loss(None, tokens, targets)
+    assert float(total / count) == pytest.approx(task.baseline, rel=1e-5)
+    numbers = {"loss": float(total / count), "right": float(more["right"])}
+    assert numbers["right"] == pytest.approx(1 / 8, abs=0.02)
+    assert not task.is_solved(numbers)
+    assert task.is_solved({"loss": 0.0, "right": 0.995})
+
+
+@pytest.mark.parametrize("task", tasks.TASKS.values())
+def test_factors_cut_a_tasks_gradient(task, key, quick_compilation):
+    task = task(seqjax.GRU(5), 6)
+    params = task.init(key)
+    batch = task.draw(np.random.default_rng(0), 4)
+
+    def gradient(factors):
+        return jax.grad(lambda p: task.loss(p, *batch, factors)[0][0])(params)
+
+    steps = len(batch[0])
+    full, kept, cut = map(gradient, (None, jnp.ones(steps), jnp.zeros(steps)))
+    for a, b in zip(jax.tree.leaves(full), jax.tree.leaves(kept), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert float(jnp.max(jnp.abs(full.cell.w_x - cut.cell.w_x))) > 1e-4
+
+
+# ---------------------------------------------------------------- bad input
+
+BAD_FLAGS = {
+    "--tasks=adding,coppy": "--tasks: there is no task 'coppy'; did you mean copy",
+    "--cells=lstn": "--cells: there is no cell 'lstn'; did you mean lstm",
+    "--lengths=50,x": "--lengths must be whole numbers of at least 2, got '50,x'",
+    "--lengths=1": "--lengths must be whole numbers of at least 2",
+    "--lengths=": "--lengths names no length",
+    "--cells=": "--cells names no cell",
+    "--radii=-1": "--radii must be numbers of at least 0",
+    "--radii=nan": "--radii must be numbers of at least 0",
+    "--forget_biases=inf": "--forget_biases must be numbers",
+    "--num_steps=1": "num_steps=1",
+    "--bidirectional": "--bidirectional=True is not for this command",
+    "--cell=gru": "--cell=gru is not for this command",
+    "--num_layers=2": "--num_layers=2 is not for this command",
+    "--backprop=truncated": "--backprop=truncated needs --backprop_steps",
+    "--optimizer=adm": "did you mean adam",
+    "--weight_decay=1": "--optimizer=adamw",
+}
+
+
+@pytest.mark.parametrize(("flag", "sentence"), BAD_FLAGS.items(), ids=BAD_FLAGS)
+def test_bad_flags_are_named(command, tmp_path, flag, sentence):
+    refused(command(*FEW, f"--workdir={tmp_path / 'run'}", flag), sentence)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_other_things_is_left_alone(command, tmp_path):
+    (tmp_path / "summary.json").write_text("mine")
+    refused(command(*FEW, f"--workdir={tmp_path}"), "not a run that can be resumed")
+    assert files(tmp_path) == {tmp_path / "summary.json": b"mine"}
