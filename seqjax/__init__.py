@@ -2,8 +2,8 @@
 
 The map, in reading order; a file imports only from those above it:
 
-    data/            text, vocabularies, n-grams, corpora, pairs, series, minibatches;
-                     NumPy only
+    data/            text, vocabularies, n-grams, corpora, pairs, series, poems,
+                     minibatches; NumPy only
     activations, layers, losses, metrics, forecasts
     chains           sums over the paths of a chain: for HMMs and CRFs
     cells            RNN, GRU, LSTM: init, initial_state, project, step
@@ -11,7 +11,8 @@ The map, in reading order; a file imports only from those above it:
     fused            the loop under unroll and its backward pass (buffers, tracing)
     recurrence       unroll, Stack, Bidirectional: one engine for any cell
     truncation       backpropagation through time cut short, at fixed or random steps
-    decoding         streams, greedy, samples, exhaustive (hypotheses, beam_search)
+    decoding         streams, greedy, samples, exhaustive (hypotheses, beam_search);
+                     acrostic holds them to the initials of lines
     baselines/       the RNN in plain NumPy; n-grams, Markov and hidden Markov models;
                      forecasters without a state
     models/          language_model, seq2seq, forecaster

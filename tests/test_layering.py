@@ -8,16 +8,22 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
-        *("data.text", "data.ngrams", "data.grammar.tables", "data.grammar.spelling"),
-        "data.synthetic_tasks",
+        *("data.text", "data.ngrams", "data.verses", "data.synthetic_tasks"),
+        *("data.grammar.tables", "data.grammar.spelling"),
     },
     {"data.vocab", "data.grammar.lexicon"},
     {"data.grammar.phrases"},
     {"data.grammar.writer"},
     {"data.grammar"},
     {"data.batching", "data.buckets", "data.corpora", "data.tokenizers"},
-    {"data.parallel", "data.series"},
-    {"activations", "chain_messages", "baselines.ngram", "baselines.markov"},
+    {"data.parallel", "data.series", "data.poems"},
+    {
+        "activations",
+        "acrostic",
+        "chain_messages",
+        "baselines.ngram",
+        "baselines.markov",
+    },
     {"layers", "losses", "metrics", "chains", "forecasts"},
     {"cells", "attention"},
     {"attending", "buffers", "tracing", "cudnn"},

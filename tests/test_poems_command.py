@@ -1,0 +1,208 @@
+"""The poems command end to end, in small."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import seqjax
+from seqjax import training
+from seqjax.checkpoint import Checkpoints
+from seqjax.data import poems, verses
+from seqjax.data.vocab import BOS, EOS, Vocab
+from seqjax.models.language_model import LanguageModel
+from tests.commands import Command
+
+SMALL = ("--hidden_size=8", "--embed_size=6", "--batch_size=16", "--epochs=2")
+QUICK = (
+    *SMALL,
+    "--learning_rate=0.03",
+    "--samples=4",
+    "--ngram_order=3",
+    "--length=40",
+    "--dropout=0",
+)
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    command = Command("experiments.poems", tmp_path_factory.mktemp("xla"))
+    yield command
+    command.close()
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A file of 120 poems, one of them twice, one with a gap."""
+    path = tmp_path_factory.mktemp("data") / "own.txt"
+    lines = [f"{title}:{content}" for title, content in verses.write(5, 120)]
+    path.write_text("\n".join([*lines, lines[0], "x:冰□已鏤津。"]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(command, own, tmp_path_factory):
+    """(workdir, what training said); not to be changed."""
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    result = train(command, own, workdir, "--titles")
+    assert result.code == 0, result.err
+    return workdir, result
+
+
+def train(command, own, workdir, *more):
+    return command(f"--corpus={own}", f"--workdir={workdir}", *QUICK, *more)
+
+
+def generate(command, workdir, *more):
+    result = command("--mode=generate", f"--workdir={workdir}", *more)
+    assert result.code == 0, result.err
+    return result.out.splitlines()
+
+
+def refused(result, sentence):
+    assert result.code == 2, result.err
+    assert sentence in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+def summary(workdir):
+    return json.loads((workdir / "summary.json").read_text())
+
+
+def test_train_writes_everything_it_promises(trained):
+    workdir, result = trained
+    assert {p.name for p in workdir.iterdir()} == {
+        *("flags.txt", "metrics.jsonl", "summary.json", "vocab.json", "checkpoints"),
+        "learning_curve.png",
+    }
+    numbers = summary(workdir)
+    assert {
+        *("test_perplexity", "valid_perplexity", "kneser_ney_perplexity"),
+        *("below_kneser_ney", "valid_form", "novelty", "parameters", "seconds"),
+        *("dataset_sha256", "sample"),
+    } <= set(numbers)
+    assert 0 <= numbers["valid_form"] <= 1
+    assert "2 of 122 poems are left out" in result.err
+    assert numbers["below_kneser_ney"] == pytest.approx(
+        1 - numbers["test_perplexity"] / numbers["kneser_ney_perplexity"]
+    )
+
+
+def test_perplexity_is_of_the_poem_and_its_end_alone(trained, command, own):
+    """Cross-entropy by hand, poem by poem."""
+    workdir, _ = trained
+    _, tokens = json.loads((workdir / "vocab.json").read_text())
+    vocab = Vocab.from_list(tokens)
+    model = LanguageModel(len(vocab), seqjax.GRU(8), 6)
+    optimizer = training.make_optimizer("adam", lambda step: 0.1, clip_norm=1.0)
+    key = jax.random.key(0)
+    template = training.init_state(model.init(key), optimizer, None, key)
+    params = Checkpoints(workdir / "checkpoints" / "best").restore(template)[0].params
+    found, sha256 = poems.read(own)
+    total = count = 0
+    for title, content in poems.split("x", poems.clean(found), sha256).test:
+        before = [BOS, *vocab.encode(title + ":")]
+        tokens = np.array([*before, *vocab.encode(content), EOS])
+        _, logits = model.apply(params, jnp.asarray(tokens[:-1]), model.initial_state())
+        logs = jax.nn.log_softmax(logits)[np.arange(len(tokens) - 1), tokens[1:]]
+        total -= float(logs[len(before) - 1 :].sum())
+        count += len(content) + 1
+    assert summary(workdir)["test_perplexity"] == pytest.approx(
+        np.exp(total / count), rel=1e-5
+    )
+
+
+def test_a_run_that_was_stopped_ends_the_same(command, own, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    flags = ("--dropout=0.2", "--log_every=2", "--checkpoint_every=2")
+    assert train(command, own, whole, *flags).code == 0
+    assert train(command, own, parts, *flags).code == 0
+    newest = max((parts / "checkpoints" / "last").iterdir(), key=lambda p: int(p.name))
+    for folder in ("last", "best"):
+        for path in (parts / "checkpoints" / folder).glob(newest.name):
+            path.rename(tmp_path / f"{folder}-{path.name}")
+    (parts / "summary.json").unlink()
+    again = train(command, own, parts, *flags)
+    assert again.code == 0 and "going on from step" in again.err
+    a, b = summary(whole), summary(parts)
+    for name in ("train_perplexity", "valid_perplexity", "test_perplexity", "sample"):
+        assert a[name] == b[name]
+
+
+def test_other_flags_are_refused(trained, command, own):
+    result = train(command, own, trained[0], "--titles", "--hidden_size=9")
+    refused(result, "--hidden_size (8 there, 9 here)")
+
+
+def test_evaluate_says_the_same_again(trained, command):
+    workdir, _ = trained
+    result = command("--mode=evaluate", f"--workdir={workdir}")
+    assert result.code == 0, result.err
+    assert f"{summary(workdir)['test_perplexity']:.4f}" in result.out
+
+
+def test_poems_are_written_as_asked(trained, command):
+    workdir, _ = trained
+    written = generate(command, workdir, "--number=3", "--seed=1")
+    assert len(written) == 3 and all(len(poem) <= 40 for poem in written)
+    assert written == generate(command, workdir, "--number=3", "--seed=1")
+    assert written != generate(command, workdir, "--number=3", "--seed=2")
+    for poem in generate(command, workdir, "--prompt=春江", "--number=2"):
+        assert poem.startswith("春江")
+    more = ("--acrostic=江山雪", "--length=60", "--number=2", "--temperature=0.5")
+    for poem in generate(command, workdir, *more):
+        starts = "".join(line[0] for line in poems.lines(poem))
+        assert "江山雪".startswith(starts[:3])
+    (best,) = generate(command, workdir, "--beam_size=3")
+    assert best == generate(command, workdir, "--beam_size=3", "--seed=9")[0]
+
+
+def test_a_character_that_training_never_saw_is_named(trained, command):
+    for flag in ("prompt", "acrostic"):
+        where = f"--workdir={trained[0]}"
+        result = command("--mode=generate", where, f"--{flag}=春龘")
+        refused(result, f"--{flag}: the model does not know 龘")
+
+
+def test_a_title_is_heard(trained, command):
+    workdir, _ = trained
+    one, other = (
+        generate(command, workdir, f"--title={title}", "--number=5")
+        for title in ("春花", "冬雪")
+    )
+    assert one != other
+
+
+def test_lengths_and_forms_can_be_chosen(command, own, tmp_path):
+    flags = ("--num_lines=8", f"--workdir={tmp_path / 'a'}")
+    refused(command(f"--corpus={own}", *flags, *QUICK), "no poem of")
+    result = train(command, own, tmp_path / "b", "--max_length=12", "--truncate")
+    assert result.code == 0, result.err
+    assert "2 of 122" in result.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--corpus=nowhere.txt"], "nowhere.txt"),
+        (["--dataset=tang"], "tang_poems"),
+        (["--title=x"], "--title needs"),
+        (["--mode=generate"], "holds no run"),
+        (["--prompt=一二三", "--length=2"], "--length=2 is shorter"),
+        (["--acrostic=一", "--prompt=二"], "exclude each other"),
+        (["--beam_size=2", "--number=3"], "--number=3 needs"),
+        (["--bidirectional"], "bidirectional"),
+    ],
+)
+def test_mistakes_are_one_sentence(command, tmp_path, flags, sentence):
+    workdir = tmp_path / "run"
+    refused(command(f"--workdir={workdir}", *QUICK, *flags), sentence)
+    assert not workdir.exists()
+
+
+def test_a_line_without_a_colon_is_named(command, tmp_path):
+    path = tmp_path / "bad.txt"
+    path.write_text("a:一二三四五。\nno colon\n")
+    refused(train(command, path, tmp_path / "run"), "line 2")
