@@ -7,14 +7,20 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"data.text", "data.ngrams", "data.grammar.tables", "data.grammar.spelling"},
+    {
+        *("data.text", "data.ngrams", "data.opinions"),
+        *("data.grammar.tables", "data.grammar.spelling"),
+    },
     {"data.vocab", "data.grammar.lexicon"},
     {"data.grammar.phrases"},
     {"data.grammar.writer"},
     {"data.grammar"},
     {"data.batching", "data.buckets", "data.corpora", "data.tokenizers"},
-    {"data.parallel", "data.series"},
-    {"activations", "chain_messages", "baselines.ngram", "baselines.markov"},
+    {"data.parallel", "data.series", "data.labeled"},
+    {
+        *("activations", "chain_messages"),
+        *("baselines.ngram", "baselines.markov", "baselines.naive_bayes"),
+    },
     {"layers", "losses", "metrics", "chains", "forecasts"},
     {"cells", "attention"},
     {"attending", "buffers", "tracing", "cudnn"},
@@ -24,7 +30,10 @@ LAYERS = [
         *("beam_search", "exhaustive", "truncation"),
         *("baselines.numpy_rnn", "baselines.hmm", "baselines.autoregressive"),
     },
-    {"decoding", "models.language_model", "models.seq2seq", "models.forecaster"},
+    {
+        *("decoding", "models.language_model", "models.seq2seq"),
+        "models.forecaster",
+    },
     {"training", "checkpoint"},
     {"", "data", "models", "baselines"},
 ]
