@@ -32,7 +32,7 @@ LAYERS = [
     },
     {
         *("decoding", "models.language_model", "models.seq2seq"),
-        "models.forecaster",
+        *("models.forecaster", "models.classifier"),
     },
     {"training", "checkpoint"},
     {"", "data", "models", "baselines"},
