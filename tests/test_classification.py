@@ -1,7 +1,6 @@
 """The classification command end to end, in small."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,6 @@ SMALL = (
     "--schedule=constant",
 )
 LEARN = ("--epochs=30", "--learning_rate=0.03", "--patience=0")
-needs_data = pytest.mark.skipif(
-    "SEQJAX_DATA_DIR" not in os.environ, reason="needs real data in SEQJAX_DATA_DIR"
-)
 
 
 @pytest.fixture(scope="module")
@@ -282,3 +278,9 @@ def test_patience_ends_the_run(command, corpus, tmp_path):
     assert train(command, corpus, tmp_path / "run", *more).code == 0
     validations = [m for m in metrics(tmp_path / "run") if "valid_accuracy" in m]
     assert len(validations) == 3
+
+
+def test_the_flags_of_the_recipe_go_together(command, tmp_path):
+    recipe = ROOT / "experiments" / "recipes" / "movie_review.flags"
+    flags = (f"--flagfile={recipe}", "--mode=evaluate")
+    refused(command(*flags, f"--workdir={tmp_path / 'none'}"), "holds no run")
