@@ -90,9 +90,7 @@ def settle_flags():
         own = OWN_DEFAULTS[""]
     elif FLAGS.target is not None or FLAGS.time_column is not None:
         raise run.UserError("--target and --time_column need a --csv.")
-    for name, value in {**DEFAULTS, **COMMON, **own}.items():
-        if not FLAGS[name].present:
-            FLAGS[name].value = value
+    run.set_defaults({**DEFAULTS, **COMMON, **own})
     if FLAGS.optimizer != "adamw" and not FLAGS["weight_decay"].present:
         FLAGS.weight_decay = 0.0
     build.check_flags()

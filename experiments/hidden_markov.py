@@ -61,9 +61,7 @@ REGIMES = 4000  # numbers in --dataset=regimes
 
 
 def main():
-    for name, value in DEFAULTS.items():
-        if not FLAGS[name].present:
-            FLAGS[name].value = value
+    run.set_defaults(DEFAULTS)
     if is_text():
         texts.check_flags()
     elif FLAGS.mode != "train":

@@ -125,6 +125,13 @@ def choose(flag, options):
     return options[name]
 
 
+def set_defaults(values):
+    """Give flags that the user has not set an experiment's own defaults."""
+    for name, value in values.items():
+        if not FLAGS[name].present:
+            FLAGS[name].value = value
+
+
 def _use_compilation_cache():
     """Keep compiled programs in the user's cache, so a second start trains at once."""
     if jax.config.jax_compilation_cache_dir is None:

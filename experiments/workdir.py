@@ -251,6 +251,29 @@ def _value(lines, name):
     return "not set"
 
 
+def open_run(module, free_flags, must_hold_a_run=False):
+    """The Workdir of an experiment's run, its flags checked.
+
+    Args:
+      module: the experiment's module.
+      free_flags: as `Workdir`; beside them --seed may change where nothing is trained,
+        and --epochs where no schedule is laid over the run.
+
+    Raises:
+      UserError: if there is another run, or none where one must be.
+    """
+    free = set(free_flags)
+    if FLAGS.mode != "train":
+        free |= {"seed"}
+    if FLAGS.schedule in ("constant", "plateau"):
+        free |= {"epochs"}
+    workdir = Workdir(run.workdir(module), module, free)
+    if must_hold_a_run and not workdir.holds_a_run():
+        raise run.UserError(f"{workdir.path} holds no run; train one there first.")
+    workdir.check()
+    return workdir
+
+
 def restore_params(workdir, kind, template):
     """Parameters from the "best" or the "last" checkpoint of a run.
 

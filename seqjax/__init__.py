@@ -2,8 +2,8 @@
 
 The map, in reading order; a file imports only from those above it:
 
-    data/            text, vocabularies, n-grams, corpora, pairs, series, poems,
-                     minibatches; NumPy only
+    data/            text, vocabularies, n-grams, corpora, pairs, labeled documents,
+                     poems, series, minibatches; NumPy only
     activations, layers, losses, metrics, forecasts
     chains           sums over the paths of a chain: for HMMs and CRFs
     cells            RNN, GRU, LSTM: init, initial_state, project, step
@@ -14,8 +14,8 @@ The map, in reading order; a file imports only from those above it:
     decoding         streams, greedy, samples, exhaustive (hypotheses, beam_search);
                      acrostic holds them to the initials of lines
     baselines/       the RNN in plain NumPy; n-grams, Markov and hidden Markov models;
-                     forecasters without a state
-    models/          language_model, seq2seq, forecaster
+                     forecasters without a state; naive Bayes
+    models/          language_model, seq2seq, forecaster, classifier
     training         TrainState, one step, many steps in one call, evaluation
     checkpoint       save and restore
 

@@ -113,3 +113,40 @@ def fails_from(squared_errors, limit, width):
 
 def _ngrams(tokens, n):
     return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
+
+
+def confusion(predicted, labels, num_labels):
+    """Counts [C, C]: of the documents whose label is i, how many are taken for j.
+
+    Args:
+      predicted, labels: integers [N] in [0, C).
+      num_labels: C.
+
+    Example:
+      >>> confusion([0, 1, 1], [0, 0, 1], 2).tolist()
+      [[1, 1], [0, 1]]
+    """
+    counts = np.zeros((num_labels, num_labels), int)
+    np.add.at(counts, (np.asarray(labels, int), np.asarray(predicted, int)), 1)
+    return counts
+
+
+def accuracy(counts):
+    """The share on the diagonal of `confusion`'s counts [C, C]; nan of none."""
+    return float(np.trace(counts) / counts.sum()) if counts.any() else math.nan
+
+
+def macro_f1(counts):
+    """The mean over the labels of 2 TP / (2 TP + FP + FN), each label alike.
+
+    Labels that neither stand anywhere nor are predicted are left out.
+
+    Args:
+      counts: [C, C] of `confusion`.
+
+    Returns:
+      From 0 to 1; nan if nothing was counted.
+    """
+    there = counts.sum(axis=0) + counts.sum(axis=1)  # 2 TP + FP + FN
+    scores = 2 * np.diagonal(counts)[there > 0] / there[there > 0]
+    return float(scores.mean()) if len(scores) else math.nan

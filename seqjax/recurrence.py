@@ -82,7 +82,7 @@ def unroll(
         return cell._unroll(layer, params, xs, state, reverse, key)
     if _cudnn_runs(cudnn, cell, params, xs, state, reverse, fused, checkpoint_every):
         return cudnn_lstm.unroll(params, xs, state, lengths)
-    valid = None if lengths is None else _valid_steps(xs.shape[0], lengths)
+    valid = None if lengths is None else valid_steps(xs.shape[0], lengths)
     return _unroll(cell, params, xs, state, valid, reverse, fused, checkpoint_every)
 
 
@@ -275,8 +275,8 @@ def is_bidirectional(cell):
     return isinstance(cell, Bidirectional)
 
 
-def _valid_steps(num_steps, lengths):
-    """valid[t, ...] = t < lengths: [T, ...]."""
+def valid_steps(num_steps, lengths):
+    """valid[t, ...] = t < lengths [...]: [T, ...]."""
     times = jnp.arange(num_steps).reshape(-1, *[1] * lengths.ndim)
     return times < lengths[None].astype(times.dtype)
 

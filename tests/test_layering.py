@@ -8,7 +8,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
-        *("data.text", "data.ngrams", "data.verses", "data.synthetic_tasks"),
+        *("data.text", "data.ngrams", "data.verses", "data.opinions"),
+        "data.synthetic_tasks",
         *("data.grammar.tables", "data.grammar.spelling"),
     },
     {"data.vocab", "data.grammar.lexicon"},
@@ -16,13 +17,10 @@ LAYERS = [
     {"data.grammar.writer"},
     {"data.grammar"},
     {"data.batching", "data.buckets", "data.corpora", "data.tokenizers"},
-    {"data.parallel", "data.series", "data.poems"},
+    {"data.parallel", "data.series", "data.labeled", "data.poems"},
     {
-        "activations",
-        "acrostic",
-        "chain_messages",
-        "baselines.ngram",
-        "baselines.markov",
+        *("activations", "acrostic", "chain_messages"),
+        *("baselines.ngram", "baselines.markov", "baselines.naive_bayes"),
     },
     {"layers", "losses", "metrics", "chains", "forecasts"},
     {"cells", "attention"},
@@ -33,7 +31,10 @@ LAYERS = [
         *("beam_search", "exhaustive", "truncation"),
         *("baselines.numpy_rnn", "baselines.hmm", "baselines.autoregressive"),
     },
-    {"decoding", "models.language_model", "models.seq2seq", "models.forecaster"},
+    {
+        *("decoding", "models.language_model", "models.seq2seq"),
+        *("models.forecaster", "models.classifier"),
+    },
     {"training", "checkpoint"},
     {"", "data", "models", "baselines"},
 ]

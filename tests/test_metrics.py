@@ -1,4 +1,4 @@
-"""The textbook's BLEU, by hand and against its own loop; errors of forecasts."""
+"""BLEU by hand and against the textbook's loop; errors of forecasts; of labels."""
 
 import collections
 import math
@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqjax.metrics import bleu, coverage, fails_from, mae, mase, mse
+from seqjax.metrics import (
+    accuracy,
+    bleu,
+    confusion,
+    coverage,
+    fails_from,
+    macro_f1,
+    mae,
+    mase,
+    mse,
+)
 
 fuzz = settings(deadline=None, max_examples=200)
 tokens = st.lists(st.sampled_from("abc"), max_size=7)
@@ -139,3 +149,31 @@ def test_where_errors_begin_to_be_past_bearing():
     assert fails_from(errors, limit=3, width=1) == 1
     assert fails_from(errors, limit=10, width=2) is None
     assert fails_from(errors, limit=0, width=10) is None
+
+
+# ---------------------------------------------------------------- labels
+
+
+def test_confusion_counts_by_label_and_prediction():
+    predicted, labels = [2, 0, 1, 1, 0, 2, 2], [2, 0, 0, 1, 2, 2, 1]
+    wanted = [[1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 2, 0], [0, 0, 0, 0]]
+    counts = confusion(predicted, labels, 4)
+    assert counts.tolist() == wanted
+    assert accuracy(counts) == pytest.approx(4 / 7)
+    # F1 of labels 0, 1, 2: 2 * 1 / (2 + 2), 2 * 1 / (2 + 2), 2 * 2 / (3 + 3).
+    assert macro_f1(counts) == pytest.approx((1 / 2 + 1 / 2 + 2 / 3) / 3)
+
+
+def test_macro_f1_takes_each_label_alike():
+    # 98 of label 0 right; the 2 of label 1 taken for 0: F1 of 2 * 98 / 198 and 0.
+    assert macro_f1(confusion([0] * 100, [0] * 98 + [1] * 2, 2)) == pytest.approx(
+        (196 / 198 + 0) / 2
+    )
+    # Predicted but never there: 0; neither there nor predicted: left out.
+    assert macro_f1(confusion([0, 1], [0, 0], 9)) == pytest.approx((2 / 3 + 0) / 2)
+    assert macro_f1(confusion([0, 1], [0, 1], 9)) == 1
+
+
+def test_nothing_counted_has_no_accuracy():
+    counts = confusion([], [], 3)
+    assert math.isnan(accuracy(counts)) and math.isnan(macro_f1(counts))

@@ -1,0 +1,242 @@
+"""Laws of the classifier, over all poolings; each pooling in NumPy, one by one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import seqjax
+from seqjax import losses
+from seqjax.data.labeled import Batch
+from seqjax.data.vocab import UNK
+from seqjax.models.classifier import POOLINGS, Classifier
+from tests import references
+
+V, C, T, B, H, E = 13, 3, 7, 5, 4, 6
+LENGTHS = np.array([7, 1, 0, 4, 6], np.int32)
+CELLS = {
+    "rnn": seqjax.RNN(H),
+    "lstm": seqjax.LSTM(H),
+    "both_ways": seqjax.Bidirectional(seqjax.GRU(H)),
+    "deep": seqjax.Stack((seqjax.LSTM(3), seqjax.Bidirectional(seqjax.RNN(H)))),
+}
+CASES = [("both_ways", pooling) for pooling in POOLINGS]
+CASES += [("deep", "last")]
+every_pooling = pytest.mark.parametrize("pooling", POOLINGS)
+every_case = pytest.mark.parametrize(("name", "pooling"), CASES)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.fixture
+def tokens():
+    return np.random.default_rng(0).integers(4, V, (T, B)).astype(np.int32)
+
+
+def build(cell, pooling, **options):
+    """(model, parameters), no two of them alike, and none zero."""
+    model = Classifier(V, C, cell, E, pooling, **options)
+    leaves, tree = jax.tree.flatten(model.init(jax.random.key(0)))
+    rng = np.random.default_rng(1)
+    leaves = [
+        p + rng.normal(size=p.shape, scale=0.3).astype(np.float32) for p in leaves
+    ]
+    return model, jax.tree.unflatten(tree, leaves)
+
+
+def float64(params):
+    return jax.tree.map(lambda p: p.astype(jnp.float64), params)
+
+
+@every_case
+def test_padding_changes_nothing_and_length_zero_is_defined(name, pooling, tokens):
+    model, params = build(CELLS[name], pooling)
+    run = jax.jit(model.logits)
+    logits = run(params, tokens, LENGTHS)
+    assert logits.shape == (B, C)
+    garbage = np.where(np.arange(T)[:, None] < LENGTHS, tokens, 10**6)
+    np.testing.assert_array_equal(logits, run(params, garbage, LENGTHS))
+    np.testing.assert_array_equal(logits[2], params.out.b)
+    for b in (1, 3):  # one by one, without padding
+        n = LENGTHS[b]
+        alone = run(params, tokens[:n, b], n)
+        np.testing.assert_allclose(logits[b], alone, atol=1e-6)
+        assert (np.abs(alone - params.out.b) > 1e-3).any()
+
+
+@every_case
+def test_padding_gets_no_gradient_and_makes_no_nan(name, pooling):
+    """Tokens of the padding are in no sequence; their embeddings are not numbers."""
+    model, params = build(CELLS[name], pooling)
+    inside = np.arange(T)[:, None] < LENGTHS
+    real = np.random.default_rng(0).integers(4, 9, (T, B))
+    tokens = np.where(inside, real, 9 + real % 3)
+    poisoned = params._replace(embed=params.embed.at[9:12].set(jnp.nan))
+
+    def loss(params):
+        batch = Batch(tokens, LENGTHS, np.array([0, 1, 2, 0, -1], np.int32))
+        return model.loss(params, batch)[0]
+
+    want, got = map(jax.jit(jax.value_and_grad(loss)), (params, poisoned))
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+    assert not np.asarray(got[1].embed[9:12]).any()
+    assert np.asarray(got[1].embed[4:9]).any()
+    assert np.asarray(got[1].out.w).all()
+
+
+@every_pooling
+def test_logits_are_the_formula(pooling, tokens, x64):
+    """Of an RNN both ways, by references.py, one sequence at a time."""
+    model, params = build(seqjax.Bidirectional(seqjax.RNN(H)), pooling)
+    params = float64(params)
+    xs = np.asarray(params.embed)[tokens]
+    both = [
+        references.unroll(
+            references.rnn_step, p, xs, [np.zeros(H)] * B, LENGTHS, reverse
+        )[1]
+        for p, reverse in zip(params.cell, (False, True), strict=True)
+    ]
+    ys, w = np.concatenate(both, axis=-1), jax.tree.map(np.asarray, params)
+    logits = jax.jit(model.logits)(params, tokens, LENGTHS)
+    for b, n in enumerate(LENGTHS):
+        y = ys[:n, b]
+        if n == 0:
+            pooled = np.zeros(2 * H)
+        elif pooling == "last":
+            pooled = np.concatenate([y[-1, :H], y[0, H:]])
+        elif pooling == "max":
+            pooled = y.max(axis=0)
+        elif pooling == "mean":
+            pooled = y.mean(axis=0)
+        else:
+            scores = [
+                w.pool.query @ np.tanh(row @ w.pool.key.w + w.pool.key.b) for row in y
+            ]
+            weights = np.exp(scores) / np.exp(scores).sum()
+            pooled = weights @ y
+            found = model.attention_weights(params, tokens, LENGTHS)
+            np.testing.assert_allclose(found[:n, b], weights, atol=1e-12)
+            np.testing.assert_array_equal(found[n:, b], 0)
+        np.testing.assert_allclose(logits[b], pooled @ w.out.w + w.out.b, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lstm", "both_ways", "deep"])
+def test_last_is_the_state_at_each_length(name, tokens):
+    cell = CELLS[name]
+    model, params = build(cell, "last")
+    xs = params.embed[tokens]
+    state, _ = seqjax.unroll(cell, params.cell, xs, lengths=LENGTHS)
+    if name == "lstm":
+        h = state.h
+    else:
+        h = jnp.concatenate(state if name == "both_ways" else state[1], axis=-1)
+    want = h @ params.out.w + params.out.b
+    logits = model.logits(params, tokens, LENGTHS)
+    np.testing.assert_allclose(logits, want, atol=1e-6)
+
+
+def test_loss_counts_the_rows_that_have_a_label(tokens):
+    model, params = build(CELLS["rnn"], "mean")
+    labels = np.array([2, -1, 0, -1, 1])
+    batch = Batch(tokens, LENGTHS, jnp.asarray(labels))
+    logits = np.asarray(model.logits(params, *batch[:2]), np.float64)
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    kept = labels >= 0
+    total, count = model.loss(params, batch)
+    np.testing.assert_allclose(total, -log_p[kept, labels[kept]].sum(), rtol=1e-6)
+    assert float(count) == 3
+    total, _ = model.loss(params, batch, label_smoothing=0.3)
+    args = jnp.asarray(logits[kept], jnp.float32), labels[kept], None, 0.3
+    np.testing.assert_allclose(total, losses.cross_entropy(*args)[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dropout": 0.5}, {"dropout": 0.5, "locked": True}, {"word_dropout": 0.5}],
+)
+def test_dropout_needs_a_key(options, tokens):
+    model, params = build(CELLS["rnn"], "max", **options)
+    lengths = LENGTHS
+    calm = model.logits(params, tokens, lengths)
+    plain, _ = build(CELLS["rnn"], "max")
+    np.testing.assert_array_equal(calm, plain.logits(params, tokens, lengths))
+    noisy = [
+        model.logits(params, tokens, lengths, jax.random.key(k)) for k in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(noisy[0], noisy[1])
+    assert (noisy[0] != noisy[2]).any() and (noisy[0] != calm).any()
+
+
+class Echo:
+    """A cell whose output is its input."""
+
+    hidden_size = E
+
+    def init(self, key, input_size):
+        return {}
+
+    def initial_state(self, batch_shape=()):
+        return jnp.zeros((*batch_shape, 1))
+
+    def project(self, params, xs):
+        return xs
+
+    def step(self, params, state, z, dot=None):
+        return state, z
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_locked_dropout_drops_the_same_units_all_along(locked, tokens):
+    model = Classifier(V, C, Echo(), E, "mean", 0.5, locked)
+    embed = jnp.ones((V, E))
+    ys = model._outputs(
+        model.init(jax.random.key(0))._replace(embed=embed),
+        tokens,
+        jnp.full(B, T),
+        jax.random.key(1),
+    )
+    assert set(np.unique(ys)) == {0.0, 2.0}
+    same = (np.asarray(ys) == np.asarray(ys[0])).all()
+    assert same == locked
+    assert (ys[0, 0] != ys[0, 1]).any()  # but another sequence has others
+
+
+def test_word_dropout_reads_words_as_unknown(tokens):
+    model = Classifier(V, C, Echo(), E, "mean", word_dropout=0.3)
+    embed = jnp.broadcast_to(jnp.arange(V, dtype=jnp.float32)[:, None], (V, E))
+    many = np.tile(tokens, (1, 100))
+    ys = model._outputs(
+        model.init(jax.random.key(0))._replace(embed=embed),
+        many,
+        jnp.full(100 * B, T),
+        jax.random.key(1),
+    )
+    read = np.asarray(ys[..., 0])
+    assert ((read == many) | (read == UNK)).all()
+    assert (read == UNK).mean() == pytest.approx(0.3, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"pooling": "min"}, "pooling must be one of last, max, mean, attention"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+        ({"word_dropout": -0.1}, r"word_dropout must be in \[0, 1\), got -0.1"),
+    ],
+)
+def test_what_cannot_be_is_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Classifier(V, C, CELLS["rnn"], E, **options)
+
+
+def test_last_of_summed_directions_is_refused():
+    summed = seqjax.Bidirectional(seqjax.GRU(H), merge="sum")
+    for cell in (summed, seqjax.Stack((seqjax.GRU(H), summed))):
+        with pytest.raises(ValueError, match='needs directions side by side, merge="c'):
+            Classifier(V, C, cell, E, "last")
+        Classifier(V, C, cell, E, "max")
+
+
+def test_only_attention_has_weights(tokens):
+    model, params = build(CELLS["rnn"], "max")
+    with pytest.raises(ValueError, match="'max' has no attention weights"):
+        model.attention_weights(params, tokens, LENGTHS)
