@@ -7,13 +7,20 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"data.text", "data.ngrams", "data.grammar.tables", "data.grammar.spelling"},
+    {
+        "data.text",
+        "data.ngrams",
+        "data.apples",
+        "data.grammar.tables",
+        "data.grammar.spelling",
+    },
     {"data.vocab", "data.grammar.lexicon"},
     {"data.grammar.phrases"},
     {"data.grammar.writer"},
     {"data.grammar"},
     {"data.batching", "data.buckets", "data.corpora", "data.tokenizers"},
     {"data.parallel", "data.series"},
+    {"data.tagged"},
     {"activations", "chain_messages", "baselines.ngram", "baselines.markov"},
     {"layers", "losses", "metrics", "chains", "forecasts"},
     {"cells", "attention"},
