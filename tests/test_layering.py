@@ -31,7 +31,13 @@ LAYERS = [
         *("beam_search", "exhaustive", "truncation"),
         *("baselines.numpy_rnn", "baselines.hmm", "baselines.autoregressive"),
     },
-    {"decoding", "models.language_model", "models.seq2seq", "models.forecaster"},
+    {
+        "decoding",
+        "models.language_model",
+        "models.seq2seq",
+        "models.forecaster",
+        "models.tagger",
+    },
     {"training", "checkpoint"},
     {"", "data", "models", "baselines"},
 ]
