@@ -79,7 +79,7 @@ def load(name, data_dir=None):
         ]
         return load_files(paths, name=name)
     splits = [[Sentence(*pair) for pair in part] for part in apples.sentences()]
-    content = "\n".join(map(write_conll, splits))
+    content = "\n".join(line for part in splits for line in conll_lines(part))
     return TaggedCorpus(name, *splits, hashlib.sha256(content.encode()).hexdigest())
 
 
@@ -176,13 +176,15 @@ def parse(text, path, token_column=None, tag_column=None):
     return sentences
 
 
-def write_conll(sentences):
-    """Lines "token<TAB>tag" and an empty line after each sentence; `parse` reads it."""
-    return "".join(
-        "".join(f"{token}\t{tag}\n" for token, tag in zip(*sentence, strict=True))
-        + "\n"
-        for sentence in sentences
-    )
+def conll_lines(sentences):
+    """Lines "token<TAB>tag", and an empty one after each sentence; `parse` reads them.
+
+    Args:
+      sentences: (tokens, tags).
+    """
+    for sentence in sentences:
+        yield from map("\t".join, zip(*sentence, strict=True))
+        yield ""
 
 
 def _is_conllu(lines):
