@@ -164,9 +164,9 @@ class Minibatches:
     def plan(self, epoch):
         """A function for each minibatch of an epoch, which makes it."""
         rng = epoch_rng(FLAGS.seed, epoch)
-        return [partial(self.batch, bucket) for bucket in self.buckets(rng)]
+        return [partial(self.batch, bucket) for bucket in self.bucketed(rng)]
 
-    def buckets(self, rng=None):
+    def bucketed(self, rng=None):
         """Of all sentences, shuffled by `rng`."""
         rounded = [-(-len(tags) // STEP) * STEP for tags in self._tags]
         return buckets.plan_lengths(rounded, FLAGS.batch_size, rng=rng)
@@ -195,7 +195,7 @@ def make_tag(model, vocabs):
     def tag(params, split):
         minibatches = Minibatches(split, vocabs, model.num_chars > 0)
         found, total, count = [[] for _ in split], 0.0, 0.0
-        for bucket in minibatches.buckets():
+        for bucket in minibatches.bucketed():
             path, *loss = run_batch(params, *minibatches.batch(bucket))
             total, count = total + float(loss[0]), count + float(loss[1])
             for row, numbers in zip(bucket.rows, np.asarray(path).T, strict=True):

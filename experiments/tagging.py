@@ -66,7 +66,7 @@ def main():
 def open_workdir(must_hold_a_run=False):
     free = set(FREE_FLAGS)
     if FLAGS.mode != "train":
-        free |= {"seed"}
+        free |= {"seed", "batch_size"}
     if FLAGS.schedule in ("constant", "plateau"):  # the others are laid over the run
         free |= {"epochs"}
     workdir = Workdir(run.workdir(sys.modules[__name__]), sys.modules[__name__], free)

@@ -14,7 +14,7 @@ The map, in reading order; a file imports only from those above it:
     decoding         streams, greedy, samples, exhaustive (hypotheses, beam_search)
     baselines/       the RNN in plain NumPy; n-grams, Markov and hidden Markov models;
                      forecasters without a state
-    models/          language_model, seq2seq, forecaster
+    models/          language_model, seq2seq, forecaster, tagger
     training         TrainState, one step, many steps in one call, evaluation
     checkpoint       save and restore
 

@@ -44,7 +44,7 @@ CUES = {
     "animal": "the dog chased, we fed, she is afraid of, a hunter caught, he stroked,"
     " the vet examined"
     " / is asleep in the grass, climbed a tree, has soft hair, ate all the leaves,"
-    " crawled away, is very young",
+    " crawled away, is very tame",
     "river": "we swam across, they built a bridge over, a boat sank in, he fished in,"
     " the rain filled, she rowed down"
     " / flows into the sea, is deep here, froze in winter, flooded the fields,"
