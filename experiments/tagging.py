@@ -36,7 +36,7 @@ flags.DEFINE_bool("constrain", True, "give only BIO tags, if training keeps to B
 
 # Training: build.py and fit.py have the rest.
 flags.DEFINE_float("word_dropout", 0.0, "words read as <unk> in training", 0, 0.99)
-flags.DEFINE_integer("epochs", 15, "passes over the sentences", lower_bound=1)
+flags.DEFINE_integer("epochs", 30, "passes over the sentences", lower_bound=1)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, or last")
 
 FREE_FLAGS = {
