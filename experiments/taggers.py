@@ -40,6 +40,12 @@ class Vocabs(NamedTuple):
     tags: list  # their names
     is_bio: bool  # whether each I stands after a B or I of its type
 
+    @property
+    def has_spans(self):
+        """Whether tags are O, or B or I with a type."""
+        spans = [tag for tag in self.tags if tag != "O"]
+        return bool(spans) and all(tag[:2] in ("B-", "I-") for tag in spans)
+
 
 # ---------------------------------------------------------------- data
 
@@ -229,11 +235,6 @@ def ambiguous_words(train):
         for token, tag in zip(tokens, tags, strict=True):
             found.setdefault(token, set()).add(tag)
     return {token for token, tags in found.items() if len(tags) > 1}
-
-
-def are_spans(tags):
-    """Whether tags are O, or B or I with a type."""
-    return set(tags) != {"O"} and all(t == "O" or t[:2] in ("B-", "I-") for t in tags)
 
 
 def keep_to_bio(sentences):

@@ -125,30 +125,29 @@ def train():
         logits = model.logits(params, inputs, key)
         return model.loss(params, logits, tags, inputs.lengths), carry
 
-    spans = taggers.are_spans(vocabs.tags)
+    tag_all = taggers.make_tag(model, vocabs)
     job = fit.Job(
         training.make_batch_loop(training.make_train_step(loss_fn, optimizer)),
         data=None,
         plan=minibatches.plan,
         total_steps=total_steps,
-        validate=make_validation(model, corpus.valid, vocabs),
-        criterion="valid_f1" if spans else "valid_accuracy",
+        validate=make_validation(tag_all, corpus.valid, vocabs),
+        criterion="valid_f1" if vocabs.has_spans else "valid_accuracy",
         maximize=True,
     )
     state = build_state(model, optimizer)
     with workdir.open_for_training():
         taggers.write_vocabs(workdir, vocabs, corpus.sha256)
         state, progress = fit.fit(job, workdir, state)
-        report(workdir, corpus, vocabs, model, state, progress)
+        report(workdir, corpus, vocabs, tag_all, state, progress)
 
 
-def make_validation(model, split, vocabs):
+def make_validation(tag_all, split, vocabs):
     """state -> the numbers of a validation."""
-    tag_all, spans = taggers.make_tag(model, vocabs), taggers.are_spans(vocabs.tags)
 
     def validate(state):
         found, total, count = tag_all(state.params, split)
-        numbers, _ = taggers.score(split, found, (), spans)
+        numbers, _ = taggers.score(split, found, (), vocabs.has_spans)
         shown = {k: numbers[k] for k in ("f1", "accuracy") if k in numbers}
         return {
             "valid_perplexity": metrics.perplexity(total, count),
@@ -164,7 +163,8 @@ def evaluate():
     workdir.check_data(corpus.sha256)
     vocabs = taggers.read_vocabs(workdir)
     model = build_model(vocabs)
-    measured(corpus, vocabs, model, load_params(workdir, model))
+    tag_all = taggers.make_tag(model, vocabs)
+    measured(corpus, vocabs, tag_all, load_params(workdir, model))
     print(f"files: {workdir.path}")
 
 
@@ -182,13 +182,13 @@ def tag():
 # ---------------------------------------------------------------- results
 
 
-def report(workdir, corpus, vocabs, model, state, progress):
+def report(workdir, corpus, vocabs, tag_all, state, progress):
     """The tables, summary.json and the figure."""
     params = state.params
     if FLAGS.checkpoint == "best":
         params = restore_params(workdir, "best", state)
     summary = {
-        **measured(corpus, vocabs, model, params),
+        **measured(corpus, vocabs, tag_all, params),
         "best_step": progress.best_step,
         "parameters": sum(p.size for p in jax.tree.leaves(params)),
         "seconds": progress.seconds,
@@ -207,15 +207,13 @@ def report(workdir, corpus, vocabs, model, state, progress):
     run.print_table(f"{corpus.name}, {FLAGS.cell}, {FLAGS.head}", rows)
 
 
-def measured(corpus, vocabs, model, params):
+def measured(corpus, vocabs, tag_all, params):
     """The held-out parts tagged, the table printed: numbers for summary.json."""
     ambiguous = taggers.ambiguous_words(corpus.train)
-    spans = taggers.are_spans(vocabs.tags)
-    tag_all = taggers.make_tag(model, vocabs)
     baseline = taggers.without_context(corpus.train)
 
     def score(split, found):
-        return taggers.score(split, found, ambiguous, spans)
+        return taggers.score(split, found, ambiguous, vocabs.has_spans)
 
     valid, _ = score(corpus.valid, tag_all(params, corpus.valid)[0])
     ours, types = score(corpus.test, tag_all(params, corpus.test)[0])
@@ -226,17 +224,12 @@ def measured(corpus, vocabs, model, params):
         (names.get(key, key), *map(percent, (valid[key], ours[key], theirs[key])))
         for key in ours
     ]
-    of_types = [
-        (
-            f"f1 of {kind} ({types[kind].gold:,})",
-            "",
-            f1(types, kind),
-            f1(theirs_by, kind),
-        )
-        for kind in types
+    rows += [
+        (f"f1 of {kind} ({of.gold:,})", "", percent(of.f1), f1(theirs_by, kind))
+        for kind, of in types.items()
     ]
     header = ("%", "valid", "test", "test, words without context")
-    run.print_columns(corpus.name, header, {"": rows, "by type": of_types})
+    run.print_columns(corpus.name, header, rows)
     return {
         **{f"valid_{k}": v for k, v in valid.items()},
         **{f"test_{k}": v for k, v in ours.items()},
