@@ -172,7 +172,7 @@ def test_tags_that_are_no_spans_go_by_accuracy(command, tmp_path):
 
 
 def test_resumed_is_uninterrupted_bit_for_bit(command, files_of, tmp_path):
-    options = (*files_of, *SMALL, "--schedule=constant", "--dropout=0.3")
+    options = (*files_of, *SMALL, *PLAIN, "--schedule=constant", "--dropout=0.3")
     for name, epochs in (("whole", (2,)), ("parts", (1, 2))):
         for number in epochs:
             flags = (f"--workdir={tmp_path / name}", f"--epochs={number}")
