@@ -69,7 +69,7 @@ JOINTS = ("and", "but", "while", "because", "so")
 SHARE_BETWEEN = 0.6  # of clauses with words between
 
 
-def sentences(num_train=60, num_held_out=10, seed=0):
+def sentences(num_train=120, num_held_out=10, seed=0):
     """Training, validation and test sentences; see the module.
 
     Args:
@@ -82,8 +82,8 @@ def sentences(num_train=60, num_held_out=10, seed=0):
 
     Example:
       >>> words, tags = sentences()[2][0]
-      >>> " ".join(words[:11])
-      'the mango , like every year , hired a hundred people'
+      >>> " ".join(words)
+      'apple is ripe while they sued the nest'
     """
     writer = _Writer(random_module.Random(seed).random)
     numbers = {"train": num_train, "valid": num_held_out, "test": num_held_out}
