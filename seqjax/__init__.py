@@ -3,7 +3,7 @@
 The map, in reading order; a file imports only from those above it:
 
     data/            text, vocabularies, n-grams, corpora, pairs, labeled documents,
-                     poems, series, minibatches; NumPy only
+                     tagged sentences, poems, series, minibatches; NumPy only
     activations, layers, losses, metrics, forecasts
     chains           sums over the paths of a chain: for HMMs and CRFs
     cells            RNN, GRU, LSTM: init, initial_state, project, step
@@ -15,7 +15,7 @@ The map, in reading order; a file imports only from those above it:
                      acrostic holds them to the initials of lines
     baselines/       the RNN in plain NumPy; n-grams, Markov and hidden Markov models;
                      forecasters without a state; naive Bayes
-    models/          language_model, seq2seq, forecaster, classifier
+    models/          language_model, seq2seq, forecaster, classifier, tagger
     training         TrainState, one step, many steps in one call, evaluation
     checkpoint       save and restore
 

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -150,3 +151,82 @@ def macro_f1(counts):
     there = counts.sum(axis=0) + counts.sum(axis=1)  # 2 TP + FP + FN
     scores = 2 * np.diagonal(counts)[there > 0] / there[there > 0]
     return float(scores.mean()) if len(scores) else math.nan
+
+
+# ---------------------------------------------------------------- spans
+
+
+class SpanScores(NamedTuple):
+    """How many spans of some tagging are right; all shares are from 0 to 1."""
+
+    precision: float  # correct / predicted; 0 if there is none
+    recall: float  # correct / gold
+    f1: float  # their harmonic mean
+    gold: int
+    predicted: int
+    correct: int  # of the same place and type
+
+
+def spans(tags):
+    """The spans of a tag sequence: (begin, end, type), the end not in.
+
+    A tag is "O" or B or I with a type, "B-person". A span begins at each B, and at each
+    I whose type the tag before does not have: I without B counts as a beginning.
+
+    Example:
+      >>> spans(["B-x", "I-x", "B-x", "O", "I-y"])
+      [(0, 2, 'x'), (2, 3, 'x'), (4, 5, 'y')]
+    """
+    found, before = [], None  # the type of the span that is under way, if one is
+    for i, tag in enumerate(tags):
+        prefix, _, kind = tag.partition("-")
+        if prefix == "O":
+            kind = None
+        elif prefix == "B" or kind != before:
+            found.append((i, i + 1, kind))
+        else:
+            found[-1] = (found[-1][0], i + 1, kind)
+        before = kind
+    return found
+
+
+def span_scores(gold, predicted):
+    """Precision, recall and F1 of spans, as conlleval counts them over a corpus.
+
+    Args:
+      gold, predicted: lists of sentences, each a list of tags as in `spans`; no span
+        goes over the end of a sentence.
+
+    Returns:
+      (SpanScores over all types, {type: SpanScores}), types in alphabetical order.
+
+    Raises:
+      ValueError: if sentences differ in number or length.
+
+    Example:
+      >>> span_scores([["B-x", "O", "B-y"]], [["B-x", "I-x", "B-y"]])[0].f1
+      0.5
+
+    Source: Tjong Kim Sang and Buchholz, "Introduction to the CoNLL-2000 shared task:
+    chunking", 2000, and its script conlleval.
+    """
+    counts = {}
+    for right, ours in zip(gold, predicted, strict=True):
+        if len(right) != len(ours):
+            raise ValueError(
+                f"{len(right)} tags of a sentence, but {len(ours)} of ours"
+            )
+        right, ours = set(spans(right)), set(spans(ours))
+        for column, found in enumerate((right, ours, right & ours)):
+            for _, _, kind in found:
+                counts.setdefault(kind, [0, 0, 0])[column] += 1
+    by_type = {kind: _span_scores(*counts[kind]) for kind in sorted(counts)}
+    total = [sum(of_type[i] for of_type in counts.values()) for i in range(3)]
+    return _span_scores(*total), by_type
+
+
+def _span_scores(gold, predicted, correct):
+    precision = correct / predicted if predicted else 0.0
+    recall = correct / gold if gold else 0.0
+    f1 = 2 * correct / (gold + predicted) if correct else 0.0
+    return SpanScores(precision, recall, f1, gold, predicted, correct)

@@ -8,9 +8,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
-        *("data.text", "data.ngrams", "data.verses", "data.opinions"),
-        "data.synthetic_tasks",
-        *("data.grammar.tables", "data.grammar.spelling"),
+        *("data.text", "data.ngrams", "data.verses", "data.opinions", "data.apples"),
+        *("data.synthetic_tasks", "data.grammar.tables", "data.grammar.spelling"),
     },
     {"data.vocab", "data.grammar.lexicon"},
     {"data.grammar.phrases"},
@@ -18,6 +17,7 @@ LAYERS = [
     {"data.grammar"},
     {"data.batching", "data.buckets", "data.corpora", "data.tokenizers"},
     {"data.parallel", "data.series", "data.labeled", "data.poems"},
+    {"data.tagged"},
     {
         *("activations", "acrostic", "chain_messages"),
         *("baselines.ngram", "baselines.markov", "baselines.naive_bayes"),
@@ -33,7 +33,7 @@ LAYERS = [
     },
     {
         *("decoding", "models.language_model", "models.seq2seq"),
-        *("models.forecaster", "models.classifier"),
+        *("models.forecaster", "models.classifier", "models.tagger"),
     },
     {"training", "checkpoint"},
     {"", "data", "models", "baselines"},

@@ -149,16 +149,20 @@ def split_by_source(name, pairs, sha256):
     """
     parts = {"train": [], "valid": [], "test": []}
     for source, target in pairs:
-        share = int(_sha256(source.encode())[:8], 16) % 100
-        part = "train"
-        if share < 2 * HELD_OUT:
-            part = "valid" if share < HELD_OUT else "test"
-        parts[part].append((source, target))
+        parts[part_of(source, HELD_OUT)].append((source, target))
     splits = {part: _split(of_part) for part, of_part in parts.items()}
     for part, split in splits.items():
         if not split.source:
             raise DataError(f"{name} has no pair in its {part} part; more are needed.")
     return ParallelCorpus(name, *splits.values(), sha256)
+
+
+def part_of(text, percent):
+    """ "train", or for `percent` of all texts each "valid" and "test", by a hash."""
+    share = int(_sha256(text.encode())[:8], 16) % 100
+    if share >= 2 * percent:
+        return "train"
+    return "valid" if share < percent else "test"
 
 
 def clean(text):

@@ -1,0 +1,250 @@
+"""The tagging command end to end, in small."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqjax.data.tagged import Sentence, conll_lines, parse
+from tests.commands import Command
+
+ROOT = Path(__file__).parent.parent
+SCORES = ("f1", "precision", "recall", "accuracy", "ambiguous_accuracy")
+SUMMARY_KEYS = {
+    *(f"{part}_{name}" for part in ("valid", "test", "baseline") for name in SCORES),
+    *("best_step", "parameters", "seconds", "tokens_per_second", "dataset_sha256"),
+}
+SMALL = (
+    *("--hidden_size=8", "--embed_size=8", "--epochs=2", "--dropout=0", "--cell=rnn"),
+    *("--log_every=5", "--checkpoint_every=10", "--learning_rate=0.03"),
+)
+LONGER = ("--epochs=8", "--log_every=50")
+PLAIN = ("--head=softmax", "--nobidirectional")  # compiled in less time
+PIECES = [
+    (["in", "*"], ["O", "B-place"]),
+    (["in", "*", "city"], ["O", "B-place", "I-place"]),
+    (["mister", "*"], ["O", "B-person"]),
+    (["we", "saw"], ["O", "O"]),
+]
+NAMES = ("kiev", "rome", "paris", "tokyo")  # a person or a place by the word before
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    command = Command("experiments.tagging", tmp_path_factory.mktemp("xla"))
+    yield command
+    command.close()
+
+
+def write_sentences(path, number=300, seed=0):
+    rng, sentences = np.random.default_rng(seed), []
+    for _ in range(number):
+        found = [PIECES[i] for i in rng.integers(0, 4, rng.integers(1, 3))]
+        tokens = [
+            str(rng.choice(NAMES)) if t == "*" else t for p, _ in found for t in p
+        ]
+        sentences.append(Sentence(tokens, [tag for _, tags in found for tag in tags]))
+    path.write_text("".join(f"{line}\n" for line in conll_lines(sentences)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def files_of(tmp_path_factory):
+    """--train_file and its like."""
+    folder = tmp_path_factory.mktemp("data")
+    parts = {"train": 300, "valid": 60, "test": 60}
+    return tuple(
+        f"--{part}_file={write_sentences(folder / part, number, seed)}"
+        for seed, (part, number) in enumerate(parts.items())
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(command, files_of, tmp_path_factory):
+    """(workdir, what training printed); not to be changed."""
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    result = command(*files_of, f"--workdir={workdir}", *SMALL, *LONGER)
+    assert result.code == 0, result.err
+    return workdir, result.out
+
+
+def use(command, trained, mode, *more, stdin=b""):
+    return command(f"--mode={mode}", f"--workdir={trained[0]}", *more, stdin=stdin)
+
+
+def summary(workdir):
+    return json.loads((workdir / "summary.json").read_text())
+
+
+def lines(workdir):
+    text = (workdir / "metrics.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def files(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def refused(result, sentence):
+    assert result.code == 2, result.err
+    assert sentence in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+def test_train_writes_everything_it_promises_and_has_learnt(trained):
+    workdir, out = trained
+    found = summary(workdir)
+    assert set(found) == SUMMARY_KEYS
+    assert {p.name for p in workdir.iterdir()} == {
+        *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
+        "learning_curve.png",
+    }
+    assert found["test_f1"] == found["test_ambiguous_accuracy"] == 1
+    assert 0.2 < found["baseline_ambiguous_accuracy"] < 0.8
+    assert found["baseline_f1"] < found["baseline_accuracy"] < 1
+    for text in ("f1 of person", "f1 of place", "accuracy on", "words without context"):
+        assert text in out
+
+
+def test_evaluate_finds_the_numbers_of_training(command, trained):
+    before = files(trained[0])
+    result = use(command, trained, "evaluate")
+    assert result.code == 0, result.err
+    table = result.out.partition("files:")[0]
+    assert table.strip() in trained[1]
+    assert files(trained[0]) == before
+
+
+def test_tag_writes_conll(command, trained, tmp_path):
+    text = "we saw mister rome\n\n  in  rome city \nmister zebra" + " we saw" * 2
+    result = use(command, trained, "tag", stdin=text.encode())
+    assert (result.code, result.err) == (0, "")
+    first, second, third = parse(result.out, "out")
+    assert first == (["we", "saw", "mister", "rome"], ["O", "O", "O", "B-person"])
+    assert second == (["in", "rome", "city"], ["O", "B-place", "I-place"])
+    assert third.tokens == text.splitlines()[3].split()
+    assert "rome\tB-person\n\n\nin\t" in result.out  # an empty line stays a sentence
+    source, target = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_text(text)
+    flags = (f"--input={source}", f"--output={target}")
+    assert use(command, trained, "tag", *flags).out == ""
+    assert target.read_text() == result.out
+    assert use(command, trained, "tag", stdin=b"").out == ""
+
+
+def test_tags_do_not_depend_on_the_batch(command, trained):
+    text = b"in rome\nmister rome in paris city\nwe\n"
+    results = [
+        use(command, trained, "tag", f"--batch_size={n}", stdin=text) for n in (1, 32)
+    ]
+    assert results[0] == results[1] and results[0].code == 0
+
+
+def test_words_on_their_own_and_letters(command, files_of, tmp_path):
+    more = ("--head=softmax", "--char_size=6", "--char_embed_size=4", "--lowercase")
+    more = (*more, "--word_dropout=0.2", "--locked_dropout", "--dropout=0.1")
+    workdir = tmp_path / "run"
+    result = command(*files_of, f"--workdir={workdir}", *SMALL, *more)
+    assert result.code == 0, result.err
+    assert set(summary(workdir)) == SUMMARY_KEYS
+    tagged = use(command, (workdir,), "tag", stdin=b"In Rome\n" + b"x" * 99 + b"\n")
+    assert [s.tokens for s in parse(tagged.out, "out")] == [["In", "Rome"], ["x" * 99]]
+
+
+def test_tags_that_are_no_spans_go_by_accuracy(command, tmp_path):
+    path = tmp_path / "pos.conllu"
+    rng, text = np.random.default_rng(0), ""
+    for number in range(150):
+        words = [("can", ("AUX", "NOUN")[i]) for i in rng.integers(0, 2, 2)]
+        rows = [(f"n{number}", "NUM"), words[0], ("the", "DET"), words[1]]
+        text += "# text\n1-2\tx" + "\t_" * 8 + "\n"
+        for i, (word, tag) in enumerate(rows, start=1):
+            text += f"{i}\t{word}\t_\t{tag}" + "\t_" * 6 + "\n"
+        text += "\n"
+    path.write_text(text)
+    workdir = tmp_path / "run"
+    result = command(f"--train_file={path}", f"--workdir={workdir}", *SMALL, *PLAIN)
+    assert result.code == 0, result.err
+    assert not [key for key in summary(workdir) if "f1" in key]
+    assert 0.5 < summary(workdir)["test_accuracy"] <= 1
+    assert any("valid_accuracy" in line for line in lines(workdir))
+
+
+def test_resumed_is_uninterrupted_bit_for_bit(command, files_of, tmp_path):
+    options = (*files_of, *SMALL, *PLAIN, "--schedule=constant", "--dropout=0.3")
+    for name, epochs in (("whole", (2,)), ("parts", (1, 2))):
+        for number in epochs:
+            flags = (f"--workdir={tmp_path / name}", f"--epochs={number}")
+            assert command(*options, *flags).code == 0
+    whole, parts = (
+        [{k: v for k, v in m.items() if "second" not in k} for m in lines(folder)]
+        for folder in (tmp_path / "whole", tmp_path / "parts")
+    )
+    assert whole == parts
+    for key in SUMMARY_KEYS - {"seconds", "tokens_per_second"}:
+        assert summary(tmp_path / "whole")[key] == summary(tmp_path / "parts")[key]
+
+
+def test_patience_ends_the_run_and_the_best_is_by_f1(command, files_of, tmp_path):
+    more = ("--patience=2", "--epochs=50", "--learning_rate=0", "--schedule=constant")
+    more = (*more, *PLAIN)
+    assert command(*files_of, f"--workdir={tmp_path}/run", *SMALL, *more).code == 0
+    found = [m for m in lines(tmp_path / "run") if "valid_f1" in m]
+    assert len(found) == 3
+    assert summary(tmp_path / "run")["best_step"] == found[0]["step"]
+
+
+def test_another_run_in_the_workdir_is_refused_and_left_alone(
+    command, trained, files_of, tmp_path
+):
+    before = files(trained[0])
+    flags = (f"--workdir={trained[0]}", *SMALL, *LONGER)
+    result = command(*files_of, *flags, "--head=softmax")
+    refused(result, "--head (crf there, softmax here)")
+    other = f"--test_file={write_sentences(tmp_path / 'other', 61, 9)}"
+    refused(command(*files_of[:2], other, *flags), "holds a run on other data")
+    assert files(trained[0]) == before
+
+
+BAD_FILES = {  # of the test part: what it holds, and the sentence
+    "unseen tag": (b"in O\n\nkiev B-planet\n", "'B-planet' in its sentence 2"),
+    "ragged": (b"in O\nkiev\n", "test, line 2 has 1 columns, the lines before have 2"),
+    "empty": (b"", "test is empty"),
+    "no sentence": (b"-DOCSTART- O\n\n", "test holds no sentence"),
+    "encoding": (b"in O\nki\xe9v O\n", "test is not UTF-8: byte 0xe9 at byte offset 7"),
+}
+
+
+@pytest.mark.parametrize(("content", "sentence"), BAD_FILES.values(), ids=BAD_FILES)
+def test_bad_files_are_named_and_nothing_is_written(
+    command, files_of, tmp_path, content, sentence
+):
+    (tmp_path / "test").write_bytes(content)
+    flags = (f"--test_file={tmp_path / 'test'}", f"--workdir={tmp_path / 'run'}")
+    refused(command(*files_of[:2], *flags, *SMALL), sentence)
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_flags_are_named(command, trained, files_of, tmp_path):
+    where = f"--workdir={tmp_path / 'run'}"
+    for flags, sentence in (
+        (files_of[:2], "--train_file stands alone or with both"),
+        (files_of[1:], "--train_file stands alone or with both"),
+        (("--tag_column=2",), "need a --train_file"),
+        ((*files_of, "--tag_column=2"), "train, line 1 has 2 columns, so none at 2"),
+        (("--dataset=wnut",), "did you mean wnut17"),
+        (("--train_file=/none",), "/none does not exist"),
+        (("--mode=tag",), "holds no run"),
+        (("--mode=evaluate",), "holds no run"),
+    ):
+        refused(command(*flags, where), sentence)
+    assert not (tmp_path / "run").exists()
+    bad = use(command, trained, "tag", stdin=b"in \xff\n")
+    refused(bad, "standard input is not UTF-8: byte 0xff at byte offset 3")
+
+
+def test_the_flags_of_the_recipe_go_together(command, tmp_path):
+    recipe = ROOT / "experiments" / "recipes" / "wnut17.flags"
+    flags = (f"--flagfile={recipe}", "--mode=evaluate", f"--workdir={tmp_path / 'no'}")
+    refused(command(*flags), "holds no run")
