@@ -12,6 +12,8 @@ import os
 import sys
 from typing import NamedTuple
 
+from tests import quick
+
 
 class Result(NamedTuple):
     """What a command left behind."""
@@ -53,9 +55,8 @@ class Command:
 
 
 def _serve(name, cache, pipe):
-    # Read as jax is loaded. Compilation is what most tests of commands wait for; the
-    # plainer of XLA's two ways to write fusions takes two thirds of the time.
-    os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+    if quick.PLAIN_FUSIONS:  # read as jax is loaded
+        os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
     import jax
     from absl import flags
     from absl.testing import flagsaver

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import seqjax
+from tests import quick
 
 # LLVM's optimizations take long, and with them jaxlib 0.10 gets some plain scans wrong.
-compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+compiled = partial(jax.jit, compiler_options=quick.OPTIONS)
 
 
 def inputs(cell, num_steps=6, batch_shape=(4,), input_size=3, dtype=jnp.float64):

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from seqjax import decoding, hypotheses
+from tests import quick
 from tests.test_decoding import distribution
 
 BOS, EOS = 0, 1
@@ -24,8 +25,7 @@ HIDDEN, SOURCE, PAST = 7, 11, 12
 
 
 # Many small programs, each run a few times: compiled without the costly optimizations.
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = partial(jax.jit, compiler_options=QUICK)
+jit = partial(jax.jit, compiler_options=quick.OPTIONS)
 
 
 class Model(NamedTuple):
