@@ -154,7 +154,10 @@ def measure_cuts(cell, params, xs):
         factors = truncation.random_factors(key, num_steps, keep)
         return hidden(gradients(factors)[0])
 
-    mean = jax.jit(lambda keys: jnp.mean(jax.lax.map(draw, keys), axis=0))(keys)
+    def add(total, key):  # a draw at a time: all of them would be gigabytes
+        return total + draw(key) / DRAWS, None
+
+    mean, _ = jax.lax.scan(add, jnp.zeros_like(draw(keys[0])), keys)
     full = gradients(jnp.ones(num_steps))[0]
     fixed = gradients(truncation.fixed_factors(num_steps, period))[0]
     return {

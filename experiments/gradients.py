@@ -64,9 +64,7 @@ def main():
 
 def settle_flags():
     """Defaults of this command, and flags that do not go together."""
-    for name, value in DEFAULTS.items():
-        if not FLAGS[name].present:
-            FLAGS[name].value = value
+    run.set_defaults(DEFAULTS)
     for name, value in ALONE.items():
         if FLAGS[name].value != value:
             raise run.UserError(

@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 
 from experiments import build, fit, run, verse_data, writing
-from experiments.workdir import Workdir, restore_params
+from experiments.workdir import open_run, restore_params
 from seqjax import metrics, training
 from seqjax.baselines import ngram
 from seqjax.data import batching, buckets, poems
@@ -53,9 +53,7 @@ DEFAULTS = {"cell": "gru", "hidden_size": 128, "learning_rate": 0.005}
 
 
 def main():
-    for name, value in DEFAULTS.items():
-        if not FLAGS[name].present:
-            FLAGS[name].value = value
+    run.set_defaults(DEFAULTS)
     build.check_flags()
     verse_data.check_flags()
     writing.check_flags()
@@ -64,19 +62,10 @@ def main():
 
 
 def open_workdir(must_hold_a_run=False):
-    free = set(FREE_FLAGS)
-    if FLAGS.schedule in ("constant", "plateau"):  # the others are laid over the run
-        free |= {"epochs"}
+    free = FREE_FLAGS
     if FLAGS.schedule == "plateau":  # what validation sees decides the rate
-        free -= {"eval_every"}
-    if FLAGS.mode != "train":
-        free |= {"seed"}
-    module = sys.modules[__name__]
-    workdir = Workdir(run.workdir(module), module, free)
-    if must_hold_a_run and not workdir.holds_a_run():
-        raise run.UserError(f"{workdir.path} holds no run; train one there first.")
-    workdir.check()
-    return workdir
+        free = FREE_FLAGS - {"eval_every"}
+    return open_run(sys.modules[__name__], free, must_hold_a_run)
 
 
 # ---------------------------------------------------------------- the model

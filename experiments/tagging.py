@@ -17,7 +17,7 @@ import jax
 from absl import flags
 
 from experiments import build, fit, lines, run, taggers
-from experiments.workdir import Workdir, restore_params
+from experiments.workdir import open_run, restore_params
 from seqjax import metrics, training
 from seqjax.data.tagged import Sentence, conll_lines
 from seqjax.models.tagger import Tagger
@@ -53,9 +53,7 @@ DEFAULTS = {  # where build's are others
 
 
 def main():
-    for name, value in DEFAULTS.items():
-        if not FLAGS[name].present:
-            FLAGS[name].value = value
+    run.set_defaults(DEFAULTS)
     taggers.check_flags()
     build.check_flags()
     lines.check_flags()
@@ -64,16 +62,8 @@ def main():
 
 
 def open_workdir(must_hold_a_run=False):
-    free = set(FREE_FLAGS)
-    if FLAGS.mode != "train":
-        free |= {"seed", "batch_size"}
-    if FLAGS.schedule in ("constant", "plateau"):  # the others are laid over the run
-        free |= {"epochs"}
-    workdir = Workdir(run.workdir(sys.modules[__name__]), sys.modules[__name__], free)
-    if must_hold_a_run and not workdir.holds_a_run():
-        raise run.UserError(f"{workdir.path} holds no run; train one there first.")
-    workdir.check()
-    return workdir
+    free = FREE_FLAGS if FLAGS.mode == "train" else FREE_FLAGS | {"batch_size"}
+    return open_run(sys.modules[__name__], free, must_hold_a_run)
 
 
 # ---------------------------------------------------------------- the model

@@ -17,7 +17,7 @@ import sacrebleu
 from absl import flags
 
 from experiments import build, fit, lines, pairs, run, scoring, translator
-from experiments.workdir import Workdir, restore_params
+from experiments.workdir import Workdir, open_run, restore_params
 from seqjax import training
 from seqjax.data import parallel
 from seqjax.data.vocab import UNK
@@ -77,9 +77,7 @@ ATTENTION = {"none": None, "dot": "dot", "general": "general", "additive": "addi
 
 
 def main():
-    for name, value in DEFAULTS.items():
-        if not FLAGS[name].present:
-            FLAGS[name].value = value
+    run.set_defaults(DEFAULTS)
     pairs.check_flags()
     build.check_flags()
     translator.check_flags()
@@ -103,18 +101,10 @@ def main():
 
 
 def open_workdir(must_hold_a_run=False):
-    free = set(FREE_FLAGS)
-    if FLAGS.mode != "train":
-        free |= {"seed"}
-    elif FLAGS.criterion == "bleu":  # what is found decides how training goes on
-        free -= SEARCH_FLAGS
-    if FLAGS.schedule in ("constant", "plateau"):  # the others are laid over the run
-        free |= {"epochs"}
-    workdir = Workdir(run.workdir(sys.modules[__name__]), sys.modules[__name__], free)
-    if must_hold_a_run and not workdir.holds_a_run():
-        raise run.UserError(f"{workdir.path} holds no run; train one there first.")
-    workdir.check()
-    return workdir
+    free = FREE_FLAGS
+    if FLAGS.mode == "train" and FLAGS.criterion == "bleu":
+        free = FREE_FLAGS - SEARCH_FLAGS  # what is found decides how training goes on
+    return open_run(sys.modules[__name__], free, must_hold_a_run)
 
 
 # ---------------------------------------------------------------- the model

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -210,6 +211,15 @@ def test_a_network_may_be_added_and_the_others_stay(command, trained, tmp_path):
     result = command(*options, "--lengths=3", "--hidden_size=9")
     refused(result, "--hidden_size (8 there, 9 here)")
     assert files(workdir) == before
+
+
+@pytest.mark.parametrize("recipe", ["adding_400"])
+def test_recipes_start(command, tmp_path, recipe):
+    path = Path(__file__).parent.parent / "experiments" / "recipes" / f"{recipe}.flags"
+    quick = ("--tasks=", "--num_steps=5", "--hidden_size=8")
+    result = command(f"--flagfile={path}", *quick, f"--workdir={tmp_path / 'run'}")
+    assert result.code == 0, result.err
+    assert "--lengths=400" in (tmp_path / "run" / "flags.txt").read_text()
 
 
 # ---------------------------------------------------------------- losses
