@@ -519,7 +519,7 @@ def test_no_run_in_the_workdir_is_said(command, tmp_path, mode):
     refused(result, "holds no run")
 
 
-@pytest.mark.parametrize("name", ["multi30k", "fra_eng_textbook"])
+@pytest.mark.parametrize("name", ["multi30k", "fra_eng", "fra_eng_textbook"])
 def test_the_flags_of_recipes_go_together(command, tmp_path, name):
     recipe = ROOT / "experiments" / "recipes" / f"{name}.flags"
     flags = (f"--flagfile={recipe}", "--mode=evaluate")
