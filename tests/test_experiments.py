@@ -44,10 +44,14 @@ needs_data = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def as_a_user(tmp_path_factory, monkeypatch):
-    """Standard promotion, and compiled programs kept out of the user's cache."""
+def as_a_user(tmp_path_factory, monkeypatch, quick_compilation):
+    """Standard promotion, and compiled programs kept out of the user's cache.
+
+    Processes of their own compile as quickly as this one: their numbers are compared.
+    """
     cache = tmp_path_factory.getbasetemp() / "xla"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     jax.config.update("jax_compilation_cache_dir", str(cache))
     with jax.numpy_dtype_promotion("standard"):
         yield
