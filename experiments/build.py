@@ -114,3 +114,9 @@ def optimizer(total_steps, accumulate=1):
     if accumulate == 1:
         return chosen
     return optax.MultiSteps(chosen, accumulate).gradient_transformation()
+
+
+def state(model, optimizer):
+    """The TrainState before the first step, where minibatches stand alone."""
+    k_params, k_run = jax.random.split(jax.random.key(FLAGS.seed))
+    return training.init_state(model.init(k_params), optimizer, None, k_run)

@@ -89,12 +89,6 @@ def build_model(coder):
         raise run.UserError(f"{error}.") from None
 
 
-def build_state(model, optimizer):
-    """The TrainState before the first step."""
-    k_params, k_run = jax.random.split(jax.random.key(FLAGS.seed))
-    return training.init_state(model.init(k_params), optimizer, None, k_run)
-
-
 def build_train_loop(model, optimizer):
     def loss_fn(params, carry, batch, key):
         return model.loss(params, batch, key, FLAGS.label_smoothing), carry
@@ -138,7 +132,7 @@ def train():
     predict = make_predict(model)
     total_steps = FLAGS.epochs * len(minibatches.plan(0))
     optimizer = build.optimizer(total_steps)
-    state = build_state(model, optimizer)
+    state = build.state(model, optimizer)
 
     valid = coder.split(corpus.valid)
     by_accuracy = FLAGS.criterion == "accuracy"
@@ -308,7 +302,7 @@ def load(workdir):
     """(coder, model, parameters)."""
     coder = documents.Coder.read(workdir)
     model = build_model(coder)
-    template = build_state(model, build.optimizer(total_steps=1))
+    template = build.state(model, build.optimizer(total_steps=1))
     return coder, model, restore_params(workdir, FLAGS.checkpoint, template)
 
 

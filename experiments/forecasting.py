@@ -181,12 +181,6 @@ def fit_linear(member, series):
     return jax.tree.map(lambda p: jnp.asarray(p, jnp.float32), params)
 
 
-def build_state(model, optimizer):
-    """The TrainState before the first step."""
-    k_params, k_run = jax.random.split(jax.random.key(FLAGS.seed))
-    return training.init_state(model.init(k_params), optimizer, None, k_run)
-
-
 def train_member(member, series, folder):
     """(parameters, Progress) of a model, trained in a folder of its own."""
     model = member.model
@@ -220,7 +214,7 @@ def train_member(member, series, folder):
         measure_of=mean,
         unit="values",
     )
-    state = build_state(model, optimizer)
+    state = build.state(model, optimizer)
     with folder.open_for_training():
         folder.write_vocab(series.columns, series.sha256)
         state, progress = fit.fit(job, folder, state)
@@ -337,7 +331,7 @@ def load_params(member, series):
         return fit_linear(member, series) if has_fit else None
     folder = open_workdir(member.name, must_hold_a_run=True)
     folder.check_data(series.sha256)
-    template = build_state(member.model, build.optimizer(total_steps=1))
+    template = build.state(member.model, build.optimizer(total_steps=1))
     return restore_params(folder, FLAGS.checkpoint, template)
 
 

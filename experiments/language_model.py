@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from absl import flags
 
 from experiments import backprop, build, fit, run, texts
-from experiments.workdir import Workdir, restore_params
+from experiments.workdir import open_run, restore_params
 from seqjax import decoding, metrics, training
 from seqjax.baselines import numpy_rnn
 from seqjax.data import batching, corpora
@@ -92,19 +92,12 @@ def settle_flags():
 
 
 def open_workdir(must_hold_a_run=False):
-    free = set(FREE_FLAGS)
-    if FLAGS.schedule in ("constant", "plateau"):  # the others are laid over the run
-        free |= {"epochs", "train_tokens"}
+    free = FREE_FLAGS
+    if FLAGS.schedule in ("constant", "plateau"):  # as for the epochs
+        free = free | {"train_tokens"}
     if FLAGS.schedule == "plateau":  # what validation sees decides the rate
-        free -= {"eval_every", "eval_rows"}
-    if FLAGS.mode != "train":
-        free |= {"seed"}
-    module = sys.modules[__name__]
-    workdir = Workdir(run.workdir(module), module, free)
-    if must_hold_a_run and not workdir.holds_a_run():
-        raise run.UserError(f"{workdir.path} holds no run; train one there first.")
-    workdir.check()
-    return workdir
+        free = free - {"eval_every", "eval_rows"}
+    return open_run(sys.modules[__name__], free, must_hold_a_run)
 
 
 # ---------------------------------------------------------------- data and model

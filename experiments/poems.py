@@ -85,12 +85,6 @@ def build_model(vocab_size):
         raise run.UserError(f"{error}.") from None
 
 
-def build_state(model, optimizer):
-    """The TrainState before the first step."""
-    k_params, k_run = jax.random.split(jax.random.key(FLAGS.seed))
-    return training.init_state(model.init(k_params), optimizer, None, k_run)
-
-
 def poem_loss(model, params, batch, key=None):
     """Cross-entropy of the characters of poems and of their ends: (total, count)."""
     state = model.initial_state(batch.tokens.shape[1:])
@@ -137,7 +131,7 @@ def train():
         validate=lambda state: {"valid_perplexity": perplexity_of(state.params)},
         unit="characters",
     )
-    state = build_state(model, optimizer)
+    state = build.state(model, optimizer)
     with workdir.open_for_training():
         workdir.write_vocab(vocab.tokens, corpus.sha256)
         state, progress = fit.fit(job, workdir, state)
@@ -167,7 +161,7 @@ def load(workdir):
     """(vocabulary, model, parameters) of a run."""
     vocab, _ = workdir.read_vocab(Vocab.from_list)
     model = build_model(len(vocab))
-    template = build_state(model, build.optimizer(1))
+    template = build.state(model, build.optimizer(1))
     return vocab, model, restore_params(workdir, FLAGS.checkpoint, template)
 
 

@@ -86,14 +86,8 @@ def build_model(vocabs):
     )
 
 
-def build_state(model, optimizer):
-    """The TrainState before the first step."""
-    k_params, k_run = jax.random.split(jax.random.key(FLAGS.seed))
-    return training.init_state(model.init(k_params), optimizer, None, k_run)
-
-
 def load_params(workdir, model):
-    template = build_state(model, build.optimizer(total_steps=1))
+    template = build.state(model, build.optimizer(total_steps=1))
     return restore_params(workdir, FLAGS.checkpoint, template)
 
 
@@ -125,7 +119,7 @@ def train():
         criterion="valid_f1" if vocabs.has_spans else "valid_accuracy",
         maximize=True,
     )
-    state = build_state(model, optimizer)
+    state = build.state(model, optimizer)
     with workdir.open_for_training():
         taggers.write_vocabs(workdir, vocabs, corpus.sha256)
         state, progress = fit.fit(job, workdir, state)

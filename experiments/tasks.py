@@ -152,12 +152,6 @@ def make_score(task, stream, number):
     return lambda params: {name: float(x) for name, x in means(params).items()}
 
 
-def build_state(task, optimizer):
-    """The TrainState before the first step."""
-    k_params, k_run = jax.random.split(jax.random.key(FLAGS.seed))
-    return training.init_state(task.init(k_params), optimizer, None, k_run)
-
-
 def train(task, folder):
     """(parameters best on validation, Progress), from the folder's last checkpoint."""
 
@@ -187,7 +181,7 @@ def train(task, folder):
         measure_of=lambda total, count: total / count,
         unit="predictions",
     )
-    state = build_state(task, optimizer)
+    state = build.state(task, optimizer)
     with folder.open_for_training():
         state, progress = fit.fit(job, folder, state)
         curve = folder.path / "learning_curve.png"

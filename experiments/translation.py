@@ -135,12 +135,6 @@ def build_model(tokenizers):
         raise run.UserError(f"{error}.") from None
 
 
-def build_state(model, optimizer):
-    """The TrainState before the first step."""
-    k_params, k_run = jax.random.split(jax.random.key(FLAGS.seed))
-    return training.init_state(model.init(k_params), optimizer, None, k_run)
-
-
 def build_train_loop(model, optimizer):
     def loss_fn(params, carry, batch, key):
         loss = model.loss(
@@ -168,7 +162,7 @@ def train():
     # the schedule is laid over, and the run ends by its epochs.
     total_steps = FLAGS.epochs * len(minibatches.plan(0))
     optimizer = build.optimizer(total_steps, FLAGS.accumulate)
-    state = build_state(model, optimizer)
+    state = build.state(model, optimizer)
 
     job = fit.Job(
         build_train_loop(model, optimizer),
@@ -303,7 +297,7 @@ def load(workdir):
     """(tokenizers, model, the parameters of the ensemble's members)."""
     tokenizers = pairs.read_tokenizers(workdir)
     model = build_model(tokenizers)
-    template = build_state(model, build.optimizer(1, FLAGS.accumulate))
+    template = build.state(model, build.optimizer(1, FLAGS.accumulate))
     params = restore_params(workdir, FLAGS.checkpoint, template)
     return tokenizers, model, [params, *ensemble(tokenizers, template)]
 

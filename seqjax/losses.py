@@ -47,11 +47,14 @@ def cross_entropy(logits, labels, mask=None, label_smoothing=0.0):
     return losses.sum(), jnp.sum(mask, dtype=losses.dtype)
 
 
-def descending(objective, value):
-    """`value`, with the gradient of `objective`: what is shown is not what is trained.
+def smoothed_cross_entropy(logits, labels, mask=None, label_smoothing=0.0):
+    """`cross_entropy` with the gradient of the smoothed one, what training descends on.
 
-    >>> total, count = cross_entropy(logits, labels)
-    >>> smoothed, _ = cross_entropy(logits, labels, label_smoothing=0.1)
-    >>> loss = descending(smoothed, total), count
+    The total stays what a perplexity is made of; the arguments are those of
+    `cross_entropy`.
     """
-    return lax.stop_gradient(value) + (objective - lax.stop_gradient(objective))
+    total, count = cross_entropy(logits, labels, mask)
+    if label_smoothing > 0:
+        objective, _ = cross_entropy(logits, labels, mask, label_smoothing)
+        total = lax.stop_gradient(total) + (objective - lax.stop_gradient(objective))
+    return total, count

@@ -1,4 +1,4 @@
-"""Commands run in a process of their own: two experiments share names of flags.
+"""Commands run in a process of their own, since two share names of flags.
 
 One process serves all calls of a test file, so that jax is imported and programs are
 compiled once.
@@ -7,6 +7,7 @@ compiled once.
 import contextlib
 import importlib
 import io
+import json
 import multiprocessing
 import os
 import sys
@@ -52,6 +53,29 @@ class Command:
         """End the process."""
         self._process.kill()
         self._process.join()
+
+
+def refused(result, sentence):
+    """Whether a command ended with exit code 2 and one sentence, which says this."""
+    assert result.code == 2, result.err
+    assert sentence in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+def files(folder):
+    """Every file below a folder with its content: what must not change."""
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def summary(workdir):
+    """What summary.json holds."""
+    return json.loads((workdir / "summary.json").read_text())
+
+
+def metrics(workdir):
+    """The lines of metrics.jsonl."""
+    text = (workdir / "metrics.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def _serve(name, cache, pipe):

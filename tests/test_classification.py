@@ -1,12 +1,11 @@
 """The classification command end to end, in small."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.commands import Command
+from tests.commands import Command, files, metrics, refused, summary
 
 ROOT = Path(__file__).parent.parent
 SUMMARY_KEYS = {
@@ -62,25 +61,6 @@ def train(command, corpus, workdir, *more):
 
 def use(command, trained, mode, *more, stdin=b""):
     return command(f"--mode={mode}", f"--workdir={trained[0]}", *more, stdin=stdin)
-
-
-def summary(workdir):
-    return json.loads((workdir / "summary.json").read_text())
-
-
-def metrics(workdir):
-    text = (workdir / "metrics.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def files(folder):
-    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def refused(result, sentence):
-    assert result.code == 2, result.err
-    assert sentence in result.err
-    assert len(result.err.splitlines()) == 1
 
 
 def labels_of(texts):

@@ -144,9 +144,27 @@ def test_loss_counts_the_rows_that_have_a_label(tokens):
     total, count = model.loss(params, batch)
     np.testing.assert_allclose(total, -log_p[kept, labels[kept]].sum(), rtol=1e-6)
     assert float(count) == 3
-    total, _ = model.loss(params, batch, label_smoothing=0.3)
-    args = jnp.asarray(logits[kept], jnp.float32), labels[kept], None, 0.3
-    np.testing.assert_allclose(total, losses.cross_entropy(*args)[0], rtol=1e-6)
+
+
+def test_label_smoothing_is_in_the_gradient_and_not_in_the_total(tokens):
+    model, params = build(CELLS["rnn"], "mean")
+    labels = np.array([2, -1, 0, -1, 1])
+    batch, kept = Batch(tokens, LENGTHS, jnp.asarray(labels)), labels >= 0
+
+    def total(params):
+        return model.loss(params, batch, label_smoothing=0.3)[0]
+
+    def smoothed(params):
+        logits = model.logits(params, *batch[:2])[kept]
+        return losses.cross_entropy(logits, labels[kept], None, 0.3)[0]
+
+    got, grads = jax.value_and_grad(total)(params)
+    np.testing.assert_allclose(got, model.loss(params, batch)[0], rtol=1e-6)
+    assert abs(got - smoothed(params)) > 0.01
+    want = jax.grad(smoothed)(params)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), grads, want
+    )
 
 
 @pytest.mark.parametrize(

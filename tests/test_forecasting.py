@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seqjax.data import series as data
-from tests.commands import Command
+from tests.commands import Command, files, refused, summary
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,20 +62,6 @@ def train(command, own, workdir, *more):
     flags = (*SMALL, "--tau=14", "--horizon=7", "--period=7", "--head=gaussian")
     where = (f"--csv={own}", "--time_column=day", f"--workdir={workdir}")
     return command(*where, *flags, "--models=naive,linear,mlp,direct,latent", *more)
-
-
-def summary(workdir):
-    return json.loads((workdir / "summary.json").read_text())
-
-
-def files(folder):
-    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def refused(result, sentence):
-    assert result.code == 2, result.err
-    assert sentence in result.err
-    assert len(result.err.splitlines()) == 1
 
 
 def test_train_writes_everything_it_promises(trained):

@@ -13,7 +13,7 @@ import seqjax
 from experiments import tasks
 from seqjax.data import synthetic_tasks
 from tests import references
-from tests.commands import Command
+from tests.commands import Command, files, refused, summary
 
 SMALL = (
     *("--hidden_size=8", "--num_steps=30", "--batch_size=4", "--epochs=1"),
@@ -45,25 +45,11 @@ def trained(command, tmp_path_factory):
     return workdir, result.out
 
 
-def summary(workdir):
-    return json.loads((workdir / "summary.json").read_text())
-
-
 def columns(workdir):
     """gradient_norms.tsv as arrays by name."""
     with open(workdir / "gradient_norms.tsv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
-
-
-def files(folder):
-    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def refused(result, sentence):
-    assert result.code == 2, result.err
-    assert sentence in result.err
-    assert len(result.err.splitlines()) == 1
 
 
 def test_the_command_writes_everything_it_promises(trained):

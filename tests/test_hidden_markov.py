@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.commands import Command
+from tests.commands import Command, metrics, refused, summary
 
 SUMMARY_KEYS = {
     *("log_likelihood", "train_perplexity", "valid_perplexity", "test_perplexity"),
@@ -48,21 +48,6 @@ def train(command, corpus, workdir, *more):
 
 def use(command, workdir, mode, *more, stdin=b""):
     return command(f"--mode={mode}", f"--workdir={workdir}", *more, stdin=stdin)
-
-
-def summary(workdir):
-    return json.loads((workdir / "summary.json").read_text())
-
-
-def metrics(workdir):
-    text = (workdir / "metrics.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def refused(result, sentence):
-    assert result.code == 2, result.err
-    assert sentence in result.err
-    assert len(result.err.splitlines()) == 1
 
 
 def test_training_writes_what_it_promises_and_finds_the_classes(trained, corpus):

@@ -16,8 +16,7 @@ LAYERS = [
     {"data.grammar.writer"},
     {"data.grammar"},
     {"data.batching", "data.buckets", "data.corpora", "data.tokenizers"},
-    {"data.parallel", "data.series", "data.labeled", "data.poems"},
-    {"data.tagged"},
+    {"data.parallel", "data.series", "data.labeled", "data.poems", "data.tagged"},
     {
         *("activations", "acrostic", "chain_messages"),
         *("baselines.ngram", "baselines.markov", "baselines.naive_bayes"),

@@ -1,6 +1,5 @@
 """The Markov command end to end, in small, and every bad input."""
 
-import json
 import math
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 
 from seqjax.baselines import markov
 from seqjax.data import corpora
-from tests.commands import Command
+from tests.commands import Command, summary
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +27,6 @@ def corpus(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "corpus.txt"
     path.write_text(text)
     return path
-
-
-def summary(workdir):
-    return json.loads((workdir / "summary.json").read_text())
 
 
 def refused(result, sentence):

@@ -11,7 +11,7 @@ import pytest
 from seqjax.baselines import ngram
 from seqjax.data import corpora
 from seqjax.data.ngrams import count_ngrams
-from tests.commands import Command
+from tests.commands import Command, files, summary
 
 needs_data = pytest.mark.skipif(
     "SEQJAX_DATA_DIR" not in os.environ, reason="needs real data in SEQJAX_DATA_DIR"
@@ -44,14 +44,6 @@ def ran(command, corpus, tmp_path_factory):
     result = command(f"--corpus={corpus}", f"--workdir={workdir}")
     assert result.code == 0, result.err
     return workdir, result
-
-
-def summary(workdir):
-    return json.loads((workdir / "summary.json").read_text())
-
-
-def files(folder):
-    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def refused(result, sentence):

@@ -13,7 +13,7 @@ from seqjax.checkpoint import Checkpoints
 from seqjax.data import poems, verses
 from seqjax.data.vocab import BOS, EOS, Vocab
 from seqjax.models.language_model import LanguageModel
-from tests.commands import Command
+from tests.commands import Command, refused, summary
 
 SMALL = ("--hidden_size=8", "--embed_size=6", "--batch_size=16", "--epochs=2")
 QUICK = (
@@ -59,16 +59,6 @@ def generate(command, workdir, *more):
     result = command("--mode=generate", f"--workdir={workdir}", *more)
     assert result.code == 0, result.err
     return result.out.splitlines()
-
-
-def refused(result, sentence):
-    assert result.code == 2, result.err
-    assert sentence in result.err
-    assert len(result.err.splitlines()) == 1
-
-
-def summary(workdir):
-    return json.loads((workdir / "summary.json").read_text())
 
 
 def test_train_writes_everything_it_promises(trained):

@@ -135,7 +135,7 @@ def test_one_file_is_split_by_its_sentences(tmp_path):
     )
     assert all(20 <= len(part) <= 90 for part in parts[1:])
     path.write_text("a O\n")
-    with pytest.raises(DataError, match=r"one\.conll is too short: no sentence"):
+    with pytest.raises(DataError, match=r"one\.conll has no sentence in its"):
         load_files([path])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from tests.commands import Command
+from tests.commands import Command, files, refused, summary
 
 ROOT = Path(__file__).parent.parent
 SUMMARY_KEYS = {
@@ -92,23 +92,9 @@ def use(command, trained, mode, *more, stdin=b""):
     return command(f"--mode={mode}", f"--workdir={trained[0]}", *more, stdin=stdin)
 
 
-def summary(workdir):
-    return json.loads((workdir / "summary.json").read_text())
-
-
 def lines(workdir):
     text = (workdir / "metrics.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
-
-
-def files(folder):
-    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def refused(result, sentence):
-    assert result.code == 2, result.err
-    assert sentence in result.err
-    assert len(result.err.splitlines()) == 1
 
 
 def test_train_writes_everything_it_promises_and_has_learnt(trained):

@@ -158,6 +158,32 @@ def split_by_position(name, text, sha256):
     )
 
 
+def split_by_hash(name, items, text_of, percent, kind):
+    """{"train", "valid", "test": items} by a hash of their texts: none is in two parts.
+
+    Args:
+      name: of the corpus, for the message.
+      items: in an order that each part keeps.
+      text_of: item -> its text.
+      percent: of all texts, those to validate on, and as many to test on.
+      kind: what an item is called.
+
+    Raises:
+      DataError: if a part would be empty.
+    """
+    parts = {"train": [], "valid": [], "test": []}
+    for item in items:
+        share = int(_sha256(text_of(item).encode())[:8], 16) % 100
+        held_out = "valid" if share < percent else "test"
+        parts[held_out if share < 2 * percent else "train"].append(item)
+    for part, of_part in parts.items():
+        if not of_part:
+            raise DataError(
+                f"{name} has no {kind} in its {part} part; more are needed."
+            )
+    return parts
+
+
 def tokenize_corpus(corpus, level, min_freq=1, max_tokens=0):
     """Tokens and vocabulary of a corpus.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqjax.data import grammar
-from seqjax.data.corpora import Source, fetch, unknown_name
+from seqjax.data.corpora import Source, fetch, split_by_hash, unknown_name
 from seqjax.data.text import DataError, decode, read_bytes
 
 
@@ -147,22 +147,8 @@ def split_by_source(name, pairs, sha256):
     Raises:
       DataError: if a part would be empty.
     """
-    parts = {"train": [], "valid": [], "test": []}
-    for source, target in pairs:
-        parts[part_of(source, HELD_OUT)].append((source, target))
-    splits = {part: _split(of_part) for part, of_part in parts.items()}
-    for part, split in splits.items():
-        if not split.source:
-            raise DataError(f"{name} has no pair in its {part} part; more are needed.")
-    return ParallelCorpus(name, *splits.values(), sha256)
-
-
-def part_of(text, percent):
-    """ "train", or for `percent` of all texts each "valid" and "test", by a hash."""
-    share = int(_sha256(text.encode())[:8], 16) % 100
-    if share >= 2 * percent:
-        return "train"
-    return "valid" if share < percent else "test"
+    parts = split_by_hash(name, pairs, lambda pair: pair[0], HELD_OUT, "pair")
+    return ParallelCorpus(name, *map(_split, parts.values()), sha256)
 
 
 def clean(text):

@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 from seqjax.data import verses
-from seqjax.data.corpora import SOURCES, fetch, unknown_name
+from seqjax.data.corpora import SOURCES, fetch, split_by_hash, unknown_name
 from seqjax.data.text import DataError, decode, read_bytes
 
 NAMES = ("verses", "tang_poems")
@@ -136,14 +136,7 @@ def split(name, poems, sha256):
     Raises:
       DataError: if a part would be empty.
     """
-    parts = {"train": [], "valid": [], "test": []}
-    for poem in poems:
-        share = int(_sha256(poem.content)[:8], 16) % 100
-        held_out = "valid" if share < HELD_OUT else "test"
-        parts[held_out if share < 2 * HELD_OUT else "train"].append(poem)
-    for part, of_part in parts.items():
-        if not of_part:
-            raise DataError(f"{name} has no poem in its {part} part; more are needed.")
+    parts = split_by_hash(name, poems, lambda p: p.content, HELD_OUT, "poem")
     return PoemCorpus(name, *parts.values(), sha256)
 
 

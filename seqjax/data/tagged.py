@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqjax.data import apples
-from seqjax.data.corpora import Source, fetch, unknown_name
-from seqjax.data.parallel import part_of
+from seqjax.data.corpora import Source, fetch, split_by_hash, unknown_name
 from seqjax.data.text import DataError, decode, read_bytes
 
 
@@ -102,14 +101,9 @@ def load_files(paths, token_column=None, tag_column=None, name=None):
         text = decode(content, path)
         splits.append(parse(text, path, token_column, tag_column))
     if len(splits) == 1:
-        parts = {"train": [], "valid": [], "test": []}
-        for sentence in splits[0]:
-            parts[part_of(" ".join(sentence.tokens), HELD_OUT)].append(sentence)
-        for part, of_part in parts.items():
-            if not of_part:
-                raise DataError(
-                    f"{name} is too short: no sentence for its {part} part."
-                )
+        parts = split_by_hash(
+            name, splits[0], lambda s: " ".join(s.tokens), HELD_OUT, "sentence"
+        )
         splits = parts.values()
     return TaggedCorpus(name, *splits, digest.hexdigest())
 

@@ -137,11 +137,12 @@ class Classifier:
         Args:
           batch: a `data.labeled.Batch`; rows of label -1 do not count.
           key: switches dropout on.
-          label_smoothing: as `losses.cross_entropy`.
+          label_smoothing: as `losses.smoothed_cross_entropy`, in the gradient alone.
         """
         logits = self.logits(params, batch.tokens, batch.lengths, key)
         labels = jnp.maximum(batch.labels, 0)
-        return losses.cross_entropy(logits, labels, batch.labels >= 0, label_smoothing)
+        mask = batch.labels >= 0
+        return losses.smoothed_cross_entropy(logits, labels, mask, label_smoothing)
 
     def attention_weights(self, params, tokens, lengths):
         """Where pooling looks: [T, ...], of sum 1, and 0 past the lengths.

@@ -17,7 +17,7 @@ from seqjax.layers import (
     embed_init,
     matmul,
 )
-from seqjax.losses import cross_entropy, descending
+from seqjax.losses import smoothed_cross_entropy
 from seqjax.recurrence import Stack, unroll
 
 
@@ -236,8 +236,7 @@ class Seq2Seq:
         Args:
           batch: a `data.buckets.Batch`.
           key: switches dropout on.
-          label_smoothing: as `losses.cross_entropy`, in the gradient alone: the total
-            stays what a perplexity is made of.
+          label_smoothing: as `losses.smoothed_cross_entropy`, in the gradient alone.
           sampling: probability that an input is drawn from the model's own prediction
             instead of the target (Bengio et al. 2015, arXiv:1506.03099). The draws come
             from a pass of their own, without dropout; no gradient goes through them.
@@ -249,11 +248,7 @@ class Seq2Seq:
         logits = self.logits(params, batch, inputs, k_dropout)
         steps = jnp.arange(len(batch.target))[:, None]
         mask = steps < batch.target_lengths
-        total, count = cross_entropy(logits, batch.target, mask)
-        if label_smoothing > 0:
-            objective, _ = cross_entropy(logits, batch.target, mask, label_smoothing)
-            total = descending(objective, total)
-        return total, count
+        return smoothed_cross_entropy(logits, batch.target, mask, label_smoothing)
 
     def logits(self, params, batch, inputs, key=None):
         """What follows each of `inputs` [T, B]: logits [T, B, V]."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from seqjax import chains, layers, losses
 from seqjax.data.vocab import UNK
-from seqjax.recurrence import unroll
+from seqjax.recurrence import unroll, valid_steps
 
 
 class Words(NamedTuple):
@@ -161,7 +161,7 @@ class Tagger:
         Returns:
           (total, count), as `losses.cross_entropy`.
         """
-        real = _places(len(logits), lengths) < lengths  # [T, ...]
+        real = valid_steps(len(logits), lengths)  # [T, ...]
         tags = jnp.where(real, tags, 0)
         if not self.crf:
             return losses.cross_entropy(logits, tags, real)
@@ -199,7 +199,7 @@ def letter_features(params, chars, lengths):
     Returns:
       [..., F].
     """
-    real = _places(len(chars), lengths) < lengths  # [W, ...]
+    real = valid_steps(len(chars), lengths)  # [W, ...]
     xs = layers.embed(params.embed, chars)  # [W, ..., E]
     xs = jnp.where(real[..., None], xs, jnp.zeros_like(xs))
     nothing = jnp.zeros_like(xs[:1])
@@ -232,11 +232,7 @@ def bio(tags):
 
 def _potentials(crf, logits, lengths):
     """(unary, pairwise): what stands at the ends is in the first and last unary."""
-    last = (_places(len(logits), lengths) == lengths - 1)[..., None]
+    real, others = (valid_steps(len(logits), n) for n in (lengths, lengths - 1))
+    last = (real & ~others)[..., None]
     unary = logits + jnp.where(last, crf.end, jnp.zeros_like(crf.end))
     return unary.at[0].add(crf.start), crf.pairs
-
-
-def _places(number, lengths):
-    """0 .. number - 1 along a first axis, to be compared with `lengths`."""
-    return jnp.arange(number, dtype=lengths.dtype).reshape(-1, *(1,) * lengths.ndim)

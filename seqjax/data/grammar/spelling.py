@@ -47,5 +47,6 @@ def plural(word):
 
 
 def agreeing(masculine, feminine=""):
+    """The four forms of an adjective, singular before plural, masculine first."""
     feminine = feminine or masculine.removesuffix("e") + "e"
     return masculine, feminine, plural(masculine), plural(feminine)
