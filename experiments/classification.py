@@ -150,7 +150,7 @@ def train():
         coder.write(workdir, corpus.sha256)
         documents.note_unread(encoded)
         state, progress = fit.fit(job, workdir, state)
-        report(workdir, corpus, coder, model, state, progress)
+        report(workdir, corpus, coder, model, predict, state, progress)
 
 
 def score(part, log_probs, truth):
@@ -165,12 +165,11 @@ def score(part, log_probs, truth):
     }
 
 
-def report(workdir, corpus, coder, model, state, progress):
+def report(workdir, corpus, coder, model, predict, state, progress):
     """The tables, summary.json and the figures."""
     params = state.params
     if FLAGS.checkpoint == "best":
         params = restore_params(workdir, "best", state)
-    predict = make_predict(model)
     valid, test = coder.split(corpus.valid), coder.split(corpus.test)
     log_probs = predict(params, test[0])
     summary = {

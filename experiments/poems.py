@@ -122,20 +122,22 @@ def train():
     model = build_model(len(vocab))
     total_steps = FLAGS.epochs * len(plan(0))
     optimizer = build.optimizer(total_steps)
-    perplexity_of = make_perplexity(model, corpus.valid, vocab)
+    perplexity_of = make_perplexity(model, corpus, vocab)
     job = fit.Job(
         build_train_loop(model, optimizer),
         data=None,
         plan=plan,
         total_steps=total_steps,
-        validate=lambda state: {"valid_perplexity": perplexity_of(state.params)},
+        validate=lambda state: {
+            "valid_perplexity": perplexity_of(state.params, "valid")
+        },
         unit="characters",
     )
     state = build.state(model, optimizer)
     with workdir.open_for_training():
         workdir.write_vocab(vocab.tokens, corpus.sha256)
         state, progress = fit.fit(job, workdir, state)
-        report(workdir, corpus, vocab, model, state, progress)
+        report(workdir, corpus, vocab, model, state, progress, perplexity_of)
 
 
 def evaluate():
@@ -143,9 +145,10 @@ def evaluate():
     corpus = verse_data.load_corpus()
     workdir.check_data(corpus.sha256)
     vocab, model, params = load(workdir)
+    perplexity_of = make_perplexity(model, corpus, vocab)
     rows = [
-        (f"{part} perplexity", f"{make_perplexity(model, split, vocab)(params):.4f}")
-        for part, split in (("valid", corpus.valid), ("test", corpus.test))
+        (f"{part} perplexity", f"{perplexity_of(params, part):.4f}")
+        for part in ("valid", "test")
     ]
     run.print_table(f"{FLAGS.checkpoint} checkpoint", [*rows, ("files", workdir.path)])
 
@@ -168,15 +171,20 @@ def load(workdir):
 # ---------------------------------------------------------------- their parts
 
 
-def make_perplexity(model, split, vocab):
-    """params -> perplexity of a split's characters and ends."""
-    sequences = verse_data.encode(split, vocab)
-    plan = buckets.plan_lengths([len(s.tokens) for s in sequences], FLAGS.batch_size)
-    batches = [verse_data.make_batch(sequences, bucket) for bucket in plan]
+def make_perplexity(model, corpus, vocab):
+    """(params, part) -> perplexity of the part's characters and ends."""
     loss = jax.jit(partial(poem_loss, model))
 
-    def perplexity_of(params):
-        totals, counts = zip(*(loss(params, batch) for batch in batches), strict=True)
+    @lru_cache
+    def batches(part):
+        sequences = verse_data.encode(getattr(corpus, part), vocab)
+        lengths = [len(s.tokens) for s in sequences]
+        plan = buckets.plan_lengths(lengths, FLAGS.batch_size)
+        return [verse_data.make_batch(sequences, bucket) for bucket in plan]
+
+    def perplexity_of(params, part):
+        found = (loss(params, batch) for batch in batches(part))
+        totals, counts = zip(*found, strict=True)
         return metrics.perplexity(sum(map(float, totals)), sum(map(float, counts)))
 
     return perplexity_of
@@ -205,17 +213,17 @@ def judge(model, params, vocab, corpus):
     return numbers, texts
 
 
-def report(workdir, corpus, vocab, model, state, progress):
+def report(workdir, corpus, vocab, model, state, progress, perplexity_of):
     """The table, poems, summary.json and the figure."""
     params = state.params
     if FLAGS.checkpoint == "best":
         params = restore_params(workdir, "best", state)
     quality, texts = judge(model, params, vocab, corpus)
     baseline = ngram_perplexity(corpus, vocab)
-    test = make_perplexity(model, corpus.test, vocab)(params)
+    test = perplexity_of(params, "test")
     summary = {
         "train_perplexity": progress.train_perplexity,
-        "valid_perplexity": make_perplexity(model, corpus.valid, vocab)(params),
+        "valid_perplexity": perplexity_of(params, "valid"),
         "test_perplexity": test,
         "kneser_ney_perplexity": baseline,
         "below_kneser_ney": 1 - test / baseline,

@@ -163,6 +163,7 @@ class Minibatches:
 
     def __init__(self, split, vocabs, with_letters):
         self._sentences = Sentences([s.tokens for s in split], vocabs, with_letters)
+        self.lengths = [len(s.tokens) for s in split]
         numbers = {tag: i for i, tag in enumerate(vocabs.tags)}
         self._tags = [[numbers[tag] for tag in s.tags] for s in split]
 
@@ -174,7 +175,7 @@ class Minibatches:
 
     def bucketed(self, rng=None):
         """Of all sentences, shuffled by `rng`."""
-        rounded = [-(-len(tags) // STEP) * STEP for tags in self._tags]
+        rounded = [-(-length // STEP) * STEP for length in self.lengths]
         return buckets.plan_lengths(rounded, FLAGS.batch_size, rng=rng)
 
     def batch(self, bucket):
@@ -187,7 +188,7 @@ class Minibatches:
 
 
 def make_tag(model, vocabs):
-    """(params, list of tagged.Sentence) -> (list of tags for each, total, count).
+    """(params, Minibatches) -> (list of tags for each sentence, total, count).
 
     The sum of the losses of the tags that are there, and the number of words.
     """
@@ -198,15 +199,14 @@ def make_tag(model, vocabs):
         loss = model.loss(params, logits, tags, inputs.lengths)
         return model.predict(params, logits, inputs.lengths)[0], *loss
 
-    def tag(params, split):
-        minibatches = Minibatches(split, vocabs, model.num_chars > 0)
-        found, total, count = [[] for _ in split], 0.0, 0.0
+    def tag(params, minibatches):
+        found, total, count = [[] for _ in minibatches.lengths], 0.0, 0.0
         for bucket in minibatches.bucketed():
             path, *loss = run_batch(params, *minibatches.batch(bucket))
             total, count = total + float(loss[0]), count + float(loss[1])
             for row, numbers in zip(bucket.rows, np.asarray(path).T, strict=True):
                 if row >= 0:
-                    numbers = numbers[: len(split[row].tokens)]
+                    numbers = numbers[: minibatches.lengths[row]]
                     found[row] = [vocabs.tags[number] for number in numbers]
         return found, total, count
 

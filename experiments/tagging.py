@@ -86,6 +86,11 @@ def build_model(vocabs):
     )
 
 
+def read(split, vocabs):
+    """Minibatches of a list of Sentences, as the model reads them."""
+    return taggers.Minibatches(split, vocabs, with_letters=FLAGS.char_size > 0)
+
+
 def load_params(workdir, model):
     template = build.state(model, build.optimizer(total_steps=1))
     return restore_params(workdir, FLAGS.checkpoint, template)
@@ -100,7 +105,7 @@ def train():
     workdir.check_data(corpus.sha256)
     vocabs = taggers.train_vocabs(corpus.train)
     model = build_model(vocabs)
-    minibatches = taggers.Minibatches(corpus.train, vocabs, FLAGS.char_size > 0)
+    minibatches = read(corpus.train, vocabs)
     total_steps = FLAGS.epochs * len(minibatches.plan(0))
     optimizer = build.optimizer(total_steps)
 
@@ -128,9 +133,10 @@ def train():
 
 def make_validation(tag_all, split, vocabs):
     """state -> the numbers of a validation."""
+    minibatches = read(split, vocabs)
 
     def validate(state):
-        found, total, count = tag_all(state.params, split)
+        found, total, count = tag_all(state.params, minibatches)
         numbers, _ = taggers.score(split, found, (), vocabs.has_spans)
         shown = {k: numbers[k] for k in ("f1", "accuracy") if k in numbers}
         return {
@@ -159,7 +165,7 @@ def tag():
     model = build_model(vocabs)
     untagged = [Sentence(s, vocabs.tags[:1] * len(s)) for s in sentences]
     params = load_params(workdir, model)
-    found, _, _ = taggers.make_tag(model, vocabs)(params, untagged)
+    found, _, _ = taggers.make_tag(model, vocabs)(params, read(untagged, vocabs))
     lines.write(conll_lines(zip(sentences, found, strict=True)))
 
 
@@ -199,8 +205,11 @@ def measured(corpus, vocabs, tag_all, params):
     def score(split, found):
         return taggers.score(split, found, ambiguous, vocabs.has_spans)
 
-    valid, _ = score(corpus.valid, tag_all(params, corpus.valid)[0])
-    ours, types = score(corpus.test, tag_all(params, corpus.test)[0])
+    def tagged(split):
+        return tag_all(params, read(split, vocabs))[0]
+
+    valid, _ = score(corpus.valid, tagged(corpus.valid))
+    ours, types = score(corpus.test, tagged(corpus.test))
     theirs, theirs_by = score(corpus.test, baseline(corpus.test))
     number = sum(token in ambiguous for s in corpus.test for token in s.tokens)
     names = {"ambiguous_accuracy": f"accuracy on {number:,} ambiguous words"}
