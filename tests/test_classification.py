@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seqjax.data.tokenizers import Words
 from tests.commands import Command, files, metrics, refused, summary
 
 ROOT = Path(__file__).parent.parent
@@ -166,6 +167,27 @@ def test_every_choice_trains_and_classifies(command, corpus, tmp_path, more):
         assert "documents are read to --max_length=2" in result.err
     result = use(command, (tmp_path / "run",), "classify", stdin=b"a b\n\n")
     assert result.code == 0 and len(result.out.splitlines()) == 2
+
+
+def make_coder():
+    from experiments import documents
+
+    return documents.Coder(Words.train(["a b c"], "word", min_freq=1), ["x", "y"])
+
+
+def note_unread():
+    from experiments import documents
+
+    coder, texts = make_coder(), ["a b", "c", "b c a", "", "a a a a"]
+    documents.note_unread(coder, texts, coder.texts(texts))
+
+
+@pytest.mark.parametrize(("length", "cut"), [(1, 3), (2, 2), (3, 1), (4, 0)])
+def test_what_fills_the_length_is_not_cut(command, length, cut):
+    """Of 2, 1, 3, 0 and 4 tokens, all known."""
+    result = command(f"--max_length={length}", call=note_unread)
+    said = f"{cut} documents are read to --max_length={length}.\n" if cut else ""
+    assert (result.code, result.err) == (0, said)
 
 
 def test_folds_and_three_files(command, corpus, tmp_path):
