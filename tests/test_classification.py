@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqjax.data.tokenizers import Words
-from tests.commands import Command, files, metrics, refused, summary
+from tests.commands import Command, files, metrics, refused, returned, summary
 
 ROOT = Path(__file__).parent.parent
 SUMMARY_KEYS = {
@@ -188,6 +188,19 @@ def test_what_fills_the_length_is_not_cut(command, length, cut):
     result = command(f"--max_length={length}", call=note_unread)
     said = f"{cut} documents are read to --max_length={length}.\n" if cut else ""
     assert (result.code, result.err) == (0, said)
+
+
+def rates():
+    from experiments import classification
+
+    model = classification.build_model(make_coder())
+    return model.dropout, model.locked, model.word_dropout
+
+
+def test_the_model_has_the_rates_of_the_flags(command):
+    flags = ("--dropout=0.25", "--locked_dropout", "--word_dropout=0.125")
+    assert returned(command(*flags, call=rates)) == (0.25, True, 0.125)
+    assert returned(command("--dropout=0.5", call=rates)) == (0.5, False, 0.0)
 
 
 def test_folds_and_three_files(command, corpus, tmp_path):
