@@ -148,7 +148,7 @@ def train():
     )
     with workdir.open_for_training():
         coder.write(workdir, corpus.sha256)
-        documents.note_unread(encoded)
+        documents.note_unread(coder, corpus.train.texts, encoded)
         state, progress = fit.fit(job, workdir, state)
         report(workdir, corpus, coder, model, predict, state, progress)
 
@@ -291,7 +291,7 @@ def classify():
     coder, model, params = load(workdir)
     encoded = coder.texts(texts)
     log_probs = make_predict(model)(params, encoded)
-    documents.note_unread(encoded)
+    documents.note_unread(coder, texts, encoded)
     lines.write(
         f"{coder.labels[row.argmax()]}\t{np.exp(row.max()):.4f}" for row in log_probs
     )

@@ -80,9 +80,13 @@ class Coder:
         found, _ = workdir.read_vocab(lambda t: (t["tokens"], list(t["labels"])))
         return cls(Words(Vocab.from_list(found[0]), FLAGS.level), found[1])
 
+    def encode(self, text):
+        """The whole of a text, int32 [N]."""
+        return self.words.encode(prepare(text))
+
     def texts(self, texts):
         """A list of int32 arrays, no longer than --max_length."""
-        return [self.words.encode(prepare(t))[: FLAGS.max_length] for t in texts]
+        return [self.encode(text)[: FLAGS.max_length] for text in texts]
 
     def split(self, split):
         """(documents, labels int32 [N]) of a Split."""
@@ -108,12 +112,21 @@ class Minibatches:
         ]
 
 
-def note_unread(documents):
-    """Say what is cut off, and how many tokens nobody knows."""
+def note_unread(coder, texts, documents):
+    """Say what is cut off, and how many tokens nobody knows.
+
+    Args:
+      coder: a Coder.
+      texts: strings, and
+      documents: what `coder.texts` made of them.
+    """
     number = sum(map(len, documents))
     unknown = sum(int((d == UNK).sum()) for d in documents)
     if unknown:
         run.note(f"{unknown:,} of {number:,} tokens are unknown: read as <unk>.")
-    cut = sum(len(d) == FLAGS.max_length for d in documents)
+    # A document of just that length is whole: those are encoded once more.
+    pairs = zip(texts, documents, strict=True)
+    full = [text for text, d in pairs if len(d) == FLAGS.max_length]
+    cut = sum(len(coder.encode(text)) > FLAGS.max_length for text in full)
     if cut:
         run.note(f"{cut:,} documents are read to --max_length={FLAGS.max_length}.")

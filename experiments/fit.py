@@ -39,8 +39,9 @@ class Progress:
     count: float = 0.0  # predictions over this epoch so far
     train_perplexity: float = math.nan  # Job.measure over the last epoch
     best_value: float = math.nan  # on validation, of Job.criterion
+    best_perplexity: float = math.nan  # on validation, then; decides between equals
     best_step: int = 0
-    stale: int = 0  # validations since then
+    stale: int = 0  # validations without a gain in best_value
     predictions: float = 0.0  # over the run
     train_seconds: float = 0.0  # within compiled calls, without compilation
     seconds: float = 0.0  # wall clock over all starts
@@ -58,7 +59,8 @@ class Job:
       epochs: after how many to stop, total_steps being about as many minibatches.
       validate: state -> {name: number} on held-out data.
       new_epoch: state -> state with the carry of an epoch's beginning.
-      criterion: which of these numbers is to improve, and
+      criterion: which of these numbers is to improve (of equals the lower
+        "valid_perplexity" is best, if there is one), and
       maximize: whether by rising.
       measure: what (total, count) is shown as, and
       measure_of: the function that makes it of them.
@@ -194,7 +196,7 @@ def _train_call(job, workdir, state, progress, last, bar):
 
 
 def _validate(job, workdir, state, progress, last, best, bar):
-    """Whether validation is the best so far; if so the state is kept."""
+    """Whether validation gained on the best so far; the best state is kept."""
     numbers = job.validate(state)
     if any(map(math.isnan, numbers.values())):
         _stop("validation loss", progress.step, last)
@@ -213,9 +215,14 @@ def _validate(job, workdir, state, progress, last, best, bar):
     value = numbers[job.criterion]
     improved = job.improves(value, progress.best_value)
     progress.stale = 0 if improved else progress.stale + 1
-    if improved:
+    # At an accuracy of 1 epochs tie, and perplexity goes on falling: the surer one is
+    # better, but no gain, or patience would wait for perplexity.
+    perplexity = numbers.get("valid_perplexity", math.nan)
+    surer = value == progress.best_value and perplexity < progress.best_perplexity
+    if improved or surer:
         _check_parameters(state, last)
         progress.best_value, progress.best_step = value, progress.step
+        progress.best_perplexity = perplexity
         best.save(progress.step, state, dataclasses.asdict(progress))
     return improved
 

@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import sys
+from functools import partial
 from typing import NamedTuple
 
 from tests import quick
@@ -22,6 +23,7 @@ class Result(NamedTuple):
     code: int
     out: str
     err: str
+    value: object = None  # of a function called instead
 
 
 class Command:
@@ -39,14 +41,16 @@ class Command:
         self._process = context.Process(target=_serve, args=args, daemon=True)
         self._process.start()
 
-    def __call__(self, *argv, stdin=b"", patches=()):
+    def __call__(self, *argv, stdin=b"", patches=(), call=None):
         """Run it with flags `argv`.
 
         Args:
           stdin: bytes.
           patches: (module, attribute, value) to set before, for good.
+          call: a function of a test module, called instead of `main` where the flags
+            are set; what is of the experiment it imports itself.
         """
-        self._pipe.send((list(map(str, argv)), stdin, patches))
+        self._pipe.send((list(map(str, argv)), stdin, patches, call))
         return self._pipe.recv()
 
     def close(self):
@@ -60,6 +64,12 @@ def refused(result, sentence):
     assert result.code == 2, result.err
     assert sentence in result.err
     assert len(result.err.splitlines()) == 1
+
+
+def returned(result):
+    """What a function called in a command's process returned."""
+    assert result.code == 0, result.err
+    return result.value
 
 
 def files(folder):
@@ -92,10 +102,11 @@ def _serve(name, cache, pipe):
     jax.config.update("jax_disable_most_optimizations", True)  # compiles 3 times faster
     module = importlib.import_module(name)
     while True:
-        argv, stdin, patches = pipe.recv()
+        argv, stdin, patches, call = pipe.recv()
         for where, attribute, value in patches:
             setattr(importlib.import_module(where), attribute, value)
-        out, err = io.StringIO(), io.StringIO()
+        out, err, value = io.StringIO(), io.StringIO(), []
+        main = partial(_keep, value, call) if call else module.main
         sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
         with (
             flagsaver.flagsaver(),
@@ -104,7 +115,7 @@ def _serve(name, cache, pipe):
         ):
             flags.FLAGS.unparse_flags()
             try:
-                run.launch(module.main, module, [name, *argv])
+                run.launch(main, module, [name, *argv])
                 code = 0
             except SystemExit as stop:
                 code = stop.code or 0
@@ -113,4 +124,8 @@ def _serve(name, cache, pipe):
 
                 traceback.print_exc(file=err)
                 code = 1
-        pipe.send(Result(code, out.getvalue(), err.getvalue()))
+        pipe.send(Result(code, out.getvalue(), err.getvalue(), *value))
+
+
+def _keep(value, function):
+    value.append(function())

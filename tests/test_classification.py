@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.commands import Command, files, metrics, refused, summary
+from seqjax.data.tokenizers import Words
+from tests.commands import Command, files, metrics, refused, returned, summary
 
 ROOT = Path(__file__).parent.parent
 SUMMARY_KEYS = {
@@ -166,6 +167,40 @@ def test_every_choice_trains_and_classifies(command, corpus, tmp_path, more):
         assert "documents are read to --max_length=2" in result.err
     result = use(command, (tmp_path / "run",), "classify", stdin=b"a b\n\n")
     assert result.code == 0 and len(result.out.splitlines()) == 2
+
+
+def make_coder():
+    from experiments import documents
+
+    return documents.Coder(Words.train(["a b c"], "word", min_freq=1), ["x", "y"])
+
+
+def note_unread():
+    from experiments import documents
+
+    coder, texts = make_coder(), ["a b", "c", "b c a", "", "a a a a"]
+    documents.note_unread(coder, texts, coder.texts(texts))
+
+
+@pytest.mark.parametrize(("length", "cut"), [(1, 3), (2, 2), (3, 1), (4, 0)])
+def test_what_fills_the_length_is_not_cut(command, length, cut):
+    """Of 2, 1, 3, 0 and 4 tokens, all known."""
+    result = command(f"--max_length={length}", call=note_unread)
+    said = f"{cut} documents are read to --max_length={length}.\n" if cut else ""
+    assert (result.code, result.err) == (0, said)
+
+
+def rates():
+    from experiments import classification
+
+    model = classification.build_model(make_coder())
+    return model.dropout, model.locked, model.word_dropout
+
+
+def test_the_model_has_the_rates_of_the_flags(command):
+    flags = ("--dropout=0.25", "--locked_dropout", "--word_dropout=0.125")
+    assert returned(command(*flags, call=rates)) == (0.25, True, 0.125)
+    assert returned(command("--dropout=0.5", call=rates)) == (0.5, False, 0.0)
 
 
 def test_folds_and_three_files(command, corpus, tmp_path):

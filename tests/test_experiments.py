@@ -19,7 +19,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import build, language_model, run
+from experiments import build, fit, language_model, run
 from experiments.workdir import Workdir, restore_params
 from seqjax import training
 from seqjax.checkpoint import Checkpoints
@@ -491,6 +491,74 @@ def test_more_epochs_of_a_constant_rate_go_on(corpus, tmp_path):
     assert train(corpus, workdir, constant, "--epochs=3") == 0
     train(corpus, whole, constant, "--epochs=3")
     assert summary(workdir)["train_perplexity"] == summary(whole)["train_perplexity"]
+
+
+VALIDATIONS = (  # of the epochs: accuracy and perplexity
+    *((0.5, 1.1), (1.0, 1.6), (1.0, 1.4), (1.0, 1.5), (1.0, 1.4), (0.9, 1.0)),
+    *((1.0, 1.2), (1.0, 1.1)),
+)
+
+
+def fit_validations(workdir, epochs, *argv):
+    """A run of one minibatch an epoch, whose one weight counts them."""
+
+    def train_loop(state, data, plan, begin, end):
+        params = {"w": state.params["w"] + end - begin}
+        return state.replace(step=state.step + end - begin, params=params), (1, 1, 0)
+
+    def validate(state):
+        accuracy, perplexity = VALIDATIONS[int(state.params["w"]) - 1]
+        return {"valid_accuracy": accuracy, "valid_perplexity": perplexity}
+
+    job = fit.Job(
+        train_loop,
+        data=None,
+        plan=lambda epoch: [None],
+        total_steps=epochs,
+        validate=validate,
+        criterion="valid_accuracy",
+        maximize=True,
+    )
+    state = counting_state()
+    with flagsaver.flagsaver():
+        flags.FLAGS(["language_model", *argv])
+        folder = Workdir(workdir, language_model, free_flags=())
+        with folder.open_for_training():
+            _, progress = fit.fit(job, folder, state)
+            return progress, float(restore_params(folder, "best", state)["w"])
+
+
+def counting_state():
+    params, key = {"w": jnp.zeros(())}, jax.random.key(0)
+    return training.init_state(params, optax.sgd(1.0), None, key)
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5])
+def test_of_equals_the_lower_perplexity_is_best(tmp_path, stop):
+    """The third epoch of four, also where the run was stopped in between."""
+    fit_validations(tmp_path, stop)
+    progress, best = fit_validations(tmp_path, 6)
+    assert (progress.best_step, best) == (3, 3.0)
+    assert (progress.best_value, progress.best_perplexity) == (1.0, 1.4)
+
+
+def test_an_equal_is_no_gain_to_patience_and_plateaus(tmp_path):
+    """Last gained in epoch 2; the lower perplexity of epoch 3 does not count."""
+    plateau = ("--patience=3", "--schedule=plateau", "--decay=0.5")
+    progress, best = fit_validations(tmp_path, 8, *plateau)
+    assert (progress.step, progress.stale, best) == (5, 3, 3.0)
+    newest = arrays(tmp_path / "checkpoints" / "last" / "5")
+    assert newest[".learning_rate_scale"] == 0.5**3
+
+
+def test_a_best_of_unknown_perplexity_stays_until_there_is_a_gain(tmp_path):
+    """As checkpoints before ties were decided have it."""
+    fit_validations(tmp_path, 2)
+    last = Checkpoints(tmp_path / "checkpoints" / "last")
+    state, progress, _ = last.restore(counting_state())
+    del progress["best_perplexity"]
+    last.save(2, state, progress)
+    assert fit_validations(tmp_path, 3)[1] == 2.0
 
 
 # ---------------------------------------------------------------- resume

@@ -1,6 +1,9 @@
 """The poems command end to end, in small."""
 
 import json
+from functools import partial
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +14,9 @@ import seqjax
 from seqjax import training
 from seqjax.checkpoint import Checkpoints
 from seqjax.data import poems, verses
-from seqjax.data.vocab import BOS, EOS, Vocab
+from seqjax.data.vocab import BOS, EOS, PAD, SENTENCE_TOKENS, UNK, Vocab
 from seqjax.models.language_model import LanguageModel
-from tests.commands import Command, refused, summary
+from tests.commands import Command, refused, returned, summary
 
 SMALL = ("--hidden_size=8", "--embed_size=6", "--batch_size=16", "--epochs=2")
 QUICK = (
@@ -171,6 +174,167 @@ def test_lengths_and_forms_can_be_chosen(command, own, tmp_path):
     result = train(command, own, tmp_path / "b", "--max_length=12", "--truncate")
     assert result.code == 0, result.err
     assert "2 of 122" in result.err
+
+
+# ---------------------------------------------------------------- parts of it
+
+
+def small_vocab(characters):
+    """The characters from 4 on, in their order."""
+    return Vocab(characters, reserved_tokens=SENTENCE_TOKENS)
+
+
+def poems_of(*contents):
+    return [poems.Poem("", content) for content in contents]
+
+
+def encoded():
+    from experiments import verse_data
+
+    split, vocab = poems_of("ab", "abc", "abcd"), small_vocab("abcd")
+    sequences = verse_data.encode(split, vocab)
+    text = verse_data.one_text(split, vocab)
+    return [s.tokens.tolist() for s in sequences], text.tolist()
+
+
+def test_a_poem_that_is_cut_short_has_no_end(command):
+    found, text = returned(command("--max_length=3", "--truncate", call=encoded))
+    assert found == [[BOS, 4, 5, EOS], [BOS, 4, 5, 6, EOS], [BOS, 4, 5, 6]]
+    assert text == [token for tokens in found for token in tokens]
+
+
+def left(contents):
+    from experiments import verse_data
+
+    return [verse_data._fits(content) for content in contents]
+
+
+FORMS = (  # lines x characters, and all characters
+    "一二三，四五六。",  # 2 x 3, 8
+    "一二三四五，六七八九十。",  # 2 x 5, 12
+    "一二三四五，六七八九十。" * 2,  # 4 x 5, 24
+    "一二三，四五六七。",  # of two lengths, 9
+)
+
+
+@pytest.mark.parametrize(
+    ("flags", "which"),
+    [
+        ("", "1111"),
+        ("--line_length=5", "0110"),
+        ("--line_length=3", "1000"),
+        ("--num_lines=2", "1100"),
+        ("--num_lines=4 --line_length=3", "0000"),
+        ("--min_length=9", "0111"),
+        ("--min_length=10", "0110"),
+        ("--max_length=12", "1101"),
+        ("--max_length=11", "1001"),
+        ("--max_length=11 --truncate", "1111"),
+    ],
+)
+def test_flags_of_lengths_let_these_through(command, flags, which):
+    found = returned(command(*flags.split(), call=partial(left, FORMS)))
+    assert found == [digit == "1" for digit in which]
+
+
+def ngram_perplexity():
+    from experiments import poems as experiment
+
+    corpus = SimpleNamespace(train=poems_of("aab"), test=poems_of("a", "b"))
+    return experiment.ngram_perplexity(corpus, small_vocab("ab"))
+
+
+def test_the_ngram_model_is_not_asked_for_beginnings(command):
+    """bos a a b eos: with the fallback's discounts of 1/2 and 1 for one and two,
+    half of all probability is shared by 6 tokens, so that a has 1/5 + 1/12, and b, eos
+    and bos have 1/10 + 1/12 each. Asked for: a eos b eos."""
+    want = (17 / 60 * (11 / 60) ** 3) ** (-1 / 4)
+    found = returned(command("--ngram_order=1", call=ngram_perplexity))
+    assert found == pytest.approx(want)
+
+
+class Scripted(NamedTuple):
+    """A model that would say one token always, and else these one after the other."""
+
+    tokens: tuple
+    vocab_size: int
+    always: int = -1  # no token
+
+    def initial_state(self, batch_shape):
+        return jnp.zeros(batch_shape, jnp.int32)
+
+    def apply(self, params, tokens, state):
+        return state, None
+
+    def step(self, params, state, token):
+        then, always = jax.nn.one_hot(
+            jnp.stack([jnp.asarray(self.tokens)[state], jnp.asarray(self.always)]),
+            self.vocab_size,
+        )
+        return state + 1, 20 * then + 40 * always
+
+
+def written(always):
+    from experiments import writing
+
+    vocab = small_vocab("ab")
+    model = Scripted((4, 5, 5, EOS), len(vocab), always)
+    return writing.draw(model, None, vocab, 1), writing.write(model, None, vocab, 1)
+
+
+@pytest.mark.parametrize("token", [UNK, PAD, BOS])
+def test_what_is_no_character_is_never_written(command, token):
+    """Neither drawn, nor found by beam search."""
+    flags = ("--beam_size=2", "--temperature=0", "--length=9")
+    found = returned(command(*flags, call=partial(written, token)))
+    assert found == ([("abb", True)], ["abb"])
+
+
+def judged():
+    from experiments import poems as experiment
+
+    poem = "一二三四五，六七八九十。"
+    vocab = small_vocab(poem)
+    model = Scripted((*vocab.encode(poem).tolist(), EOS), len(vocab))
+    numbers, texts = experiment.judge(
+        model, None, vocab, SimpleNamespace(train=poems_of(poem))
+    )
+    return numbers, set(texts) == {poem}
+
+
+@pytest.mark.parametrize(
+    ("flags", "valid"),
+    [
+        ("--length=13", 1.0),
+        ("--length=12", 0.0),  # it looks whole, but was not over
+        ("--length=13 --line_length=5 --num_lines=2", 1.0),
+        ("--length=13 --line_length=7", 0.0),
+        ("--length=13 --num_lines=4", 0.0),
+    ],
+)
+def test_drawn_poems_are_valid_if_they_end_in_form(command, flags, valid):
+    flags = (*flags.split(), "--samples=2", "--temperature=0")
+    numbers = {"valid_form": valid, "novelty": 0.0}
+    assert returned(command(*flags, call=judged)) == (numbers, True)
+
+
+def begin():
+    from experiments import poems as experiment
+
+    workdir = experiment.open_workdir()
+    with workdir.open_for_training():
+        workdir.write_summary({})
+
+
+def test_validations_are_fixed_where_they_decide_the_rate(command, tmp_path):
+    for schedule in ("constant", "plateau"):
+        flags = (f"--workdir={tmp_path / schedule}", f"--schedule={schedule}")
+        returned(command(*flags, call=begin))
+        again = command(*flags, "--eval_every=2", call=begin)
+        if schedule == "plateau":
+            refused(again, "--eval_every (1 there, 2 here)")
+        else:
+            returned(again)
 
 
 @pytest.mark.parametrize(

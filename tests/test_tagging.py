@@ -1,13 +1,15 @@
 """The tagging command end to end, in small."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from seqjax.data.buckets import Bucket
 from seqjax.data.tagged import Sentence, conll_lines, parse
-from tests.commands import Command, files, refused, summary
+from tests.commands import Command, files, refused, returned, summary
 
 ROOT = Path(__file__).parent.parent
 SCORES = ("f1", "precision", "recall", "accuracy", "ambiguous_accuracy")
@@ -67,6 +69,61 @@ def trained(command, files_of, tmp_path_factory):
     result = command(*files_of, f"--workdir={workdir}", *SMALL, *LONGER)
     assert result.code == 0, result.err
     return workdir, result.out
+
+
+TRAINING = [
+    Sentence(["The", "sea", "the", "sea"], ["O", "B-x", "O", "O"]),
+    Sentence(["sea", "THE"], ["O", "O"]),
+    Sentence(["a", "lake"], ["O", "B-x"]),
+    Sentence(["lake", "lake"], ["B-y", "B-y"]),
+]
+
+
+def without_context():
+    from experiments import taggers
+
+    baseline = taggers.without_context(TRAINING)
+    return baseline([Sentence(["lake", "sea", "new"], []), Sentence(["a"], [])])
+
+
+def test_the_baseline_gives_a_word_the_tag_it_mostly_has(command):
+    """The sea is B-x first, but O twice; a lake B-x first, but B-y twice; 6 of 10 O."""
+    found = returned(command(call=without_context))
+    assert found == [["B-y", "O", "O"], ["O"]]
+
+
+def read_words():
+    from experiments import taggers
+
+    vocabs = taggers.train_vocabs(TRAINING)
+    sentences = taggers.Sentences([["tHe", "SEA", "The"]], vocabs, with_letters=True)
+    read = sentences.batch(Bucket(3, np.array([0])))
+    return (
+        vocabs.words.to_tokens(read.words[:, 0]),
+        "".join(vocabs.letters.to_tokens(read.chars[:3, 0, 0])),
+    )
+
+
+def test_lowercase_is_of_words_and_not_of_letters(command):
+    assert returned(command(call=read_words)) == (["<unk>", "<unk>", "The"], "tHe")
+    found = returned(command("--lowercase", call=read_words))
+    assert found == (["the", "sea", "the"], "tHe")
+
+
+def is_constrained(train):
+    from experiments import taggers, tagging
+
+    return tagging.build_model(taggers.train_vocabs(train)).constrained
+
+
+def test_tags_are_constrained_where_training_keeps_to_bio(command):
+    for flags, tags, constrained in (
+        ((), ["B-x", "I-x"], True),
+        (("--noconstrain",), ["B-x", "I-x"], False),
+        ((), ["O", "I-x"], False),
+    ):
+        call = partial(is_constrained, [Sentence(["a", "b"], tags)])
+        assert returned(command(*flags, call=call)) is constrained
 
 
 def use(command, trained, mode, *more, stdin=b""):
