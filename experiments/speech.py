@@ -35,6 +35,9 @@ flags.DEFINE_enum("mode", "train", ["train", "evaluate", "transcribe"], "what to
 flags.DEFINE_enum("features", "logmel", ["logmel", "mfcc"], "what the network reads")
 flags.DEFINE_integer("num_mels", 40, "bands of the mel spectrogram", 1, 128)
 flags.DEFINE_integer("num_cepstra", 13, "of mfcc", 1, 128)
+flags.DEFINE_enum(
+    "normalized", "all", features.NORMALIZED, "features with a mean of their own"
+)
 flags.DEFINE_bool("deltas", False, "read the slopes of the features, too")
 flags.DEFINE_integer("stacking", 2, "frames, of 10 ms each, in a step", 1, 100)
 
@@ -91,6 +94,7 @@ def build_front():
         num_mels=FLAGS.num_mels,
         num_cepstra=FLAGS.num_cepstra if FLAGS.features == "mfcc" else 0,
         with_deltas=FLAGS.deltas,
+        normalized=FLAGS.normalized,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from seqjax.recurrence import valid_steps
 
+NORMALIZED = ("all", "each", "none")
 EPSILON = 1e-8  # beside a variance or a power, which may be 0
 
 
@@ -124,21 +125,27 @@ def deltas(xs, lengths, reach=2):
     return _only(slopes, lengths)
 
 
-def normalize(xs, lengths):
-    """Mean 0 and variance 1 of each feature over the frames of each sequence.
+def normalize(xs, lengths, each=True):
+    """Mean 0 and variance 1 over the frames of each sequence.
 
     Args:
       xs: [T, ..., D]; past the lengths it may hold anything.
       lengths: integers [...].
+      each: whether each feature is brought there by itself, which takes away the
+        microphone, and from a short word much of its vowel; or all of them by one mean
+        and one variance.
 
     Returns:
       [T, ..., D], zero past the lengths.
     """
     count = jnp.maximum(lengths, 1)[..., None].astype(xs.dtype)
-    xs = _only(xs, lengths)
-    centered = _only(xs - xs.sum(axis=0) / count, lengths)
-    variance = (centered**2).sum(axis=0) / count
-    return centered / jnp.sqrt(variance + EPSILON)
+
+    def mean(xs):
+        found = xs.sum(axis=0) / count  # [..., D]
+        return found if each else found.mean(axis=-1, keepdims=True)
+
+    centered = _only(_only(xs, lengths) - mean(_only(xs, lengths)), lengths)
+    return centered / jnp.sqrt(mean(centered**2) + EPSILON)
 
 
 def mask(key, xs, lengths, number=2, longest_time=0, widest_band=0):
@@ -197,7 +204,7 @@ class FrontEnd:
         xs_t = log(p_t @ mel_filters + floor)           log-mel
         xs_t = xs_t @ cosines                           cepstra (MFCC)
 
-    followed by its slopes (deltas), and mean 0 and variance 1 over each sequence.
+    followed by its slopes (deltas), and brought to mean 0 and variance 1.
 
     Args:
       rate: samples a second.
@@ -206,7 +213,8 @@ class FrontEnd:
       num_mels: triangles.
       num_cepstra: 0 is log-mel.
       with_deltas: whether slopes stand beside the features.
-      normalized: whether each sequence is brought to mean 0 and variance 1.
+      normalized: "each", "all" or "none" of the features are brought to mean 0 and
+        variance 1 over each sequence, see `normalize`.
       preemphasis: how far what is low is held down.
       floor: added before the logarithm; the samples have power 1.
 
@@ -226,7 +234,7 @@ class FrontEnd:
     num_mels: int = 40
     num_cepstra: int = 0
     with_deltas: bool = False
-    normalized: bool = True
+    normalized: str = "all"
     preemphasis: float = 0.97
     floor: float = 1e-2
 
@@ -236,6 +244,11 @@ class FrontEnd:
                 f"FrontEnd: frame_size must be at most fft_size, num_cepstra at most "
                 f"num_mels, got {self.frame_size}, {self.fft_size}, "
                 f"{self.num_cepstra} and {self.num_mels}"
+            )
+        if self.normalized not in NORMALIZED:
+            raise ValueError(
+                f"FrontEnd: normalized must be one of {', '.join(NORMALIZED)}, got "
+                f"{self.normalized!r}"
             )
 
     @property
@@ -273,4 +286,6 @@ class FrontEnd:
             xs = xs @ jnp.asarray(cosines(self.num_mels, self.num_cepstra), xs.dtype)
         if self.with_deltas:
             xs = jnp.concatenate([xs, deltas(xs, lengths)], axis=-1)
-        return (normalize if self.normalized else _only)(xs, lengths), lengths
+        if self.normalized == "none":
+            return _only(xs, lengths), lengths
+        return normalize(xs, lengths, self.normalized == "each"), lengths
