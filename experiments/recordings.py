@@ -242,13 +242,15 @@ def augmented(samples, rng):
 # ---------------------------------------------------------------- use
 
 
-def make_recognize(model, front, coder, beam_size):
+def make_recognize(model, front, coder, beam_size, constrain=False):
     """(params, Minibatches) -> (the words of each utterance, total, count).
 
     The sum of the losses of the labels that are there, and the number of labels.
 
     Args:
       beam_size: 1 is greedy.
+      constrain: whether to take the best in the beam that has --min_words to
+        --max_words words, if there is one.
     """
 
     @jax.jit
@@ -260,7 +262,15 @@ def make_recognize(model, front, coder, beam_size):
             found = ctc.greedy(logits, steps)
         else:
             found = ctc.beam_search(logits, steps, beam_size)
-        return found.tokens[:, 0], found.lengths[:, 0], *loss
+        return found.tokens, found.lengths, *loss
+
+    def best(tokens, lengths):
+        ranked = (coder.decode(t[:n]) for t, n in zip(tokens, lengths, strict=True))
+        first = next(ranked)
+        if not constrain or FLAGS.min_words <= len(first) <= FLAGS.max_words:
+            return first
+        fits = (w for w in ranked if FLAGS.min_words <= len(w) <= FLAGS.max_words)
+        return next(fits, first)
 
     def recognize(params, minibatches):
         words, total, count = [()] * len(minibatches), 0.0, 0.0
@@ -270,7 +280,7 @@ def make_recognize(model, front, coder, beam_size):
             tokens, lengths = np.asarray(tokens), np.asarray(lengths)
             for place, row in enumerate(rows):
                 if row >= 0:
-                    words[row] = coder.decode(tokens[place, : lengths[place]])
+                    words[row] = best(tokens[place], lengths[place])
         return words, total, count
 
     return recognize

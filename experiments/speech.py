@@ -42,6 +42,7 @@ flags.DEFINE_bool("deltas", False, "read the slopes of the features, too")
 flags.DEFINE_integer("stacking", 2, "frames, of 10 ms each, in a step", 1, 100)
 
 # Training: build.py, fit.py and recordings.py have the rest.
+flags.DEFINE_float("tilt", 0.0, "slope and bow added to the bands, a deviation", 0)
 flags.DEFINE_integer("time_mask", 0, "frames hidden at most, twice; 0: none", 0)
 flags.DEFINE_integer("band_mask", 0, "features hidden at most, twice; 0: none", 0, 256)
 flags.DEFINE_integer("epochs", 12, "passes over the recordings", lower_bound=1)
@@ -49,11 +50,13 @@ flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, o
 
 # Results.
 flags.DEFINE_integer("beam_size", 10, "prefixes kept; 1 is greedy", 1, 10**4)
+flags.DEFINE_bool("constrain", False, "give only --min_words to --max_words words")
 flags.DEFINE_integer("examples", 3, "test utterances shown, 0: none", 0, 8)
 
 FREE_FLAGS = {
     *("workdir", "data_dir", "mode", "checkpoint_every", "checkpoint"),
     *("average_checkpoints", "input", "output", "beam_size", "examples"),
+    "constrain",
     *("wav_dir", "transcripts"),  # the checksum tells
 }
 DEFAULTS = {  # where build's are others
@@ -73,6 +76,8 @@ def main():
         raise run.UserError(
             f"--num_cepstra={FLAGS.num_cepstra} is above --num_mels={FLAGS.num_mels}."
         )
+    if FLAGS.tilt and (FLAGS.features == "mfcc" or FLAGS.deltas):
+        raise run.UserError("--tilt needs --features=logmel without --deltas.")
     if FLAGS.mode == "transcribe" and not FLAGS.input:
         raise run.UserError("--mode=transcribe needs --input: wav files or a folder.")
     modes = {"train": train, "evaluate": evaluate, "transcribe": transcribe}
@@ -113,6 +118,9 @@ def build_loss(model, front):
     def loss_fn(params, carry, batch, key):
         k_mask, k_drop = jax.random.split(key)
         xs, lengths = front.apply(batch.samples, batch.lengths)
+        if FLAGS.tilt:
+            k_tilt = jax.random.fold_in(key, 2)  # after the two of the split
+            xs = features.tilt(k_tilt, xs, lengths, FLAGS.tilt)
         hidden = {"longest_time": FLAGS.time_mask, "widest_band": FLAGS.band_mask}
         xs = features.mask(k_mask, xs, lengths, **hidden)
         logits, steps = model.logits(params, xs, lengths, k_drop)
@@ -208,7 +216,9 @@ def transcribe():
     coder, front = recordings.Coder.read(workdir), build_front()
     model = build_model(coder, front)
     minibatches = recordings.Minibatches(heard, coder, front, model)
-    recognize = recordings.make_recognize(model, front, coder, FLAGS.beam_size)
+    recognize = recordings.make_recognize(
+        model, front, coder, FLAGS.beam_size, FLAGS.constrain
+    )
     found, _, _ = recognize(load_params(workdir, model), minibatches)
     lines.write(
         f"{u.name}\t{' '.join(words)}" for u, words in zip(heard, found, strict=True)
@@ -250,9 +260,10 @@ def report(workdir, corpus, coder, model, front, state, progress):
 
 def measured(corpus, coder, model, front, params):
     """The held-out parts recognized, the tables printed: numbers for summary.json."""
+    make = recordings.make_recognize
     recognize = {
-        "": recordings.make_recognize(model, front, coder, FLAGS.beam_size),
-        "greedy_": recordings.make_recognize(model, front, coder, beam_size=1),
+        "": make(model, front, coder, FLAGS.beam_size, FLAGS.constrain),
+        "greedy_": make(model, front, coder, beam_size=1),
     }
     numbers, shown = {}, []
     for part in ("valid", "test"):

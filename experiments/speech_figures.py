@@ -6,7 +6,8 @@ import numpy as np
 def draw_posteriors(path, shown, labels, seconds_a_frame, seconds_a_step):
     """Spectrograms with the probability of each label below, as a PNG.
 
-    Labels that nowhere reach a probability of a tenth have no line of their own.
+    Labels are named where they are the likeliest symbol; those that nowhere reach a
+    probability of a tenth have no line.
 
     Args:
       path: the file.
@@ -31,15 +32,22 @@ def draw_posteriors(path, shown, labels, seconds_a_frame, seconds_a_step):
         below.plot(times, probs[:, 0], ":", color="0.6", label="blank")
         for place in np.flatnonzero(probs[:, 1:].max(axis=0, initial=0) > 0.1) + 1:
             (line,) = below.plot(times, probs[:, place])
-            top = int(probs[:, place].argmax())
-            below.annotate(
-                names[place],
-                (times[top], probs[top, place]),
-                ha="center",
-                va="bottom",
-                color=line.get_color(),
-            )
+            for top in _tops(probs, place):
+                below.annotate(
+                    names[place],
+                    (times[top], probs[top, place]),
+                    ha="center",
+                    va="bottom",
+                    color=line.get_color(),
+                )
         below.set(xlim=(0, end), ylim=(0, 1.15), xlabel="seconds", ylabel="probability")
         below.grid(alpha=0.3)
     panels[1, 0].legend(loc="center left", fontsize=8)
     figure.savefig(path, dpi=110)
+
+
+def _tops(probs, place):
+    """The likeliest step of each stretch in which a symbol is the likeliest one."""
+    best = np.flatnonzero(probs.argmax(axis=1) == place)
+    stretches = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
+    return [s[probs[s, place].argmax()] for s in stretches if len(s)]

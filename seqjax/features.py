@@ -148,6 +148,25 @@ def normalize(xs, lengths, each=True):
     return centered / jnp.sqrt(mean(centered**2) + EPSILON)
 
 
+def tilt(key, xs, lengths, deviation):
+    """Add a slope and a bow over the bands, the same at all times: another microphone.
+
+        xs_{t,d} + deviation * (a u_d + b (3 u_d^2 - 1) / 2),   u_d from -1 to 1
+
+    with a and b from N(0, 1) for each sequence, for training on log-mel features.
+
+    Args:
+      key: a random key.
+      xs: [T, ..., D].
+      lengths: integers [...]; past them there are zeros.
+      deviation: in the unit of xs.
+    """
+    u = np.linspace(-1, 1, xs.shape[-1])
+    shapes = jnp.asarray([u, (3 * u**2 - 1) / 2], xs.dtype)  # [2, D]
+    drawn = jax.random.normal(key, (*lengths.shape, 2), xs.dtype)
+    return _only(xs + deviation * (drawn @ shapes), lengths)
+
+
 def mask(key, xs, lengths, number=2, longest_time=0, widest_band=0):
     """Zero some stretches of frames and some bands of features, for training.
 

@@ -181,6 +181,23 @@ def test_slopes_of_a_line_are_its_own(x64):
     assert not found[5:, 1].any()
 
 
+def test_a_tilt_is_a_slope_and_a_bow_the_same_at_all_times(key):
+    xs = np.random.default_rng(0).normal(size=(6, 500, 9)).astype(np.float32)
+    lengths = np.full(500, 6, np.int32)
+    lengths[0] = 2
+    added = np.asarray(compiled(features.tilt)(key, xs, lengths, 0.5)) - xs
+    np.testing.assert_allclose(added[2:, 0], -xs[2:, 0])  # zero past the end
+    added = added[:, 1:]
+    np.testing.assert_allclose(added - added[:1], 0, atol=1e-6)
+    u = np.linspace(-1, 1, 9)
+    found, rest, *_ = np.linalg.lstsq(
+        np.stack([u, (3 * u**2 - 1) / 2], axis=1), added[0].T, rcond=None
+    )
+    assert rest.max() < 1e-9
+    np.testing.assert_allclose(found.std(axis=1), 0.5, rtol=0.1)
+    np.testing.assert_allclose(np.corrcoef(found)[0, 1], 0, atol=0.1)
+
+
 def test_masks_hide_what_they_say_and_no_more(key):
     xs = np.ones((40, 64, 10), np.float32)
     lengths = np.full(64, 30, np.int32)
