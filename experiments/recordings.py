@@ -29,6 +29,7 @@ flags.DEFINE_enum("units", "letters", ["letters", "words"], "what a label is")
 flags.DEFINE_integer("batch_size", 16, "utterances in a minibatch", lower_bound=1)
 
 # What is done to the recordings of training, anew in each epoch.
+flags.DEFINE_integer("join", 0, "join up to so many, if above --max_words", 0, 100)
 flags.DEFINE_float("speed", 0.0, "play up to this share faster or slower", 0, 1)
 flags.DEFINE_float("noise", 0.0, "add noise of up to this share of the loudness", 0, 10)
 
@@ -99,6 +100,11 @@ def joined(part, number):
     return [u for rng in rngs for u in utterances.join(part, *words, rng)]
 
 
+def most_words():
+    """Recordings joined to an utterance of training, at most."""
+    return max(FLAGS.join, FLAGS.max_words)
+
+
 def in_units(words):
     """What is said, as a sequence of labels: words, or letters and spaces."""
     return list(words) if FLAGS.units == "words" else list(" ".join(words))
@@ -119,7 +125,7 @@ class Coder:
     def train(cls, corpus):
         """What is said in training; spaces, too, where recordings are joined."""
         known = {label for u in corpus.train for label in in_units(u.words)}
-        if FLAGS.units == "letters" and FLAGS.max_words > 1:
+        if FLAGS.units == "letters" and most_words() > 1:
             known.add(" ")
         return cls(sorted(known))
 
@@ -164,7 +170,7 @@ class Minibatches:
         self._front, self._model, self._coder = front, model, coder
         self._encoded = [coder.encode(u.words) for u in part]
         longest = max(map(len, self._encoded), default=1)
-        words = FLAGS.max_words if FLAGS.max_words > 1 else 1
+        words = most_words()
         self._width = max(1, longest * words + (words - 1))
 
     def __len__(self):
@@ -175,8 +181,8 @@ class Minibatches:
         """A function for each minibatch of an epoch, which makes it."""
         rng = epoch_rng(FLAGS.seed, epoch)
         part, encoded = self._part, self._encoded
-        if FLAGS.max_words > 1:
-            part = utterances.join(part, FLAGS.min_words, FLAGS.max_words, rng)
+        if most_words() > 1:
+            part = utterances.join(part, FLAGS.min_words, most_words(), rng)
             encoded = [self._coder.encode(u.words) for u in part]
         heard = [augmented(u.samples, rng) for u in part]
         fit = np.flatnonzero(self._fits(heard, encoded))
