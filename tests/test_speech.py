@@ -150,7 +150,14 @@ def test_constrained_to_one_word_each(command, trained, tones):
 def test_letters_of_joined_recordings_with_everything_drawn(command, tones, tmp_path):
     more = ("--min_words=2", "--max_words=2", "--speed=0.2", "--noise=0.2")
     more = (*more, "--time_mask=3", "--band_mask=3", "--features=mfcc", "--deltas")
-    more = (*more, "--num_cepstra=6", "--dropout=0.1", "--locked_dropout", "--epochs=2")
+    more = (
+        *more,
+        "--num_cepstra=6",
+        "--dropout=0.1",
+        "--locked_dropout",
+        "--join=3",
+        "--epochs=2",
+    )
     options = (*tones, *SMALL, *more, "--schedule=constant")
     for name, epochs in (("whole", (2,)), ("parts", (1, 2))):
         for number in epochs:
@@ -246,3 +253,10 @@ def test_bad_flags_are_named(command, tones, tmp_path):
     ):
         refused(command(*flags, where), sentence)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["fsdd", "fsdd_speaker_out", "fsdd_utterances"])
+def test_the_flags_of_the_recipes_go_together(command, tmp_path, name):
+    recipe = ROOT / "experiments" / "recipes" / f"{name}.flags"
+    flags = (f"--flagfile={recipe}", "--mode=evaluate", f"--workdir={tmp_path / 'no'}")
+    refused(command(*flags), "holds no run")
