@@ -18,7 +18,7 @@ def draw_posteriors(path, shown, labels, seconds_a_frame, seconds_a_step):
     """
     from matplotlib.figure import Figure  # only where a figure is drawn: 0.7 s to load
 
-    names = ["blank", *("space" if label == " " else label for label in labels)]
+    names = ["blank", *("_" if label == " " else label for label in labels)]
     figure = Figure(figsize=(4.2 * len(shown), 5.6), layout="constrained")
     panels = figure.subplots(2, len(shown), squeeze=False, height_ratios=(3, 2))
     for (above, below), (title, xs, probs) in zip(panels.T, shown, strict=True):

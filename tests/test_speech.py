@@ -134,17 +134,16 @@ def test_transcribe_writes_a_line_a_file(command, trained, tones, tmp_path):
     assert lines == [[path, want[Path(path).name]] for path in paths]
 
 
-def test_constrained_to_one_word_each(command, trained, tones):
+def test_constrained_to_one_word_where_the_beam_has_such(command, trained, tones):
     folder = Path(tones[0].partition("=")[2])
     names = [t.split("\t") for t in (folder / "test.tsv").read_text().splitlines()]
     paths = ",".join(str(folder / name) for name, _ in names)
-    assert {len(words.split()) for _, words in names} == {1, 2}
-    flags = (f"--input={paths}", "--beam_size=30", "--constrain")
+    flags = (f"--input={paths}", "--beam_size=200", "--constrain")
     result = use(command, trained, "transcribe", *flags)
     assert result.code == 0, result.err
     found = [line.split("\t")[1] for line in result.out.splitlines()]
     for words, (_, want) in zip(found, names, strict=True):
-        assert len(words.split()) == 1 and (words == want or " " in want)
+        assert words == want or (" " in want and " " not in words)
 
 
 def test_letters_of_joined_recordings_with_everything_drawn(command, tones, tmp_path):
