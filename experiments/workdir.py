@@ -34,6 +34,7 @@ OURS = (
     "frequencies.tsv",
     "rank_frequency.png",
     "forgetting.png",
+    "posteriors.png",
     "gradient_norms.tsv",
     "gradient_norms.png",
     "tasks.png",

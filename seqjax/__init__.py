@@ -3,7 +3,8 @@
 The map, in reading order; a file imports only from those above it:
 
     data/            text, vocabularies, n-grams, corpora, pairs, labeled documents,
-                     tagged sentences, poems, series, minibatches; NumPy only
+                     tagged sentences, poems, series, recordings, minibatches; NumPy
+                     only
     activations, layers, losses, metrics, forecasts
     chains           sums over the paths of a chain: for HMMs and CRFs
     cells            RNN, GRU, LSTM: init, initial_state, project, step
@@ -11,11 +12,13 @@ The map, in reading order; a file imports only from those above it:
     fused            the loop under unroll and its backward pass (buffers, tracing)
     recurrence       unroll, Stack, Bidirectional: one engine for any cell
     truncation       backpropagation through time cut short, at fixed or random steps
+    features, ctc    mel spectrograms and cepstra; labels without an alignment
     decoding         streams, greedy, samples, exhaustive (hypotheses, beam_search);
                      acrostic holds them to the initials of lines
     baselines/       the RNN in plain NumPy; n-grams, Markov and hidden Markov models;
                      forecasters without a state; naive Bayes
-    models/          language_model, seq2seq, forecaster, classifier, tagger
+    models/          language_model, seq2seq, forecaster, classifier, tagger,
+                     recognizer
     training         TrainState, one step, many steps in one call, evaluation
     checkpoint       save and restore
 

@@ -153,6 +153,50 @@ def macro_f1(counts):
     return float(scores.mean()) if len(scores) else math.nan
 
 
+# ---------------------------------------------------------------- edits
+
+
+def edit_distance(reference, prediction):
+    """The fewest insertions, deletions and substitutions from one to the other.
+
+    Args:
+      reference, prediction: sequences of what can be compared: words, or letters.
+
+    Example:
+      >>> edit_distance("six seven".split(), "six to seven".split())
+      1
+
+    Source: Wagner and Fischer, "The string-to-string correction problem", Journal of
+    the ACM 21, 1974.
+    """
+    row = list(range(len(prediction) + 1))  # from nothing to each beginning
+    for i, wanted in enumerate(reference, start=1):
+        above, row = row, [i]
+        for j, found in enumerate(prediction, start=1):
+            row.append(min(above[j - 1] + (wanted != found), above[j] + 1, row[-1] + 1))
+    return row[-1]
+
+
+def error_rate(references, predictions):
+    """Edits over all pairs by the length of all references: of words, or letters.
+
+    It may be above 1; nan if all references are empty.
+
+    Args:
+      references, predictions: lists of sequences, as many.
+
+    Raises:
+      ValueError: if they differ in number.
+
+    Example:
+      >>> error_rate(["one two".split(), ["six"]], [["one"], ["six"]])
+      0.3333333333333333
+    """
+    pairs = list(zip(references, predictions, strict=True))
+    length = sum(len(reference) for reference, _ in pairs)
+    return sum(edit_distance(*pair) for pair in pairs) / length if length else math.nan
+
+
 # ---------------------------------------------------------------- spans
 
 

@@ -9,14 +9,18 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
         *("data.text", "data.ngrams", "data.verses", "data.opinions", "data.apples"),
+        "data.syllables",
         *("data.synthetic_tasks", "data.grammar.tables", "data.grammar.spelling"),
     },
     {"data.vocab", "data.grammar.lexicon"},
     {"data.grammar.phrases"},
     {"data.grammar.writer"},
     {"data.grammar"},
-    {"data.batching", "data.buckets", "data.corpora", "data.tokenizers"},
-    {"data.parallel", "data.series", "data.labeled", "data.poems", "data.tagged"},
+    {"data.batching", "data.buckets", "data.corpora", "data.tokenizers", "data.wav"},
+    {
+        *("data.parallel", "data.series", "data.labeled", "data.poems", "data.tagged"),
+        "data.utterances",
+    },
     {
         *("activations", "acrostic", "chain_messages"),
         *("baselines.ngram", "baselines.markov", "baselines.naive_bayes"),
@@ -27,12 +31,13 @@ LAYERS = [
     {"fused"},
     {"recurrence", "hypotheses"},
     {
-        *("beam_search", "exhaustive", "truncation"),
+        *("beam_search", "exhaustive", "truncation", "features", "ctc"),
         *("baselines.numpy_rnn", "baselines.hmm", "baselines.autoregressive"),
     },
     {
         *("decoding", "models.language_model", "models.seq2seq"),
         *("models.forecaster", "models.classifier", "models.tagger"),
+        "models.recognizer",
     },
     {"training", "checkpoint"},
     {"", "data", "models", "baselines"},

@@ -1,6 +1,7 @@
-"""BLEU by hand and against the textbook's loop; errors of forecasts; of labels."""
+"""BLEU by hand and against the textbook's loop; errors of forecasts, labels, edits."""
 
 import collections
+import functools
 import math
 
 import numpy as np
@@ -13,6 +14,8 @@ from seqjax.metrics import (
     bleu,
     confusion,
     coverage,
+    edit_distance,
+    error_rate,
     fails_from,
     macro_f1,
     mae,
@@ -177,3 +180,34 @@ def test_macro_f1_takes_each_label_alike():
 def test_nothing_counted_has_no_accuracy():
     counts = confusion([], [], 3)
     assert math.isnan(accuracy(counts)) and math.isnan(macro_f1(counts))
+
+
+# ---------------------------------------------------------------- edits
+
+
+@functools.cache
+def edits(a, b):
+    """The recursion over first letters that the distance is defined by."""
+    if not (a and b):
+        return len(a) + len(b)
+    change = edits(a[1:], b[1:]) + (a[0] != b[0])
+    return min(change, 1 + edits(a[1:], b), 1 + edits(a, b[1:]))
+
+
+@fuzz
+@given(reference=tokens, prediction=tokens)
+def test_edit_distance_is_the_recursion(reference, prediction):
+    want = edits("".join(reference), "".join(prediction))
+    assert edit_distance(reference, prediction) == want
+    assert edit_distance(prediction, reference) == want
+
+
+def test_error_rates_are_of_the_whole_corpus():
+    said = [["one", "two", "three"], ["six"], []]
+    heard = [["one", "too"], ["six"], ["two", "two"]]
+    assert error_rate(said, heard) == (2 + 0 + 2) / 4
+    assert error_rate(["kitten"], ["sitting"]) == 3 / 6
+    assert error_rate([["a"]], [["b", "c", "d"]]) == 3  # above 1
+    assert math.isnan(error_rate([[]], [["a"]]))
+    with pytest.raises(ValueError, match="zip"):
+        error_rate([["a"]], [])

@@ -20,8 +20,11 @@ def read_text(path):
     return decode(read_bytes(path), path)
 
 
-def read_bytes(path):
+def read_bytes(path, kind="text"):
     """Read a file whole.
+
+    Args:
+      kind: what is expected there, for messages.
 
     Raises:
       DataError: if the file is missing, a directory or unreadable.
@@ -29,9 +32,9 @@ def read_bytes(path):
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist; a text file was expected.") from None
+        raise DataError(f"{path} does not exist; a {kind} file was expected.") from None
     except IsADirectoryError:
-        raise DataError(f"{path} is a directory; a text file was expected.") from None
+        raise DataError(f"{path} is a directory; a {kind} file was expected.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
 

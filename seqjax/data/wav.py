@@ -1,0 +1,105 @@
+"""Wav files in and out: PCM of 8, 16, 24 or 32 bits as float32 at 8 kHz."""
+
+import io
+import wave
+
+import numpy as np
+
+from seqjax.data.text import DataError, read_bytes
+
+RATE = 8000  # samples a second
+HALF_WIDTH = 32  # of the low-pass filter, in samples at RATE
+CUTOFF = 0.45  # of RATE, below the half that it can hold
+
+
+def read(path):
+    """The samples of a wav file, float32 [N] in [-1, 1).
+
+    Files at a multiple of 8 kHz (16, 24, 32, 48 kHz) are brought down to it.
+
+    Raises:
+      DataError: naming the file, if it cannot be read, is no PCM wav file, is cut
+        short, holds no sample, has more than one channel, or another rate.
+
+    Example:
+      >>> read("0_george_0.wav").shape
+      (2384,)
+    """
+    content = read_bytes(path, "wav")
+    return parse(content, path)
+
+
+def parse(content, path):
+    """The samples that the bytes of a wav file hold; see `read`."""
+    try:
+        with wave.open(io.BytesIO(content)) as file:
+            channels, width, rate, count, *_ = file.getparams()
+            data = file.readframes(count)
+    except (wave.Error, EOFError, RuntimeError, ValueError) as error:
+        reason = f" ({error})" if str(error) else ""
+        raise DataError(f"{path} is not a PCM wav file{reason}.") from None
+    if channels != 1:
+        raise DataError(f"{path} has {channels} channels, only one is read.")
+    if rate < RATE or rate % RATE:
+        raise DataError(
+            f"{path} has {rate} samples a second, only {RATE} and its multiples are "
+            f"read."
+        )
+    if len(data) != count * width:
+        raise DataError(
+            f"{path} is cut short: {count} samples are announced, {len(data) // width} "
+            f"are there."
+        )
+    if not count:
+        raise DataError(f"{path} holds no sample.")
+    return decimate(_floats(data, width), rate // RATE)
+
+
+def write(path, samples):
+    """Write samples in [-1, 1), float [N], as 16-bit PCM at 8 kHz."""
+    scaled = np.round(np.asarray(samples, np.float64) * 2**15)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes(np.clip(scaled, -(2**15), 2**15 - 1).astype("<i2").tobytes())
+
+
+def _floats(data, width):
+    if width == 1:  # the only unsigned one
+        return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
+    octets = np.frombuffer(data, np.uint8).reshape(-1, width)
+    wide = np.zeros((len(octets), 4), np.uint8)  # 32 bits, the highest ones filled
+    wide[:, 4 - width :] = octets
+    return (wide.view("<i4")[:, 0] / 2.0**31).astype(np.float32)
+
+
+def decimate(samples, factor):
+    """Every factor-th sample, after what these cannot hold is taken away.
+
+    The low-pass filter is a sinc under Hamming's window, of gain 1 for a constant.
+
+    Args:
+      samples: [N], at `factor` * 8 kHz.
+      factor: a whole number.
+
+    Returns:
+      float32 [ceil(N / factor)].
+
+    Source: Oppenheim and Schafer, "Discrete-time signal processing", sections 4.6, 7.5.
+    """
+    if factor == 1:
+        return samples
+    half = HALF_WIDTH * factor
+    times = np.arange(-half, half + 1) / factor
+    taps = np.sinc(2 * CUTOFF * times) * np.hamming(len(times))
+    low = np.convolve(samples, taps / taps.sum())[half : half + len(samples)]
+    return low[::factor].astype(np.float32)
+
+
+def stretch(samples, factor):
+    """Samples played `factor` times as slowly, and as much deeper: float32 [N factor].
+
+    Between samples it is linear, which takes some of the highest tones away.
+    """
+    count = max(1, round(len(samples) * factor))
+    found = np.interp(np.arange(count) / factor, np.arange(len(samples)), samples)
+    return found.astype(np.float32)

@@ -1,0 +1,224 @@
+"""Features against NumPy in float64, frame by frame, and against closed forms."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqjax import features
+from seqjax.features import FrontEnd
+from tests.gradients import compiled
+
+RATE = 8000
+small = partial(FrontEnd, frame_size=20, hop=8, fft_size=32, num_mels=6)
+SMALL = small()
+FRONTS = {
+    "logmel": SMALL,
+    "mfcc": small(num_cepstra=4, with_deltas=True, normalized="each"),
+    "plain": small(normalized="none", floor=1e-3),
+}
+every_front = pytest.mark.parametrize("front", FRONTS.values(), ids=FRONTS)
+
+
+def draw(lengths=(100, 20, 0, 19, 61), size=110, seed=0):
+    """(samples [N, B], lengths), anything past these."""
+    rng, lengths = np.random.default_rng(seed), np.array(lengths, np.int32)
+    samples = 0.1 * rng.normal(size=(size, len(lengths)))
+    samples[np.arange(size)[:, None] >= lengths] = np.nan
+    return samples, lengths
+
+
+def by_hand(front, samples):
+    """The features [T, D] of one sequence, a loop over its frames."""
+    size, hop = front.frame_size, front.hop
+    x = samples / np.sqrt(np.mean(samples**2) + features.EPSILON)
+    x = np.array(
+        [x[n] - front.preemphasis * (x[n - 1] if n else 0) for n in range(len(x))]
+    )
+    places = np.arange(front.fft_size // 2 + 1) * front.rate / front.fft_size
+    top = 2595 * np.log10(1 + front.rate / 2 / 700)
+    centers = np.linspace(0, top, front.num_mels + 2)
+    rows = []
+    for begin in range(0, len(x) - size + 1, hop):
+        frame = x[begin : begin + size].copy()
+        for n in range(size):
+            frame[n] *= 0.54 - 0.46 * np.cos(2 * np.pi * n / (size - 1))
+        turns = np.outer(np.arange(front.fft_size // 2 + 1), np.arange(size))
+        spectrum = (np.exp(-2j * np.pi * turns / front.fft_size) * frame).sum(axis=1)
+        row = []
+        for m in range(1, front.num_mels + 1):
+            energy = 0.0
+            for f, amount in zip(places, np.abs(spectrum) ** 2, strict=True):
+                pitch = 2595 * np.log10(1 + f / 700)
+                up = (pitch - centers[m - 1]) / (centers[m] - centers[m - 1])
+                down = (centers[m + 1] - pitch) / (centers[m + 1] - centers[m])
+                energy += max(0.0, min(up, down)) * amount
+            row.append(np.log(energy + front.floor))
+        if front.num_cepstra:
+            m = np.arange(front.num_mels)
+            turned = [
+                (row * np.cos(np.pi * k * (2 * m + 1) / (2 * front.num_mels))).sum()
+                * np.sqrt((2 if k else 1) / front.num_mels)
+                for k in range(front.num_cepstra)
+            ]
+            row = turned
+        rows.append(row)
+    rows = np.array(rows)
+    if front.with_deltas:
+        at = lambda t: rows[np.clip(t, 0, len(rows) - 1)]  # noqa: E731
+        slopes = [
+            (at(t + 1) - at(t - 1) + 2 * (at(t + 2) - at(t - 2))) / 10
+            for t in range(len(rows))
+        ]
+        rows = np.concatenate([rows, slopes], axis=1)
+    if front.normalized == "none":
+        return rows
+    axis = 0 if front.normalized == "each" else None
+    return (rows - rows.mean(axis)) / np.sqrt(rows.var(axis) + features.EPSILON)
+
+
+@every_front
+def test_features_are_those_of_a_loop_over_frames(front, x64):
+    samples, lengths = draw()
+    xs, counts = compiled(front.apply)(samples, lengths)
+    assert counts.tolist() == [11, 1, 0, 0, 6]
+    assert xs.shape == (12, 5, front.size)
+    for b, count in enumerate(counts):
+        if count:
+            want = by_hand(front, samples[: lengths[b], b])
+            np.testing.assert_allclose(xs[:count, b], want, atol=1e-9)
+        assert not np.any(xs[count:, b])
+
+
+@every_front
+def test_padding_and_neighbors_change_nothing(front, x64):
+    samples, lengths = draw()
+    run = compiled(front.apply)
+    xs, counts = run(samples, lengths)
+    longer = np.concatenate([samples, np.full((64, 5), np.inf)])
+    more, again = run(longer, lengths)
+    np.testing.assert_array_equal(again, counts)
+    np.testing.assert_allclose(more[: len(xs)], xs, atol=1e-12)
+    assert not np.any(more[len(xs) :])
+    for b in (0, 4):
+        alone, count = run(samples[: lengths[b], b], lengths[b])
+        assert int(count) == counts[b]
+        np.testing.assert_allclose(alone[:count], xs[:count, b], atol=1e-12)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 200), st.integers(1, 50), st.integers(1, 60))
+def test_frames_are_counted_as_they_are_cut(number, size, hop):
+    count = int(features.num_frames(np.int32(number), size, hop))
+    begins = range(0, number - size + 1, hop)
+    assert count == len(begins)
+    found = np.asarray(features.frames(np.arange(number), size, hop))
+    assert found.shape == (count, size)
+    assert found.tolist() == [list(range(b, b + size)) for b in begins]
+
+
+def test_pitch_is_the_published_formula():
+    # HTK's: 1000 Hz are about 1000 mel, and equal ratios far up are equal distances.
+    assert features.mel(1000) == pytest.approx(1000, abs=0.1)
+    assert features.mel(700) == pytest.approx(2595 * np.log10(2))
+    assert features.mel(0) == 0
+
+
+def test_filters_share_each_frequency_between_two():
+    filters = features.mel_filters(20, 256, RATE)
+    assert filters.shape == (129, 20) and (filters >= 0).all()
+    pitch = features.mel(np.arange(129) * RATE / 256)
+    step = features.mel(4000) / 21
+    inside = (pitch >= step) & (pitch <= 20 * step)
+    np.testing.assert_allclose(filters[inside].sum(axis=1), 1)
+    assert ((filters > 0).sum(axis=1) <= 2).all()
+    assert not filters[0].any() and not filters[-1].any()
+    # No band of the default is without any bin of the transform.
+    assert (features.mel_filters(40, 256, RATE).max(axis=0) > 0.2).all()
+
+
+@pytest.mark.parametrize("hertz", [300, 1000, 2500])
+def test_a_tone_is_in_the_band_of_its_pitch(hertz):
+    front = FrontEnd(normalized="none", preemphasis=0.0)
+    tone = np.sin(2 * np.pi * hertz * np.arange(2000) / RATE).astype(np.float32)
+    xs, count = compiled(front.apply)(tone, np.int32(2000))
+    centers = features.mel(4000) / 41 * np.arange(1, 41)
+    nearest = np.abs(centers - features.mel(hertz)).argmin()
+    assert set(np.asarray(xs[:count]).argmax(axis=1).tolist()) == {int(nearest)}
+
+
+def test_loudness_is_no_feature(x64):
+    samples, lengths = draw((100,))
+    run = compiled(SMALL.apply)
+    xs, _ = run(samples, lengths)
+    louder, _ = run(7 * samples, lengths)
+    np.testing.assert_allclose(louder, xs, atol=1e-4)
+
+
+def test_power_is_parsevals(x64):
+    frames = np.random.default_rng(0).normal(size=(3, 20))
+    power = np.asarray(features.power_spectrum(frames, 32))
+    both = power.sum(axis=1) + power[:, 1:-1].sum(axis=1)
+    want = 32 * ((frames * np.hamming(20)) ** 2).sum(axis=1)
+    np.testing.assert_allclose(both, want)
+
+
+def test_cosines_keep_lengths_and_angles():
+    whole = features.cosines(9, 9)
+    np.testing.assert_allclose(whole.T @ whole, np.eye(9), atol=1e-12)
+    np.testing.assert_array_equal(features.cosines(9, 4), whole[:, :4])
+
+
+def test_slopes_of_a_line_are_its_own(x64):
+    xs = 3.0 * np.arange(8)[:, None, None] + np.ones((8, 2, 1))
+    found = np.asarray(features.deltas(xs, np.array([8, 5], np.int32)))[..., 0]
+    np.testing.assert_allclose(found[2:6, 0], 3)
+    np.testing.assert_allclose(found[2:3, 1], 3)
+    # At the end x goes on as its last: (0 + 2 * (x_4 - x_2)) / 10 and so on.
+    assert found[4, 1] == pytest.approx((1 * 3 + 2 * 6) / 10)
+    assert not found[5:, 1].any()
+
+
+def test_a_tilt_is_a_slope_and_a_bow_the_same_at_all_times(key):
+    xs = np.random.default_rng(0).normal(size=(6, 500, 9)).astype(np.float32)
+    lengths = np.full(500, 6, np.int32)
+    lengths[0] = 2
+    added = np.asarray(compiled(features.tilt)(key, xs, lengths, 0.5)) - xs
+    np.testing.assert_allclose(added[2:, 0], -xs[2:, 0])  # zero past the end
+    added = added[:, 1:]
+    np.testing.assert_allclose(added - added[:1], 0, atol=1e-6)
+    u = np.linspace(-1, 1, 9)
+    found, rest, *_ = np.linalg.lstsq(
+        np.stack([u, (3 * u**2 - 1) / 2], axis=1), added[0].T, rcond=None
+    )
+    assert rest.max() < 1e-9
+    np.testing.assert_allclose(found.std(axis=1), 0.5, rtol=0.1)
+    np.testing.assert_allclose(np.corrcoef(found)[0, 1], 0, atol=0.1)
+
+
+def test_masks_hide_what_they_say_and_no_more(key):
+    xs = np.ones((40, 64, 10), np.float32)
+    lengths = np.full(64, 30, np.int32)
+    lengths[0] = 1
+    run = compiled(features.mask, static_argnums=(3, 4, 5))
+    hidden = np.asarray(run(key, xs, lengths, 1, 8, 0)) == 0
+    rows = hidden.all(axis=-1)
+    assert (hidden == rows[..., None]).all()
+    widths = rows.sum(axis=0)
+    assert widths.max() == 8 and widths.min() == 0 and widths[0] == 0
+    assert set(widths.tolist()) == set(range(9))
+    assert not rows[30:].any() and rows[:30].any(axis=1).all()
+    begins = np.diff(rows.astype(int), axis=0, prepend=0) == 1
+    assert (begins.sum(axis=0) <= 1).all()  # one stretch
+    bands = np.asarray(run(key, xs, lengths, 2, 0, 3)) == 0
+    assert (bands == bands[:1]).all()
+    assert bands[0].sum(axis=-1).max() <= 6 and bands[0].any(axis=0).all()
+    np.testing.assert_array_equal(run(key, xs, lengths, 2, 0, 0), xs)
+
+
+def test_what_cannot_be_is_refused():
+    for options in ({"frame_size": 300}, {"num_cepstra": 41}, {"normalized": "some"}):
+        with pytest.raises(ValueError, match="FrontEnd: "):
+            FrontEnd(**options)

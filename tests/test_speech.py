@@ -1,0 +1,261 @@
+"""The speech command end to end, in small."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqjax.data import wav
+from tests.commands import Command, files, metrics, refused, summary
+
+ROOT = Path(__file__).parent.parent
+SCORES = ("word_error_rate", "letter_error_rate", "utterances_right", "digits_right")
+SUMMARY_KEYS = {
+    *(
+        f"{way}{part}_{k}"
+        for way in ("", "greedy_")
+        for part in ("valid", "test")
+        for k in SCORES
+    ),
+    *("valid_loss", "test_loss", "best_step", "parameters", "seconds"),
+    *("labels_per_second", "dataset_sha256"),
+}
+SMALL = (
+    *("--cell=rnn", "--nobidirectional", "--hidden_size=16", "--num_mels=12"),
+    *("--dropout=0", "--epochs=3", "--beam_size=3", "--log_every=5"),
+    *("--checkpoint_every=5", "--learning_rate=0.02", "--warmup_steps=5"),
+)
+LONGER = ("--epochs=20", "--log_every=50", "--units=words", "--batch_size=8")
+TONES = {"low": 400, "mid": 1000, "high": 2200}  # Hz
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    command = Command("experiments.speech", tmp_path_factory.mktemp("xla"))
+    yield command
+    command.close()
+
+
+def write_tones(folder, number=90, seed=0):
+    """A folder of tones, one to three in a file, and its transcripts in three parts."""
+    rng, lines = np.random.default_rng(seed), []
+    folder.mkdir(exist_ok=True)
+    for i in range(number):
+        words = [list(TONES)[j] for j in rng.integers(0, 3, rng.integers(1, 3))]
+        pieces = []
+        for word in words:
+            times = np.arange(int(rng.uniform(0.1, 0.14) * 8000)) / 8000
+            turns = TONES[word] * rng.uniform(0.95, 1.05) * times
+            pieces += [0.5 * np.sin(2 * np.pi * turns), np.zeros(400)]
+        samples = np.concatenate(pieces)
+        wav.write(folder / f"{i}.wav", samples + 0.01 * rng.normal(size=len(samples)))
+        lines.append(f"{i}.wav\t{' '.join(words)}\n")
+    for part, begin, end in (
+        ("train", 0, -20),
+        ("valid", -20, -10),
+        ("test", -10, None),
+    ):
+        (folder / f"{part}.tsv").write_text("".join(lines[begin:end]))
+    return flags_of(folder)
+
+
+def flags_of(folder):
+    paths = ",".join(str(folder / f"{part}.tsv") for part in ("train", "valid", "test"))
+    return f"--wav_dir={folder}", f"--transcripts={paths}"
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    """--wav_dir and --transcripts."""
+    return write_tones(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture(scope="module")
+def trained(command, tones, tmp_path_factory):
+    """(workdir, what training printed); not to be changed."""
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    result = command(*tones, f"--workdir={workdir}", *SMALL, *LONGER)
+    assert result.code == 0, result.err
+    return workdir, result.out
+
+
+def use(command, trained, mode, *more):
+    return command(f"--mode={mode}", f"--workdir={trained[0]}", *more)
+
+
+def test_train_writes_everything_it_promises_and_has_learnt(trained):
+    workdir, out = trained
+    found = summary(workdir)
+    assert set(found) == SUMMARY_KEYS
+    assert {p.name for p in workdir.iterdir()} == {
+        *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
+        *("learning_curve.png", "posteriors.png"),
+    }
+    assert found["test_word_error_rate"] == found["test_letter_error_rate"] == 0
+    assert found["test_utterances_right"] == found["test_digits_right"] == 1
+    for text in ("word error rate", "letter error rate", "of one word", "test, greedy"):
+        assert text in out
+    assert {"valid_loss", "valid_word_error_rate"} <= set(metrics(workdir)[-1])
+
+
+def test_evaluate_finds_the_numbers_of_training(command, trained):
+    before = files(trained[0])
+    result = use(command, trained, "evaluate")
+    assert result.code == 0, result.err
+    assert result.out.partition("files:")[0].strip() in trained[1]
+    assert files(trained[0]) == before
+
+
+def test_transcribe_writes_a_line_a_file(command, trained, tones, tmp_path):
+    folder = Path(tones[0].partition("=")[2])
+    want = dict(
+        line.split("\t") for line in (folder / "test.tsv").read_text().splitlines()
+    )
+    some = tmp_path / "some"
+    (some / "deep").mkdir(parents=True)
+    for i, name in enumerate(want):
+        shutil.copy(folder / name, some / ("deep" if i % 2 else "") / name)
+    wav.write(some / "short.wav", np.zeros(3))
+    (some / "other.txt").write_text("no sound")
+    result = use(command, trained, "transcribe", f"--input={some}", "--batch_size=3")
+    assert (result.code, result.err) == (0, "")
+    found = dict(line.split("\t") for line in result.out.splitlines())
+    assert list(found) == sorted(found) and len(found) == len(want) + 1
+    assert {Path(name).name: words for name, words in found.items()} == {
+        **want,
+        "short.wav": "",
+    }
+    paths = [str(folder / name) for name in list(want)[:2]]
+    target = tmp_path / "out.tsv"
+    flags = (f"--input={','.join(paths)}", f"--output={target}", "--beam_size=1")
+    assert use(command, trained, "transcribe", *flags).out == ""
+    lines = [line.split("\t") for line in target.read_text().splitlines()]
+    assert lines == [[path, want[Path(path).name]] for path in paths]
+
+
+def test_constrained_to_one_word_where_the_beam_has_such(command, trained, tones):
+    folder = Path(tones[0].partition("=")[2])
+    names = [t.split("\t") for t in (folder / "test.tsv").read_text().splitlines()]
+    paths = ",".join(str(folder / name) for name, _ in names)
+    flags = (f"--input={paths}", "--beam_size=200", "--constrain")
+    result = use(command, trained, "transcribe", *flags)
+    assert result.code == 0, result.err
+    found = [line.split("\t")[1] for line in result.out.splitlines()]
+    for words, (_, want) in zip(found, names, strict=True):
+        assert words == want or (" " in want and " " not in words)
+
+
+def test_letters_of_joined_recordings_with_everything_drawn(command, tones, tmp_path):
+    more = ("--min_words=2", "--max_words=2", "--speed=0.2", "--noise=0.2")
+    more = (*more, "--time_mask=3", "--band_mask=3", "--features=mfcc", "--deltas")
+    more = (
+        *more,
+        "--num_cepstra=6",
+        "--dropout=0.1",
+        "--locked_dropout",
+        "--join=3",
+        "--epochs=2",
+    )
+    options = (*tones, *SMALL, *more, "--schedule=constant")
+    for name, epochs in (("whole", (2,)), ("parts", (1, 2))):
+        for number in epochs:
+            flags = (f"--workdir={tmp_path / name}", f"--epochs={number}")
+            result = command(*options, *flags)
+            assert result.code == 0, result.err
+    whole, parts = (
+        [{k: v for k, v in m.items() if "second" not in k} for m in metrics(folder)]
+        for folder in (tmp_path / "whole", tmp_path / "parts")
+    )
+    assert whole == parts
+    for key in SUMMARY_KEYS - {"seconds", "labels_per_second"}:
+        assert summary(tmp_path / "whole")[key] == summary(tmp_path / "parts")[key]
+    assert summary(tmp_path / "whole")["test_digits_right"] is None
+
+
+def test_what_is_too_short_is_left_out_and_counted(command, tmp_path):
+    folder = tmp_path / "tones"
+    write_tones(folder, 40)
+    wav.write(folder / "0.wav", np.zeros(300))  # 2 frames, one step
+    path = folder / "train.tsv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(["0.wav\tlow low low", *lines[1:]]))
+    flags = (*flags_of(folder), *SMALL, "--units=words", "--epochs=1")
+    result = command(*flags, f"--workdir={tmp_path / 'run'}")
+    assert result.code == 0, result.err
+    assert "1 of 20 training utterances are left out" in result.err
+    path.write_text("0.wav\tlow mid high\n")
+    for line in lines[1:]:
+        (folder / line.split("\t")[0]).unlink()
+    result = command(*flags, f"--workdir={tmp_path / 'no'}")
+    refused(result, "every training utterance has fewer steps than words")
+
+
+def test_another_run_in_the_workdir_is_refused_and_left_alone(
+    command, trained, tones, tmp_path
+):
+    before = files(trained[0])
+    flags = (f"--workdir={trained[0]}", *SMALL, *LONGER)
+    refused(command(*tones, *flags, "--speed=0.1"), "--speed (0.0 there, 0.1 here)")
+    other = write_tones(tmp_path / "other", seed=9)
+    refused(command(*other, *flags), "holds a run on other data")
+    assert files(trained[0]) == before
+
+
+def test_bad_files_are_named_and_nothing_is_written(command, trained, tones, tmp_path):
+    folder = tmp_path / "tones"
+    shutil.copytree(tones[0].partition("=")[2], folder)
+    where = (f"--workdir={tmp_path / 'run'}", *SMALL)
+    test = folder / "test.tsv"
+    right = test.read_text()
+    test.write_text(right.replace("\t", "\tlöw ", 1))
+    given = (*flags_of(folder), *where)
+    refused(
+        command(*given), "the test part has the letter 'ö' in 80.wav, which training"
+    )
+    refused(command(*given, "--units=words"), "has the word 'löw' in 80.wav, which")
+    test.write_bytes(b"80.wav\tl\xe9w\n")
+    refused(command(*given), "test.tsv is not UTF-8: byte 0xe9 at byte offset 8")
+    test.write_text(right + "x.wav\tlow\n")
+    refused(command(*given), "test.tsv, line 11: ")
+    test.write_text(right)
+    (folder / "80.wav").write_bytes(b"")
+    refused(command(*given), "80.wav is not a PCM wav file")
+    assert not (tmp_path / "run").exists()
+    refused(
+        use(command, trained, "transcribe", f"--input={folder}"), "80.wav is not a PCM"
+    )
+    (tmp_path / "empty").mkdir()
+    empty = f"--input={tmp_path / 'empty'}"
+    refused(use(command, trained, "transcribe", empty), "empty holds no wav file")
+    refused(use(command, trained, "transcribe", "--input=/no"), "/no does not exist")
+
+
+def test_bad_flags_are_named(command, tones, tmp_path):
+    where = f"--workdir={tmp_path / 'run'}"
+    for flags, sentence in (
+        (tones[:1], "--wav_dir and --transcripts need each other"),
+        (tones[1:], "--wav_dir and --transcripts need each other"),
+        ((tones[0], "--transcripts=a,b"), "one file or train,valid,test, got 2 files"),
+        (("--wav_dir=/none", "--transcripts=a"), "/none is not a folder"),
+        (("--speaker_out=theo",), "need --dataset=fsdd"),
+        (("--dataset=fsd",), "did you mean fsdd"),
+        (("--min_words=3",), "--min_words=3 is above --max_words=1"),
+        (("--features=mfcc", "--num_mels=5"), "--num_cepstra=13 is above --num_mels=5"),
+        (
+            ("--dataset=fsdd", f"--data_dir={tmp_path}"),
+            "fsdd does not exist; git clone",
+        ),
+        (("--mode=transcribe",), "--mode=transcribe needs --input"),
+        (("--mode=transcribe", "--input=x"), "holds no run"),
+        (("--mode=evaluate",), "holds no run"),
+    ):
+        refused(command(*flags, where), sentence)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["fsdd", "fsdd_speaker_out", "fsdd_utterances"])
+def test_the_flags_of_the_recipes_go_together(command, tmp_path, name):
+    recipe = ROOT / "experiments" / "recipes" / f"{name}.flags"
+    flags = (f"--flagfile={recipe}", "--mode=evaluate", f"--workdir={tmp_path / 'no'}")
+    refused(command(*flags), "holds no run")

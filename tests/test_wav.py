@@ -1,0 +1,112 @@
+"""Wav files written and read, at other widths and rates, and hostile ones."""
+
+import io
+import struct
+import wave
+
+import numpy as np
+import pytest
+
+from seqjax.data import wav
+from seqjax.data.text import DataError
+
+
+def content(data=b"\x00\x00" * 10, channels=1, width=2, rate=8000):
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setparams((channels, width, rate, 0, "NONE", ""))
+        out.writeframes(data)
+    return file.getvalue()
+
+
+def packed(values, width):
+    """Whole numbers as PCM."""
+    if width == 1:
+        return bytes(v + 128 for v in values)
+    return b"".join(v.to_bytes(width, "little", signed=True) for v in values)
+
+
+def tone(hertz, rate, seconds=0.5):
+    return np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate)
+
+
+def test_what_is_written_is_read(tmp_path):
+    samples = np.array([0, 0.5, -0.5, -1, 1, 2, -2, 0.1], np.float32)
+    wav.write(tmp_path / "a.wav", samples)
+    found = wav.read(tmp_path / "a.wav")
+    assert found.dtype == np.float32
+    want = [0, 0.5, -0.5, -1, 1 - 2**-15, 1 - 2**-15, -1, 3277 / 2**15]
+    np.testing.assert_array_equal(found, np.array(want, np.float32))
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_every_width_has_the_same_scale(width):
+    top = 2 ** (8 * width - 1)
+    values = [0, 1, -1, top // 2, -top // 2, top - 1, -top]
+    found = wav.parse(content(packed(values, width), width=width), "a.wav")
+    np.testing.assert_array_equal(found, (np.array(values) / top).astype(np.float32))
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("factor", [2, 3, 6])
+def test_higher_rates_are_brought_down(factor):
+    rate, inner = 8000 * factor, slice(100, -100)
+    data = packed(np.round(2**14 * tone(1000, rate)).astype(int).tolist(), 2)
+    found = wav.parse(content(data, rate=rate), "a.wav")
+    assert len(found) == 4000
+    np.testing.assert_allclose(found[inner], 0.5 * tone(1000, 8000)[inner], atol=2e-3)
+    # What 8 kHz cannot hold would come back as a tone of 3000 Hz.
+    assert np.abs(wav.decimate(tone(5000, rate), factor)[inner]).max() < 5e-3
+    np.testing.assert_allclose(wav.decimate(np.ones(4000), factor)[inner], 1, atol=1e-6)
+    assert len(wav.decimate(np.ones(factor + 1), factor)) == 2
+
+
+def test_stretched_tones_are_deeper():
+    found = wav.stretch(tone(600, 8000), 1.5)
+    assert len(found) == 6000 and found.dtype == np.float32
+    np.testing.assert_allclose(found[:5900], tone(400, 8000, 0.75)[:5900], atol=0.05)
+    np.testing.assert_array_equal(wav.stretch(np.ones(3, np.float32), 0.1), [1])
+    same = np.float32([1, -1, 0.5])
+    np.testing.assert_array_equal(wav.stretch(same, 1.0), same)
+
+
+def broken_header(rate=8000, coding=1, bits=16):
+    """A header of 44 bytes, by hand."""
+    size = bits // 8
+    return struct.pack(
+        *("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + 4 * size, b"WAVE", b"fmt ", 16),
+        *(coding, 1, rate, rate * size, size, bits, b"data", 4 * size),
+    ) + bytes(4 * size)
+
+
+HOSTILE = {
+    "empty": (b"", "a.wav is not a PCM wav file"),
+    "text": (b"file\twords\n" * 9, "a.wav is not a PCM wav file (file does not"),
+    "header alone": (content()[:20], "a.wav is not a PCM wav file"),
+    "no data": (content()[:36], "a.wav is not a PCM wav file"),
+    "cut short": (
+        content()[:-3],
+        "a.wav is cut short: 10 samples are announced, 8 are",
+    ),
+    "no sample": (content(b""), "a.wav holds no sample"),
+    "stereo": (content(channels=2), "a.wav has 2 channels, only one is read"),
+    "44.1 kHz": (content(rate=44100), "a.wav has 44100 samples a second, only 8000"),
+    "4 kHz": (content(rate=4000), "a.wav has 4000 samples a second, only 8000"),
+    "floats": (broken_header(coding=3, bits=32), "not a PCM wav file (unknown format"),
+    "no rate": (broken_header(rate=0), "a.wav has 0 samples a second"),
+    "no bits": (broken_header(bits=0), "a.wav is not a PCM wav file"),
+}
+
+
+@pytest.mark.parametrize(("data", "sentence"), HOSTILE.values(), ids=HOSTILE)
+def test_hostile_files_are_named(data, sentence):
+    with pytest.raises(DataError) as error:
+        wav.parse(data, "a.wav")
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_header_by_hand_is_read():
+    assert wav.parse(broken_header(), "a.wav").tolist() == [0] * 4
+    with pytest.raises(DataError, match=r"b\.wav does not exist; a wav file was"):
+        wav.read("b.wav")
