@@ -98,7 +98,7 @@ def test_an_unknown_name_brings_the_nearest():
 def test_notes_go_and_quotations_stay():
     before = [
         Poem("a", "邏人（一作「叉」）橫鳥道，江祖出魚梁。"),
-        Poem("b", "[爽]節在重九，《長恨》曲。（〖1〗這首詩（又）。）"),
+        Poem("b", "[爽]節‘在’重九，“《長恨》”曲。（〖1〗這首詩（又）。）"),
         Poem("c", "冰□已鏤津。"),
         Poem("d", "月有3人。"),
         Poem("e", "（一作）"),

@@ -49,7 +49,7 @@ def own(tmp_path_factory):
 def trained(command, own, tmp_path_factory):
     """(workdir, what training said); not to be changed."""
     workdir = tmp_path_factory.mktemp("trained") / "run"
-    result = train(command, own, workdir, "--titles")
+    result = train(command, own, workdir, "--titles", "--clean")
     assert result.code == 0, result.err
     return workdir, result
 
@@ -125,7 +125,7 @@ def test_a_run_that_was_stopped_ends_the_same(command, own, tmp_path):
 
 
 def test_other_flags_are_refused(trained, command, own):
-    result = train(command, own, trained[0], "--titles", "--hidden_size=9")
+    result = train(command, own, trained[0], "--titles", "--clean", "--hidden_size=9")
     refused(result, "--hidden_size (8 there, 9 here)")
 
 
@@ -171,9 +171,29 @@ def test_a_title_is_heard(trained, command):
 def test_lengths_and_forms_can_be_chosen(command, own, tmp_path):
     flags = ("--num_lines=8", f"--workdir={tmp_path / 'a'}")
     refused(command(f"--corpus={own}", *flags, *QUICK), "no poem of")
-    result = train(command, own, tmp_path / "b", "--max_length=12", "--truncate")
+    flags = ("--max_length=12", "--truncate", "--clean")
+    result = train(command, own, tmp_path / "b", *flags)
     assert result.code == 0, result.err
     assert "2 of 122" in result.err
+
+
+def contents():
+    from experiments import verse_data
+
+    verse_data.check_flags()
+    corpus = verse_data.load_corpus()
+    return [p.content for part in corpus[1:4] for p in part]
+
+
+def test_poems_of_ones_own_are_taken_as_they_are(command, tmp_path):
+    path = tmp_path / "own.txt"
+    lines = [f"{i}:the {i * 'o'} said, and so." for i in range(150)]
+    path.write_text("\n".join(lines) + "\n")
+    result = command(f"--corpus={path}", call=contents)
+    assert len(returned(result)) == 150 and not result.err
+    refused(command(f"--corpus={path}", "--clean", call=contents), "--noclean keeps")
+    repeated = returned(command(call=contents))
+    assert len(set(repeated)) == len(repeated) > 1000
 
 
 # ---------------------------------------------------------------- parts of it

@@ -16,7 +16,7 @@ NAMES = ("verses", "tang_poems")
 BREAKS = "，。！？；、：,.!?;:"  # the marks that end a line
 HELD_OUT = 5  # percent of the poems to validate on, and as many to test on
 _NOTES = re.compile(r"（[^（）]*）|〖[^〖〗]*〗|\([^()]*\)")
-_QUOTES = re.compile(r"[《》〈〉「」『』\[\]［］]")
+_QUOTES = re.compile(r"[《》〈〉「」『』“”‘’\[\]［］]")
 
 
 class Poem(NamedTuple):
