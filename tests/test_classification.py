@@ -1,5 +1,6 @@
 """The classification command end to end, in small."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,22 @@ def test_evaluate_finds_the_numbers_of_training(command, trained, tmp_path):
     assert "66.67%" in result.out and "0.6667" in result.out
     assert "most confidently wrong of 1" in result.out and "d b c 2" in result.out
     assert files(trained[0]) == before
+
+
+def draw_figures(folder):
+    from experiments import document_figures
+
+    label = r"$\nothing$ $$"  # of which matplotlib would make no formula
+    document_figures.draw_confusion(
+        folder / "a.png", np.eye(2, dtype=int), [label, "b"]
+    )
+    shown = [(label, [label, "b"], [0.5, 0.5])]
+    document_figures.draw_attention(folder / "b.png", shown)
+
+
+def test_figures_take_any_label(command, tmp_path):
+    returned(command(call=partial(draw_figures, tmp_path)))
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}
 
 
 def test_the_surest_mistake_comes_first(command, trained, tmp_path):
