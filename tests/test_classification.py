@@ -1,11 +1,14 @@
 """The classification command end to end, in small."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from seqjax.data.labeled import Split
 from seqjax.data.tokenizers import Words
 from tests.commands import Command, files, metrics, refused, returned, summary
 
@@ -106,6 +109,34 @@ def test_classify_answers_line_by_line(command, trained, tmp_path):
         "\t".join(row) for row in rows
     ]
     assert use(command, trained, "classify").out == ""
+
+
+def write_lines(found):
+    from experiments import lines
+
+    lines.check_flags()
+    lines.write(found)
+
+
+def test_output_goes_where_it_says(command, tmp_path):
+    """To a file, through a link or into a pipe, which all stay what they are."""
+
+    def write(output, *found):
+        return command(f"--output={output}", call=partial(write_lines, found))
+
+    file, link, pipe = (tmp_path / name for name in ("file", "link", "pipe"))
+    link.symlink_to(file)
+    returned(write(link, "春", "b"))
+    assert link.is_symlink() and file.read_text() == "春\nb\n"
+    assert write(link, "\ud800").code  # half a character
+    assert file.read_text() == "春\nb\n"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        returned(write(pipe, "a"))
+        assert pipe.is_fifo()
+        assert read.result(timeout=60) == "a\n"
+    assert {p.name for p in tmp_path.iterdir()} == {"file", "link", "pipe"}
 
 
 def test_evaluate_finds_the_numbers_of_training(command, trained, tmp_path):
@@ -241,6 +272,7 @@ def test_folds_and_three_files(command, corpus, tmp_path):
 BAD_FLAGS = {
     "--pooling=min": "did you mean mean",
     "--dataset=reviews": "did you mean movie_review",
+    "--output=": "--output is empty",
     "--fold=10": "--fold=10 must be below --folds=10",
     "--cell=gruu": "did you mean gru",
     "--weight_decay=0.1": "--weight_decay needs --optimizer=adamw",
