@@ -180,6 +180,22 @@ def test_the_surest_mistake_comes_first(command, trained, tmp_path):
     assert float(rows[0][-1]) >= float(rows[1][-1]) > 0.5
 
 
+def print_wide():
+    from experiments import classification
+
+    split, names = Split(["春" * 200], ["a"]), ["a" * 20, "b" * 20]
+    classification.print_wrong(split, np.array([0]), np.log([[0.25, 0.75]]), names)
+
+
+def test_wide_documents_leave_the_other_columns_whole(command):
+    result = command(call=print_wide)
+    assert result.code == 0, result.err
+    (row,) = (line for line in result.out.splitlines() if "春" in line)
+    assert row.split()[-3:] == ["a" * 20, "b" * 20, "0.7500"]
+    # 140 cells less 20 + 20 + 11 and the gaps, two for each character.
+    assert 35 <= row.count("春") <= 44 and "…" in row
+
+
 def test_resumed_is_uninterrupted_bit_for_bit(command, corpus, tmp_path):
     options = ("--dropout=0.3", "--word_dropout=0.1", "--pooling=max")
     whole = train(command, corpus, tmp_path / "whole", *options, "--epochs=3")
