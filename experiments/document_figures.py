@@ -5,6 +5,7 @@ import numpy as np
 COLUMNS = 90  # characters of a line
 SHOWN = 200  # tokens of a document
 MOST_LABELS = 20  # with counts in the cells
+PLAIN = {"parse_math": False}  # or matplotlib reads a formula between dollars
 
 
 def draw_confusion(path, counts, labels):
@@ -17,8 +18,8 @@ def draw_confusion(path, counts, labels):
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = range(len(labels))
-    axes.set_xticks(places, labels, rotation=60 if len(labels) > 4 else 0)
-    axes.set_yticks(places, labels)
+    axes.set_xticks(places, labels, rotation=60 if len(labels) > 4 else 0, **PLAIN)
+    axes.set_yticks(places, labels, **PLAIN)
     axes.set(xlabel="predicted", ylabel="label")
     if len(labels) <= MOST_LABELS:
         for i, j in np.ndindex(counts.shape):
@@ -49,7 +50,7 @@ def draw_attention(path, shown):
     axes = figure.subplots()
     axes.set(xlim=(0, COLUMNS), ylim=(height, -0.5))
     axes.axis("off")
-    font = {"family": "monospace", "fontsize": 9, "va": "center"}
+    font = {"family": "monospace", "fontsize": 9, "va": "center", **PLAIN}
     top = 0
     for title, places, lines, weights in blocks:
         axes.text(0, top, title, **(font | {"color": "0.4"}))
@@ -66,7 +67,7 @@ def _layout(tokens):
     """((token, column, line) of each token, lines), broken at COLUMNS."""
     places, x, y = [], 0, 0
     for token in tokens:
-        token = token[:COLUMNS].replace("$", r"\$")  # or matplotlib reads a formula
+        token = token[:COLUMNS]
         if x and x + len(token) > COLUMNS:
             x, y = 0, y + 1
         places.append((token, x, y))

@@ -15,6 +15,8 @@ flags.DEFINE_string("output", None, "where results go (standard output)")
 
 def check_flags():
     """Refuse an output that cannot be written, before any work is done."""
+    if FLAGS.output == "":
+        raise run.UserError("--output is empty; a file was expected.")
     if FLAGS.output and Path(FLAGS.output).is_dir():
         raise run.UserError(f"--output={FLAGS.output} is a folder.")
     if FLAGS.output and not Path(FLAGS.output).parent.is_dir():
@@ -46,6 +48,15 @@ def write(lines):
     if FLAGS.output is None:
         sys.stdout.write(text)
         return
-    partial = Path(f"{FLAGS.output}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(FLAGS.output)
+    content = text.encode()
+    path = Path(FLAGS.output)
+    if path.exists() and not path.is_file():  # a pipe or a device
+        path.write_bytes(content)
+        return
+    path = path.resolve()  # a link stays one
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)  # where it could not be written whole

@@ -10,6 +10,7 @@ Where --help, which all experiments share, says otherwise, `DEFAULTS` below hold
 
 import sys
 from functools import lru_cache, partial
+from itertools import cycle, islice
 
 import jax
 import numpy as np
@@ -199,8 +200,11 @@ def ngram_perplexity(corpus, vocab):
 
 
 def judge(model, params, vocab, corpus):
-    """What poems that are drawn are worth: (numbers, the poems)."""
-    drawn = writing.draw(model, params, vocab, FLAGS.samples)
+    """What poems drawn, under titles of validation, are worth: (numbers, poems)."""
+    known = set(vocab.tokens)
+    titles = [p.title for p in corpus.valid if known.issuperset(p.title)] or [""]
+    titles = list(islice(cycle(titles), FLAGS.samples))
+    drawn = writing.draw(model, params, vocab, titles)
     valid = [
         over and poems.is_regulated(text, FLAGS.line_length, FLAGS.num_lines)
         for text, over in drawn

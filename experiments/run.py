@@ -216,7 +216,7 @@ def print_table(title, rows):
 
 
 def print_columns(title, header, sections):
-    """A table on stdout.
+    """A table on stdout, its first column cut where there is not room for all.
 
     Args:
       sections: rows as long as `header`, or {heading: rows}.
@@ -225,12 +225,13 @@ def print_columns(title, header, sections):
         sections = {"": sections}
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(header):
-        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+        table.add_column(name, justify="right" if i else "left", no_wrap=i > 0)
     for heading, rows in sections.items():
         if heading:
             table.add_row(Text(heading, style="bold"))
-        for row in rows:
-            table.add_row(*(Text(str(cell)) for cell in row))
+        for first, *rest in rows:
+            name = Text(str(first), no_wrap=True, overflow="ellipsis")
+            table.add_row(name, *(Text(str(cell)) for cell in rest))
         table.add_section()
     Console(width=140).print(table)  # a number cut short would be a wrong one
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from functools import lru_cache, partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from seqjax.data import buckets, tagged
 from seqjax.data.batching import epoch_rng
 from seqjax.data.text import DataError
 from seqjax.data.vocab import Vocab
-from seqjax.models.tagger import Words
+from seqjax.models.tagger import Words, bio
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", "apple", "one of " + ", ".join(tagged.NAMES))
@@ -42,9 +43,11 @@ class Vocabs(NamedTuple):
 
     @property
     def has_spans(self):
-        """Whether tags are O, or B or I with a type."""
+        """Whether tags are O, or B or I, perhaps with a type."""
         spans = [tag for tag in self.tags if tag != "O"]
-        return bool(spans) and all(tag[:2] in ("B-", "I-") for tag in spans)
+        prefixes = {tag.partition("-")[0] for tag in spans}
+        # A tag I without any B or type may stand for anything.
+        return prefixes <= {"B", "I"} and any(tag != "I" for tag in spans)
 
 
 # ---------------------------------------------------------------- data
@@ -238,11 +241,14 @@ def ambiguous_words(train):
 
 
 def keep_to_bio(sentences):
-    """Whether each I stands after a B or I of its type."""
+    """Whether each I stands after a B or I of its type, as `tagger.bio` has it."""
+    names = sorted({tag for _, tags in sentences for tag in tags})
+    first, follows = (array == 0 for array in bio(names))
+    places = {tag: i for i, tag in enumerate(names)}
     return all(
-        tag[:2] != "I-" or before in (tag, f"B-{tag[2:]}")
+        first[places[tags[0]]]
+        and all(follows[places[a], places[b]] for a, b in pairwise(tags))
         for _, tags in sentences
-        for before, tag in zip(["O", *tags], tags, strict=False)
     )
 
 

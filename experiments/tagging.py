@@ -218,7 +218,10 @@ def measured(corpus, vocabs, tag_all, params):
         for key in ours
     ]
     rows += [
-        (f"f1 of {kind} ({of.gold:,})", "", percent(of.f1), f1(theirs_by, kind))
+        (
+            f"f1 of {kind or 'spans without a type'} ({of.gold:,})",
+            *("", percent(of.f1), f1(theirs_by, kind)),
+        )
         for kind, of in types.items()
     ]
     header = ("%", "valid", "test", "test, words without context")

@@ -201,8 +201,9 @@ class Translator:
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
         image = axes.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="auto")
-        axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right")
-        axes.set_yticks(range(len(rows)), rows)
+        plain = {"parse_math": False}  # or matplotlib reads a formula between dollars
+        axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right", **plain)
+        axes.set_yticks(range(len(rows)), rows, **plain)
         axes.set(xlabel="source", ylabel="translation")
         figure.colorbar(image, label="attention")
         figure.savefig(path, dpi=120)

@@ -13,7 +13,7 @@ from seqjax.data.vocab import BOS, EOS, SENTENCE_TOKENS, Vocab
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", "verses", "one of " + ", ".join(poems.NAMES))
 flags.DEFINE_string("corpus", None, 'a file of lines "title:content" of your own')
-flags.DEFINE_bool("clean", True, "leave out editors' notes, and repeated poems")
+flags.DEFINE_bool("clean", None, "no notes, gaps, spaces, repeats (own: kept)")
 flags.DEFINE_integer("line_length", 0, "only poems of lines so long; 0: any", 0)
 flags.DEFINE_integer("num_lines", 0, "only poems of so many lines; 0: any", 0)
 flags.DEFINE_integer("min_length", 0, "characters of a poem, at least", 0)
@@ -41,8 +41,10 @@ class Batch(NamedTuple):
 
 
 def check_flags():
-    """Refuse a data set that there is not."""
+    """Refuse a data set that there is not; settle --clean, for flags.txt too."""
     run.choose("dataset", dict.fromkeys(poems.NAMES))
+    if FLAGS.clean is None:
+        FLAGS.clean = FLAGS.corpus is None  # what is one's own may hold anything
 
 
 def load_corpus():
@@ -60,11 +62,13 @@ def load_corpus():
     cleaned = poems.clean(found) if FLAGS.clean else found
     kept = [poem for poem in cleaned if _fits(poem.content)]
     if not kept:
-        raise DataError(f"no poem of {name} is left; see the flags of lengths.")
+        also = "--noclean keeps those with spaces or gaps; " if FLAGS.clean else ""
+        raise DataError(f"no poem of {name} is left; {also}see the flags of lengths.")
     if len(kept) < len(found):
         run.note(
             f"{len(found) - len(kept):,} of {len(found):,} poems are left out: "
-            f"repeated, with gaps, or of other lengths than the flags say."
+            + "repeated, with spaces or gaps (--noclean keeps them), or " * FLAGS.clean
+            + "of other lengths than the flags say."
         )
     return poems.split(name, kept, sha256)
 

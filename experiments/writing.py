@@ -43,35 +43,17 @@ def check_flags():
 
 
 def write(model, params, vocab, number):
-    """Poems as the flags say, the best first."""
-    found = _search(model, params, vocab, number, _constraints(vocab))
-    return [text for text, _ in _read(found, vocab)]
-
-
-def draw(model, params, vocab, number):
-    """Poems without any constraint, at --temperature: [(text, whether it ended)]."""
-    found = _search(model, params, vocab, number, constraints=None)
-    return _read(found, vocab)
-
-
-def _constraints(vocab):
-    """(tokens that lines begin with, tokens that the poem begins with)."""
-    return (
-        verse_data.known(FLAGS.acrostic, vocab, "acrostic"),
-        verse_data.known(FLAGS.prompt, vocab, "prompt"),
-    )
-
-
-def _search(model, params, vocab, number, constraints):
-    searches = constraints is not None and FLAGS.beam_size > 1
-    opening = verse_data.opening(FLAGS.title if constraints else "", vocab)
-    initials, prefix = constraints or ((), ())
+    """Poems as the flags say, none of them empty, the best first."""
+    verse_data.known(FLAGS.title, vocab, "title")
+    initials = verse_data.known(FLAGS.acrostic, vocab, "acrostic")
+    prefix = verse_data.known(FLAGS.prompt, vocab, "prompt")
+    opening = verse_data.opening(FLAGS.title, vocab)
     breaks = np.asarray([c in BREAKS for c in vocab.tokens])
     options = {
         "bos": int(opening[-1]),
-        "eos": EOS,
-        "max_length": FLAGS.length,
-        "prefix": np.asarray(prefix, np.int32)[None] if len(prefix) else None,
+        "min_length": 1,  # or the likeliest of a weak model may be nothing
+        "max_length": FLAGS.length + 1,  # the end is a token
+        "prefix": np.asarray(prefix, np.int32)[None],
     }
 
     @jax.jit
@@ -80,22 +62,54 @@ def _search(model, params, vocab, number, constraints):
         state, _ = model.apply(params, opening[:-1, None], state)
         step = partial(_character, model, params)
         step, state = acrostic(step, state, initials, breaks, EOS)
-        if searches:
-            return decoding.beam_search(
-                step, state, beam_size=FLAGS.beam_size, n_best=number, **options
-            )
-        return decoding.sample(
-            step,
-            state,
-            key,
-            num_samples=number,
-            temperature=FLAGS.temperature,
-            top_k=FLAGS.top_k,
-            top_p=FLAGS.top_p,
-            **options,
+        if FLAGS.beam_size == 1:
+            return _sample(step, state, key, num_samples=number, **options)
+        return decoding.beam_search(
+            step, state, eos=EOS, beam_size=FLAGS.beam_size, n_best=number, **options
         )
 
-    return jax.device_get(search(params, jax.random.key(FLAGS.seed)))
+    found = jax.device_get(search(params, jax.random.key(FLAGS.seed)))
+    texts = [
+        _read(tokens[:length], vocab)[0]
+        for tokens, length in zip(found.tokens[0], found.lengths[0], strict=True)
+    ]
+    return [text for text in texts if text]  # a beam may have found fewer
+
+
+def draw(model, params, vocab, titles):
+    """A poem for each title, drawn without constraints: [(text, whether it ended)].
+
+    A model that reads no titles is told none.
+    """
+    openings = [verse_data.opening(title, vocab)[1:] for title in titles]
+    width = max(map(len, openings))
+    prefix = np.full((len(titles), width), -1, np.int32)  # -1: the model's own
+    for row, opening in zip(prefix, openings, strict=True):
+        row[: len(opening)] = opening
+
+    @jax.jit
+    def search(params, key):
+        step = partial(_character, model, params)
+        state = model.initial_state((len(titles),))
+        longest = width + FLAGS.length + 1
+        return _sample(step, state, key, bos=BOS, max_length=longest, prefix=prefix)
+
+    found = jax.device_get(search(params, jax.random.key(FLAGS.seed)))
+    rows = zip(openings, found.tokens[:, 0], found.lengths[:, 0], strict=True)
+    return [_read(tokens[len(o) : length], vocab) for o, tokens, length in rows]
+
+
+def _sample(step, state, key, **options):
+    return decoding.sample(
+        step,
+        state,
+        key,
+        eos=EOS,
+        temperature=FLAGS.temperature,
+        top_k=FLAGS.top_k,
+        top_p=FLAGS.top_p,
+        **options,
+    )
 
 
 def _character(model, params, state, token):
@@ -104,11 +118,8 @@ def _character(model, params, state, token):
     return state, logits.at[jnp.asarray((UNK, PAD, BOS))].set(-jnp.inf)
 
 
-def _read(found, vocab):
-    """[(text, whether it ended)] of the hypotheses of one sentence."""
-    texts = []
-    for tokens, length in zip(found.tokens[0], found.lengths[0], strict=True):
-        tokens = tokens[:length]
-        over = bool(length) and tokens[-1] == EOS
-        texts.append(("".join(vocab.to_tokens(tokens[:-1] if over else tokens)), over))
-    return texts
+def _read(tokens, vocab):
+    """(text, whether it ended) of a poem's tokens, no longer than --length."""
+    over = len(tokens) > 0 and tokens[-1] == EOS
+    text = "".join(vocab.to_tokens(tokens[:-1] if over else tokens))
+    return text[: FLAGS.length], bool(over and len(text) <= FLAGS.length)

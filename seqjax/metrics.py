@@ -214,8 +214,9 @@ class SpanScores(NamedTuple):
 def spans(tags):
     """The spans of a tag sequence: (begin, end, type), the end not in.
 
-    A tag is "O" or B or I with a type, "B-person". A span begins at each B, and at each
-    I whose type the tag before does not have: I without B counts as a beginning.
+    A tag is "O" or B or I, perhaps with a type, "B-person". A span begins at each B,
+    and at each I whose type the tag before does not have: I without B counts as a
+    beginning.
 
     Example:
       >>> spans(["B-x", "I-x", "B-x", "O", "I-y"])

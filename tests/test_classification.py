@@ -1,10 +1,14 @@
 """The classification command end to end, in small."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from seqjax.data.labeled import Split
 from seqjax.data.tokenizers import Words
 from tests.commands import Command, files, metrics, refused, returned, summary
 
@@ -107,6 +111,34 @@ def test_classify_answers_line_by_line(command, trained, tmp_path):
     assert use(command, trained, "classify").out == ""
 
 
+def write_lines(found):
+    from experiments import lines
+
+    lines.check_flags()
+    lines.write(found)
+
+
+def test_output_goes_where_it_says(command, tmp_path):
+    """To a file, through a link or into a pipe, which all stay what they are."""
+
+    def write(output, *found):
+        return command(f"--output={output}", call=partial(write_lines, found))
+
+    file, link, pipe = (tmp_path / name for name in ("file", "link", "pipe"))
+    link.symlink_to(file)
+    returned(write(link, "春", "b"))
+    assert link.is_symlink() and file.read_text() == "春\nb\n"
+    assert write(link, "\ud800").code  # half a character
+    assert file.read_text() == "春\nb\n"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        returned(write(pipe, "a"))
+        assert pipe.is_fifo()
+        assert read.result(timeout=60) == "a\n"
+    assert {p.name for p in tmp_path.iterdir()} == {"file", "link", "pipe"}
+
+
 def test_evaluate_finds_the_numbers_of_training(command, trained, tmp_path):
     before = files(trained[0])
     result = use(command, trained, "evaluate")
@@ -122,6 +154,22 @@ def test_evaluate_finds_the_numbers_of_training(command, trained, tmp_path):
     assert files(trained[0]) == before
 
 
+def draw_figures(folder):
+    from experiments import document_figures
+
+    label = r"$\nothing$ $$"  # of which matplotlib would make no formula
+    document_figures.draw_confusion(
+        folder / "a.png", np.eye(2, dtype=int), [label, "b"]
+    )
+    shown = [(label, [label, "b"], [0.5, 0.5])]
+    document_figures.draw_attention(folder / "b.png", shown)
+
+
+def test_figures_take_any_label(command, tmp_path):
+    returned(command(call=partial(draw_figures, tmp_path)))
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}
+
+
 def test_the_surest_mistake_comes_first(command, trained, tmp_path):
     own = tmp_path / "own.tsv"
     own.write_text("other\ta c d 1\nother\te b c 1\nother\td a e 2\nvowel\tc\n")
@@ -130,6 +178,22 @@ def test_the_surest_mistake_comes_first(command, trained, tmp_path):
     rows = [line.split() for line in table if "vowel" in line or "other" in line]
     assert len(rows) == 2
     assert float(rows[0][-1]) >= float(rows[1][-1]) > 0.5
+
+
+def print_wide():
+    from experiments import classification
+
+    split, names = Split(["春" * 200], ["a"]), ["a" * 20, "b" * 20]
+    classification.print_wrong(split, np.array([0]), np.log([[0.25, 0.75]]), names)
+
+
+def test_wide_documents_leave_the_other_columns_whole(command):
+    result = command(call=print_wide)
+    assert result.code == 0, result.err
+    (row,) = (line for line in result.out.splitlines() if "春" in line)
+    assert row.split()[-3:] == ["a" * 20, "b" * 20, "0.7500"]
+    # 140 cells less 20 + 20 + 11 and the gaps, two for each character.
+    assert 35 <= row.count("春") <= 44 and "…" in row
 
 
 def test_resumed_is_uninterrupted_bit_for_bit(command, corpus, tmp_path):
@@ -224,6 +288,7 @@ def test_folds_and_three_files(command, corpus, tmp_path):
 BAD_FLAGS = {
     "--pooling=min": "did you mean mean",
     "--dataset=reviews": "did you mean movie_review",
+    "--output=": "--output is empty",
     "--fold=10": "--fold=10 must be below --folds=10",
     "--cell=gruu": "did you mean gru",
     "--weight_decay=0.1": "--weight_decay needs --optimizer=adamw",

@@ -225,6 +225,14 @@ def test_three_files_are_the_parts(tmp_path):
     assert corpus.labels == ["a", "b"] and corpus.name == "0.tsv"
     other = labeled.load_files([paths[0], paths[2], paths[1]])
     assert other.sha256 != corpus.sha256
+    cuts = [["a\tx\nb\ty\n", "b\tz\na\tx\n"], ["a\tx\nb\ty\nb\tz\n", "a\tx\n"]]
+    digests = []
+    for train, valid in cuts:  # a document moves, and the text is the same
+        write(paths[0], train)
+        write(paths[1], valid)
+        digests.append(labeled.load_files(paths).sha256)
+    assert digests[0] != digests[1]
+    write(paths[0], contents[0])
     write(paths[1], "b\tz\n\nc\tz\n")
     with pytest.raises(DataError, match=r"1\.tsv, line 3: the label 'c' is none that"):
         labeled.load_files(paths)

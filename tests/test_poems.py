@@ -98,7 +98,7 @@ def test_an_unknown_name_brings_the_nearest():
 def test_notes_go_and_quotations_stay():
     before = [
         Poem("a", "邏人（一作「叉」）橫鳥道，江祖出魚梁。"),
-        Poem("b", "[爽]節在重九，《長恨》曲。（〖1〗這首詩（又）。）"),
+        Poem("b", "[爽]節‘在’重九，“《長恨》”曲。（〖1〗這首詩（又）。）"),
         Poem("c", "冰□已鏤津。"),
         Poem("d", "月有3人。"),
         Poem("e", "（一作）"),
@@ -125,6 +125,9 @@ def test_a_text_comes_once_under_its_first_title():
         ("一二三四五，一二三四。", None, False),
         ("一二三四五，一二三四五", (2, 5), False),  # the last line has not ended
         ("，。", None, False),
+        ("，" + FIVE, (2, 5), False),
+        ("青山映白水，，孤月照寒林。", (2, 5), False),
+        (FIVE + "！", (2, 5), False),
     ],
 )
 def test_a_form_is_lines_of_one_length(content, form, regulated):

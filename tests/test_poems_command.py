@@ -49,7 +49,7 @@ def own(tmp_path_factory):
 def trained(command, own, tmp_path_factory):
     """(workdir, what training said); not to be changed."""
     workdir = tmp_path_factory.mktemp("trained") / "run"
-    result = train(command, own, workdir, "--titles")
+    result = train(command, own, workdir, "--titles", "--clean")
     assert result.code == 0, result.err
     return workdir, result
 
@@ -125,7 +125,7 @@ def test_a_run_that_was_stopped_ends_the_same(command, own, tmp_path):
 
 
 def test_other_flags_are_refused(trained, command, own):
-    result = train(command, own, trained[0], "--titles", "--hidden_size=9")
+    result = train(command, own, trained[0], "--titles", "--clean", "--hidden_size=9")
     refused(result, "--hidden_size (8 there, 9 here)")
 
 
@@ -153,7 +153,7 @@ def test_poems_are_written_as_asked(trained, command):
 
 
 def test_a_character_that_training_never_saw_is_named(trained, command):
-    for flag in ("prompt", "acrostic"):
+    for flag in ("prompt", "acrostic", "title"):
         where = f"--workdir={trained[0]}"
         result = command("--mode=generate", where, f"--{flag}=春龘")
         refused(result, f"--{flag}: the model does not know 龘")
@@ -171,9 +171,29 @@ def test_a_title_is_heard(trained, command):
 def test_lengths_and_forms_can_be_chosen(command, own, tmp_path):
     flags = ("--num_lines=8", f"--workdir={tmp_path / 'a'}")
     refused(command(f"--corpus={own}", *flags, *QUICK), "no poem of")
-    result = train(command, own, tmp_path / "b", "--max_length=12", "--truncate")
+    flags = ("--max_length=12", "--truncate", "--clean")
+    result = train(command, own, tmp_path / "b", *flags)
     assert result.code == 0, result.err
     assert "2 of 122" in result.err
+
+
+def contents():
+    from experiments import verse_data
+
+    verse_data.check_flags()
+    corpus = verse_data.load_corpus()
+    return [p.content for part in corpus[1:4] for p in part]
+
+
+def test_poems_of_ones_own_are_taken_as_they_are(command, tmp_path):
+    path = tmp_path / "own.txt"
+    lines = [f"{i}:the {i * 'o'} said, and so." for i in range(150)]
+    path.write_text("\n".join(lines) + "\n")
+    result = command(f"--corpus={path}", call=contents)
+    assert len(returned(result)) == 150 and not result.err
+    refused(command(f"--corpus={path}", "--clean", call=contents), "--noclean keeps")
+    repeated = returned(command(call=contents))
+    assert len(set(repeated)) == len(repeated) > 1000
 
 
 # ---------------------------------------------------------------- parts of it
@@ -279,7 +299,7 @@ def written(always):
 
     vocab = small_vocab("ab")
     model = Scripted((4, 5, 5, EOS), len(vocab), always)
-    return writing.draw(model, None, vocab, 1), writing.write(model, None, vocab, 1)
+    return writing.draw(model, None, vocab, [""]), writing.write(model, None, vocab, 1)
 
 
 @pytest.mark.parametrize("token", [UNK, PAD, BOS])
@@ -290,32 +310,80 @@ def test_what_is_no_character_is_never_written(command, token):
     assert found == ([("abb", True)], ["abb"])
 
 
+POEM = "一二三四五，六七八九十。"
+
+
 def judged():
     from experiments import poems as experiment
 
-    poem = "一二三四五，六七八九十。"
-    vocab = small_vocab(poem)
-    model = Scripted((*vocab.encode(poem).tolist(), EOS), len(vocab))
-    numbers, texts = experiment.judge(
-        model, None, vocab, SimpleNamespace(train=poems_of(poem))
-    )
-    return numbers, set(texts) == {poem}
+    vocab = small_vocab(POEM)
+    model = Scripted((*vocab.encode(POEM * 2).tolist(), EOS), len(vocab))
+    corpus = SimpleNamespace(train=poems_of(POEM * 2), valid=poems_of(POEM))
+    return experiment.judge(model, None, vocab, corpus)
 
 
 @pytest.mark.parametrize(
-    ("flags", "valid"),
+    ("flags", "valid", "length"),
     [
-        ("--length=13", 1.0),
-        ("--length=12", 0.0),  # it looks whole, but was not over
-        ("--length=13 --line_length=5 --num_lines=2", 1.0),
-        ("--length=13 --line_length=7", 0.0),
-        ("--length=13 --num_lines=4", 0.0),
+        ("--length=25", 1.0, 24),
+        ("--length=24", 1.0, 24),
+        ("--length=23", 0.0, 23),
+        ("--length=12", 0.0, 12),  # it looks whole, but was not over
+        ("--length=24 --line_length=5 --num_lines=4", 1.0, 24),
+        ("--length=24 --line_length=7", 0.0, 24),
+        ("--length=24 --num_lines=2", 0.0, 24),
     ],
 )
-def test_drawn_poems_are_valid_if_they_end_in_form(command, flags, valid):
+def test_drawn_poems_are_valid_if_they_end_in_form(command, flags, valid, length):
     flags = (*flags.split(), "--samples=2", "--temperature=0")
     numbers = {"valid_form": valid, "novelty": 0.0}
-    assert returned(command(*flags, call=judged)) == (numbers, True)
+    found = returned(command(*flags, call=judged))
+    assert found == (numbers, [(POEM * 2)[:length]] * 2)
+
+
+class Echo(NamedTuple):
+    """A model whose poem is the last character of the title."""
+
+    colon: int
+    vocab_size: int
+
+    def initial_state(self, batch_shape):
+        return jnp.zeros(batch_shape, jnp.int32)
+
+    def step(self, params, state, token):
+        says = jnp.where(token == self.colon, state, EOS)
+        return token, 40 * jax.nn.one_hot(says, self.vocab_size)
+
+
+def titled():
+    from experiments import poems as experiment
+
+    vocab = small_vocab("ab:")
+    corpus = SimpleNamespace(
+        train=poems_of("ab"),
+        valid=[poems.Poem(title, "a") for title in ("a", "x", "aab")],
+    )
+    return experiment.judge(Echo(6, len(vocab)), None, vocab, corpus)[1]
+
+
+def test_poems_are_judged_under_titles_of_validation_in_turn(command):
+    """One with a character that training never saw is left out."""
+    flags = ("--titles", "--samples=3", "--length=1", "--temperature=0")
+    assert returned(command(*flags, call=titled)) == ["a", "b", "a"]
+
+
+def empties():
+    from experiments import writing
+
+    vocab = small_vocab("a")
+    return writing.write(Scripted((EOS, EOS), len(vocab)), None, vocab, 3)
+
+
+def test_no_empty_poem_is_written(command):
+    """There is "a" that ends and "a" that would go on, and no third."""
+    assert returned(command("--temperature=0", call=empties)) == ["a"] * 3
+    flags = ("--beam_size=3", "--length=1")
+    assert returned(command(*flags, call=empties)) == ["a"] * 2
 
 
 def begin():

@@ -1,5 +1,6 @@
 """Tagged sentences: CoNLL read and written, hostile files, the apple grammar's laws."""
 
+import hashlib
 import itertools
 import os
 from collections import Counter, defaultdict
@@ -147,6 +148,21 @@ def test_three_files_are_the_parts_and_the_checksum_is_of_all(tmp_path):
     assert [part[0].tokens for part in corpus[1:4]] == [["a"], ["b"], ["c"]]
     paths[2].write_text("d O\n")
     assert load_files(paths).sha256 != corpus.sha256
+    digests = []
+    for train, valid in (("a O\n", "\nb O\n\nc O\n"), ("a O\n\nb O\n\n", "c O\n")):
+        paths[0].write_text(train)  # a sentence moves, and the text is the same
+        paths[1].write_text(valid)
+        digests.append([load_files(paths, name=n).sha256 for n in (None, "known")])
+    assert digests[0][0] != digests[1][0]
+    text = b"a O\n\nb O\n\nc O\nd O\n"  # of published files
+    assert digests[0][1] == digests[1][1] == hashlib.sha256(text).hexdigest()
+    one = load_files([write_many(tmp_path / "one")])
+    assert one.sha256 == hashlib.sha256((tmp_path / "one").read_bytes()).hexdigest()
+
+
+def write_many(path):
+    path.write_text("".join(f"w{i} O\n\n" for i in range(99)))
+    return path
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):

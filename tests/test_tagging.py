@@ -121,9 +121,26 @@ def test_tags_are_constrained_where_training_keeps_to_bio(command):
         ((), ["B-x", "I-x"], True),
         (("--noconstrain",), ["B-x", "I-x"], False),
         ((), ["O", "I-x"], False),
+        ((), ["B-x", "I-y"], False),
+        ((), ["B", "I"], True),
+        ((), ["O", "I"], False),  # or it could not be predicted
+        ((), ["NOUN", "I"], False),
     ):
         call = partial(is_constrained, [Sentence(["a", "b"], tags)])
         assert returned(command(*flags, call=call)) is constrained
+
+
+def have_spans(tag_sets):
+    from experiments import taggers
+
+    return [taggers.Vocabs(None, None, tags, True).has_spans for tags in tag_sets]
+
+
+def test_spans_are_of_b_and_i_typed_or_not(command):
+    yes = [["B-x", "I-x", "O"], ["B", "I", "O"], ["I-x", "O"], ["B"]]
+    no = [["O"], [], ["I", "O"], ["B", "NOUN"], ["B-x", "S-x"], ["IN", "O"]]
+    found = returned(command(call=partial(have_spans, yes + no)))
+    assert found == [True] * len(yes) + [False] * len(no)
 
 
 def use(command, trained, mode, *more, stdin=b""):

@@ -184,6 +184,15 @@ def split_by_hash(name, items, text_of, percent, kind):
     return parts
 
 
+def sha256_of(contents):
+    """The sha256 of a file's bytes or, of several files, of theirs.
+
+    That of the files joined would not see a sentence go from one into the next.
+    """
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    return digests[0] if len(digests) == 1 else _sha256("".join(digests).encode())
+
+
 def tokenize_corpus(corpus, level, min_freq=1, max_tokens=0):
     """Tokens and vocabulary of a corpus.
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqjax.data import buckets, opinions
-from seqjax.data.corpora import Source, fetch, unknown_name
+from seqjax.data.corpora import Source, fetch, sha256_of, unknown_name
 from seqjax.data.text import DataError, decode, read_bytes, read_text
 
 
@@ -104,7 +104,7 @@ def load_files(paths, folds=10, fold=0, seed=0):
     """
     paths = list(paths)
     contents = [read_bytes(path) for path in paths]  # once: they may be pipes
-    sha256, name = _sha256(b"".join(contents)), Path(paths[0]).name
+    sha256, name = sha256_of(contents), Path(paths[0]).name
     if len(paths) == 1:
         rows = _parse_tsv(contents[0], paths[0])
         return split_by_text(name, rows, sha256, folds, fold, seed)

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqjax.data import apples
-from seqjax.data.corpora import Source, fetch, split_by_hash, unknown_name
+from seqjax.data.corpora import (
+    Source,
+    fetch,
+    sha256_of,
+    split_by_hash,
+    unknown_name,
+)
 from seqjax.data.text import DataError, decode, read_bytes
 
 
@@ -90,22 +96,26 @@ def load_files(paths, token_column=None, tag_column=None, name=None):
     Args:
       paths: a list.
       token_column, tag_column: as `parse`.
+      name: of a published corpus; None takes that of the first file.
 
     Raises:
       DataError: as `parse`, for files that cannot be read, or a part without sentences.
     """
-    name, digest, splits = name or Path(paths[0]).name, hashlib.sha256(), []
-    for path in paths:
-        content = read_bytes(path)
-        digest.update(content)
-        text = decode(content, path)
-        splits.append(parse(text, path, token_column, tag_column))
+    contents = [read_bytes(path) for path in paths]  # once: they may be pipes
+    sha256 = sha256_of(contents)
+    if name is not None:  # of what is published, runs have this one on record
+        sha256 = hashlib.sha256(b"".join(contents)).hexdigest()
+    name = name or Path(paths[0]).name
+    splits = [
+        parse(decode(content, path), path, token_column, tag_column)
+        for content, path in zip(contents, paths, strict=True)
+    ]
     if len(splits) == 1:
         parts = split_by_hash(
             name, splits[0], lambda s: " ".join(s.tokens), HELD_OUT, "sentence"
         )
         splits = parts.values()
-    return TaggedCorpus(name, *splits, digest.hexdigest())
+    return TaggedCorpus(name, *splits, sha256)
 
 
 def parse(text, path, token_column=None, tag_column=None):
