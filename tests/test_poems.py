@@ -125,9 +125,6 @@ def test_a_text_comes_once_under_its_first_title():
         ("一二三四五，一二三四。", None, False),
         ("一二三四五，一二三四五", (2, 5), False),  # the last line has not ended
         ("，。", None, False),
-        ("，" + FIVE, (2, 5), False),
-        ("青山映白水，，孤月照寒林。", (2, 5), False),
-        (FIVE + "！", (2, 5), False),
     ],
 )
 def test_a_form_is_lines_of_one_length(content, form, regulated):

@@ -118,7 +118,7 @@ def is_regulated(content, line_length=0, num_lines=0):
     """Whether all lines have 5 or all 7 characters, and there are an even number.
 
     Args:
-      content: of a poem; just one mark must end each line.
+      content: of a poem, which must end in a mark that ends lines.
       line_length: 5, 7 or any other, the only one allowed; 0 allows 5 and 7.
       num_lines: how many there must be; 0 allows any even number.
     """
@@ -126,8 +126,6 @@ def is_regulated(content, line_length=0, num_lines=0):
     if found is None or content[-1] not in BREAKS:
         return False
     number, length = found
-    if sum(c in BREAKS for c in content) != number:
-        return False
     right_length = length == line_length if line_length else length in (5, 7)
     return right_length and (number == num_lines if num_lines else number % 2 == 0)
 
