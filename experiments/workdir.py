@@ -37,6 +37,8 @@ OURS = (
     "gradient_norms.tsv",
     "gradient_norms.png",
     "tasks.png",
+    "confusion.png",
+    "attention.png",
 )
 
 

@@ -353,6 +353,12 @@ def test_another_run_in_the_workdir_is_refused_and_left_alone(
     assert files(trained[0]) == before
 
 
+@pytest.mark.parametrize("name", ["confusion.png", "attention.png"])
+def test_figures_without_a_run_are_left_alone(command, tmp_path, name):
+    (tmp_path / name).touch()
+    refused(command(f"--workdir={tmp_path}"), f"holds {name} but no flags.txt")
+
+
 def test_patience_ends_the_run(command, corpus, tmp_path):
     more = ("--patience=2", "--epochs=50", "--learning_rate=0")
     assert train(command, corpus, tmp_path / "run", *more).code == 0
