@@ -287,6 +287,8 @@ BAD_FLAGS = {
     "--pooling=min": "did you mean mean",
     "--dataset=reviews": "did you mean movie_review",
     "--output=": "--output is empty",
+    "--fold=3": "--fold is of documents in one file",
+    "--split_seed=1 --corpus=a,b,c": "--split_seed is of documents in one file",
     "--fold=10": "--fold=10 must be below --folds=10",
     "--cell=gruu": "did you mean gru",
     "--weight_decay=0.1": "--weight_decay needs --optimizer=adamw",
@@ -295,7 +297,7 @@ BAD_FLAGS = {
 
 @pytest.mark.parametrize(("flag", "sentence"), BAD_FLAGS.items(), ids=BAD_FLAGS)
 def test_bad_flags_are_named(command, tmp_path, flag, sentence):
-    refused(command(flag, f"--workdir={tmp_path / 'run'}"), sentence)
+    refused(command(*flag.split(), f"--workdir={tmp_path / 'run'}"), sentence)
     assert not (tmp_path / "run").exists()
 
 
