@@ -31,6 +31,12 @@ def check_flags():
     run.choose("dataset", dict.fromkeys(labeled.NAMES))
     if FLAGS.fold >= FLAGS.folds:
         raise run.UserError(f"--fold={FLAGS.fold} must be below --folds={FLAGS.folds}.")
+    if len(FLAGS.corpus) > 1 or (not FLAGS.corpus and FLAGS.dataset == "opinions"):
+        for name in ("folds", "fold", "split_seed"):
+            if FLAGS[name].value != FLAGS[name].default:
+                raise run.UserError(
+                    f"--{name} is of documents in one file; these have parts already."
+                )
 
 
 def load_corpus():

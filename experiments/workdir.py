@@ -38,6 +38,8 @@ OURS = (
     "gradient_norms.tsv",
     "gradient_norms.png",
     "tasks.png",
+    "confusion.png",
+    "attention.png",
 )
 
 

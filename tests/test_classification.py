@@ -1,7 +1,6 @@
 """The classification command end to end, in small."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -131,11 +130,10 @@ def test_output_goes_where_it_says(command, tmp_path):
     assert write(link, "\ud800").code  # half a character
     assert file.read_text() == "春\nb\n"
     os.mkfifo(pipe)
-    with ThreadPoolExecutor() as pool:
-        read = pool.submit(pipe.read_text)
-        returned(write(pipe, "a"))
-        assert pipe.is_fifo()
-        assert read.result(timeout=60) == "a\n"
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    returned(write(pipe, "a"))
+    assert pipe.is_fifo() and os.read(reader, 9) == b"a\n"
+    os.close(reader)
     assert {p.name for p in tmp_path.iterdir()} == {"file", "link", "pipe"}
 
 
@@ -289,6 +287,8 @@ BAD_FLAGS = {
     "--pooling=min": "did you mean mean",
     "--dataset=reviews": "did you mean movie_review",
     "--output=": "--output is empty",
+    "--fold=3": "--fold is of documents in one file",
+    "--split_seed=1 --corpus=a,b,c": "--split_seed is of documents in one file",
     "--fold=10": "--fold=10 must be below --folds=10",
     "--cell=gruu": "did you mean gru",
     "--weight_decay=0.1": "--weight_decay needs --optimizer=adamw",
@@ -297,7 +297,7 @@ BAD_FLAGS = {
 
 @pytest.mark.parametrize(("flag", "sentence"), BAD_FLAGS.items(), ids=BAD_FLAGS)
 def test_bad_flags_are_named(command, tmp_path, flag, sentence):
-    refused(command(flag, f"--workdir={tmp_path / 'run'}"), sentence)
+    refused(command(*flag.split(), f"--workdir={tmp_path / 'run'}"), sentence)
     assert not (tmp_path / "run").exists()
 
 
@@ -351,6 +351,12 @@ def test_another_run_in_the_workdir_is_refused_and_left_alone(
     result = train(command, other, trained[0], *LEARN)
     refused(result, "holds a run on other data")
     assert files(trained[0]) == before
+
+
+@pytest.mark.parametrize("name", ["confusion.png", "attention.png"])
+def test_figures_without_a_run_are_left_alone(command, tmp_path, name):
+    (tmp_path / name).touch()
+    refused(command(f"--workdir={tmp_path}"), f"holds {name} but no flags.txt")
 
 
 def test_patience_ends_the_run(command, corpus, tmp_path):
