@@ -57,6 +57,32 @@ def test_three_files_are_the_three_parts(tmp_path):
     assert len(corpus.train) == len(corpus.valid) == 2
 
 
+def test_the_checksum_tells_parts_apart(tmp_path):
+    lines = write_folder(tmp_path, 6).read_text().splitlines(keepends=True)
+    paths = [tmp_path / f"{part}.tsv" for part in ("train", "valid", "test")]
+
+    def sha256(*ends):
+        begin = 0
+        for path, end in zip(paths, ends, strict=True):
+            path.write_text("".join(lines[begin:end]))
+            begin = end
+        return utterances.load_folder(tmp_path, paths).sha256
+
+    found = [sha256(2, 4, 6), sha256(3, 4, 6), sha256(2, 3, 6), sha256(2, 4, 6)]
+    assert found[0] == found[3] and len(set(found)) == 3
+
+
+def test_one_file_and_the_same_parts_in_three_are_the_same_data(tmp_path):
+    path = write_folder(tmp_path)
+    corpus = utterances.load_folder(tmp_path, [path])
+    lines = dict(line.split("\t") for line in path.read_text().splitlines())
+    paths = []
+    for i, part in enumerate((corpus.train, corpus.valid, corpus.test)):
+        paths.append(tmp_path / f"{i}.tsv")
+        paths[-1].write_text("".join(f"./{u.name}\t{lines[u.name]}\n" for u in part))
+    assert utterances.load_folder(tmp_path, paths).sha256 == corpus.sha256
+
+
 TRANSCRIPTS = {
     "no tab": ("a.wav one\n", "t.tsv, line 1 is not of the form file<TAB>words"),
     "two tabs": ("\na.wav\tone\ttwo\n", "t.tsv, line 2 is not of the form"),

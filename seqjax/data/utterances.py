@@ -177,14 +177,12 @@ def load_folder(folder, transcripts):
         a file that is missing or was named before; for a wav file that no transcript
         has; as `wav.read`; if a part would be empty.
     """
-    folder, digest = Path(folder), hashlib.sha256()
+    folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; one of wav files was expected.")
     parts, seen = [], {}
     for path in transcripts:
-        content = read_bytes(path)
-        digest.update(content)
-        spoken = parse_transcripts(decode(content, path), path)
+        spoken = parse_transcripts(decode(read_bytes(path), path), path)
         for name, (here, _) in spoken.items():
             if name in seen:
                 raise DataError(f"{here}: {name} is in {seen[name]}, too.")
@@ -195,7 +193,8 @@ def load_folder(folder, transcripts):
             raise DataError(
                 f"{file} has no line in {', '.join(map(str, transcripts))}."
             )
-    read = [_read_spoken(folder, spoken, digest) for spoken in parts]
+    sums = {}
+    read = [_read_spoken(folder, spoken, sums) for spoken in parts]
     name = folder.resolve().name
     if len(read) == 1:
         by_part = split_by_hash(
@@ -203,6 +202,11 @@ def load_folder(folder, transcripts):
         )
         read = by_part.values()
     return SpeechCorpus(name, *read, digest.hexdigest())
+    digest = hashlib.sha256()
+    for part, of_part in zip(("train", "valid", "test"), read, strict=True):
+        for utterance in of_part:  # no cell holds a tab or an end of line
+            cells = part, utterance.name, *utterance.words, sums[utterance.name]
+            digest.update("\t".join((*cells, "\n")).encode())
 
 
 def parse_transcripts(text, path):
@@ -243,13 +247,14 @@ def wavs_in(folder):
     return sorted(p for p in files if p.is_file())
 
 
-def _read_spoken(folder, spoken, digest):
+def _read_spoken(folder, spoken, sums):
+    """A list of Utterances; the sha256 of each file goes to the dict `sums`."""
     utterances = []
     for name, (here, words) in spoken.items():
         if not (folder / name).is_file():
             raise DataError(f"{here}: {folder / name} does not exist.")
         content = read_bytes(folder / name, "wav")
-        digest.update(content)
+        sums[name] = hashlib.sha256(content).hexdigest()
         samples = wav.parse(content, folder / name)
         utterances.append(Utterance(name, "", words, samples))
     return utterances
