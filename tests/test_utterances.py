@@ -89,6 +89,13 @@ TRANSCRIPTS = {
     "no words": ("a.wav\t \n", "t.tsv, line 1 has no words"),
     "no file": (" \tone\n", "t.tsv, line 1 has no file"),
     "twice": ("a\tx\nb\ty\na\tz\n", "t.tsv, line 3: a is in t.tsv, line 1, too"),
+    "twice in two ways": (
+        "a\tx\n./b/../a\tz\n",
+        "t.tsv, line 2: a is in t.tsv, line 1",
+    ),
+    "absolute": ("/w/a.wav\tx\n", "t.tsv, line 1: /w/a.wav is not within the folder"),
+    "outside": ("a\tx\nb/../../a\tx\n", "t.tsv, line 2: ../a is not within the"),
+    "above": ("..\tx\n", "t.tsv, line 1: .. is not within the folder"),
     "nothing": (" \n\n", "t.tsv holds no transcript"),
 }
 

@@ -1,6 +1,7 @@
 """Recordings of words: where they come from, their parts, several joined to one."""
 
 import hashlib
+import posixpath
 from pathlib import Path
 from typing import NamedTuple
 
@@ -201,18 +202,19 @@ def load_folder(folder, transcripts):
             name, read[0], lambda utterance: utterance.name, HELD_OUT, "utterance"
         )
         read = by_part.values()
-    return SpeechCorpus(name, *read, digest.hexdigest())
     digest = hashlib.sha256()
     for part, of_part in zip(("train", "valid", "test"), read, strict=True):
         for utterance in of_part:  # no cell holds a tab or an end of line
             cells = part, utterance.name, *utterance.words, sums[utterance.name]
             digest.update("\t".join((*cells, "\n")).encode())
+    return SpeechCorpus(name, *read, digest.hexdigest())
 
 
 def parse_transcripts(text, path):
     """Lines "file<TAB>words" as {file: ("PATH, line N", words)}, empty ones skipped.
 
-    Words are what stands between white space, in lower case.
+    Words are what stands between white space, in lower case. Files are named in one
+    way: "./a.wav" and "b/../a.wav" are "a.wav".
 
     Raises:
       DataError: naming the line, if it has no tab or more than one, no file or no
