@@ -218,7 +218,8 @@ def parse_transcripts(text, path):
 
     Raises:
       DataError: naming the line, if it has no tab or more than one, no file or no
-        words, or a file that an earlier one has; if there is no line.
+        words, a file that an earlier one has, or one outside the folder; if there is no
+        line.
 
     Example:
       >>> parse_transcripts("a.wav\\tOne two\\n", "t.tsv")
@@ -235,6 +236,9 @@ def parse_transcripts(text, path):
         name, words = cells[0].strip(), tuple(cells[1].lower().split())
         if not (name and words):
             raise DataError(f"{here} has no {'words' if name else 'file'}.")
+        name = posixpath.normpath(name)
+        if name.startswith("/") or name.split("/")[0] == "..":
+            raise DataError(f"{here}: {name} is not within the folder.")
         if name in found:
             raise DataError(f"{here}: {name} is in {found[name][0]}, too.")
         found[name] = here, words
@@ -268,8 +272,9 @@ def _read_spoken(folder, spoken, sums):
 def join(utterances, least, most, rng):
     """Utterances of one speaker one after another, least .. most in each.
 
-    Each is used once, but for the few that are left over of a speaker's; the order,
-    the numbers, which are drawn evenly, and the silence between are drawn by `rng`.
+    All whose speaker is not known, "", count as one speaker's. Each is used once, but
+    for the few that are left over of a speaker's; the order, the numbers, which are
+    drawn evenly, and the silence between are drawn by `rng`.
 
     Args:
       utterances: a list of Utterances.
