@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments import speech_figures
 from seqjax.data import wav
 from tests.commands import Command, files, metrics, refused, summary
 
@@ -97,6 +98,14 @@ def test_train_writes_everything_it_promises_and_has_learnt(trained):
     for text in ("word error rate", "letter error rate", "of one word", "test, greedy"):
         assert text in out
     assert {"valid_loss", "valid_word_error_rate"} <= set(metrics(workdir)[-1])
+
+
+def test_words_with_dollars_are_drawn_as_they_are(tmp_path):
+    probs = np.array([[0.1, 0.9], [0.9, 0.1]])
+    shown = [("costs $\\frac$ " + 200 * "x", np.zeros((4, 3)), probs)]
+    path = tmp_path / "a.png"
+    speech_figures.draw_posteriors(path, shown, ["$_$"], 0.01, 0.02)
+    assert path.read_bytes()[:4] == b"\x89PNG"
 
 
 def test_evaluate_finds_the_numbers_of_training(command, trained):
