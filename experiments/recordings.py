@@ -109,10 +109,11 @@ class Coder:
 
     Args:
       labels: a list of strings.
+      words: the fewest and the most that a recording of training has.
     """
 
-    def __init__(self, labels):
-        self.labels = labels
+    def __init__(self, labels, words):
+        self.labels, self.words = labels, words
         self._places = {label: i for i, label in enumerate(labels, start=1)}
 
     @classmethod
@@ -121,11 +122,12 @@ class Coder:
         known = {label for u in corpus.train for label in in_units(u.words)}
         if FLAGS.units == "letters" and FLAGS.max_words > 1:
             known.add(" ")
-        return cls(sorted(known))
+        sizes = [len(u.words) for u in corpus.train]
+        return cls(sorted(known), (min(sizes), max(sizes)))
 
     def write(self, workdir, sha256):
         """Keep them as vocab.json."""
-        workdir.write_vocab(self.labels, sha256)
+        workdir.write_vocab({"labels": self.labels, "words": self.words}, sha256)
 
     @classmethod
     def read(cls, workdir):
@@ -134,7 +136,14 @@ class Coder:
         Raises:
           UserError: if it is missing or damaged.
         """
-        return cls(workdir.read_vocab(list)[0])
+
+        def make(kept):
+            if isinstance(kept, list):  # a run from before the words were counted
+                return cls(kept, (1, 1))
+            fewest, most = map(int, kept["words"])
+            return cls(list(kept["labels"]), (fewest, most))
+
+        return workdir.read_vocab(make)[0]
 
     def encode(self, words):
         """int32 [L]."""
@@ -249,9 +258,10 @@ def make_recognize(model, front, coder, beam_size, constrain=False):
 
     Args:
       beam_size: 1 is greedy.
-      constrain: whether to take the best in the beam that has --min_words to
-        --max_words words, if there is one.
+      constrain: whether to take the best in the beam that has as many words as
+        --min_words to --max_words recordings of training, if there is one.
     """
+    fewest, most = FLAGS.min_words * coder.words[0], FLAGS.max_words * coder.words[1]
 
     @jax.jit
     def run_batch(params, batch):
@@ -267,9 +277,9 @@ def make_recognize(model, front, coder, beam_size, constrain=False):
     def best(tokens, lengths):
         ranked = (coder.decode(t[:n]) for t, n in zip(tokens, lengths, strict=True))
         first = next(ranked)
-        if not constrain or FLAGS.min_words <= len(first) <= FLAGS.max_words:
+        if not constrain or fewest <= len(first) <= most:
             return first
-        fits = (w for w in ranked if FLAGS.min_words <= len(w) <= FLAGS.max_words)
+        fits = (words for words in ranked if fewest <= len(words) <= most)
         return next(fits, first)
 
     def recognize(params, minibatches):

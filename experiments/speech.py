@@ -50,7 +50,9 @@ flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, o
 
 # Results.
 flags.DEFINE_integer("beam_size", 10, "prefixes kept; 1 is greedy", 1, 10**4)
-flags.DEFINE_bool("constrain", False, "give only --min_words to --max_words words")
+flags.DEFINE_bool(
+    "constrain", False, "as many words as --min_words to --max_words recordings have"
+)
 flags.DEFINE_integer("examples", 3, "test utterances shown, 0: none", 0, 8)
 
 FREE_FLAGS = {
@@ -78,6 +80,8 @@ def main():
         )
     if FLAGS.tilt and (FLAGS.features == "mfcc" or FLAGS.deltas):
         raise run.UserError("--tilt needs --features=logmel without --deltas.")
+    if FLAGS.constrain and FLAGS.beam_size == 1:
+        raise run.UserError("--constrain needs a --beam_size above 1 to choose from.")
     if FLAGS.mode == "transcribe" and not FLAGS.input:
         raise run.UserError("--mode=transcribe needs --input: wav files or a folder.")
     modes = {"train": train, "evaluate": evaluate, "transcribe": transcribe}
