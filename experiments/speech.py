@@ -212,11 +212,10 @@ def evaluate():
 
 def transcribe():
     workdir = open_workdir(must_hold_a_run=True)
-    source = Path(FLAGS.input)
-    names = utterances.wavs_in(source) if source.is_dir() else FLAGS.input.split(",")
-    if not names:
-        raise run.UserError(f"--input={FLAGS.input} holds no wav file.")
-    heard = [utterances.Utterance(str(n), "", (), wav.read(n)) for n in names]
+    heard = [
+        utterances.Utterance(name, "", (), wav.read(path))
+        for name, path in named_inputs(FLAGS.input)
+    ]
     coder, front = recordings.Coder.read(workdir), build_front()
     model = build_model(coder, front)
     minibatches = recordings.Minibatches(heard, coder, front, model)
@@ -227,6 +226,35 @@ def transcribe():
     lines.write(
         f"{u.name}\t{' '.join(words)}" for u, words in zip(heard, found, strict=True)
     )
+
+
+def named_inputs(given):
+    """(name, path) of each wav file that --input gives, folders at any depth.
+
+    Files of one folder are named within it, as in --transcripts with its --wav_dir.
+
+    Raises:
+      UserError: for a folder without any, or a name that does not fit into a line.
+    """
+    found, pieces = [], [piece for piece in given.split(",") if piece]
+    for piece in pieces:
+        if not Path(piece).is_dir():
+            found.append((piece, piece))
+            continue
+        files = utterances.wavs_in(piece)
+        if not files:
+            raise run.UserError(f"--input: {piece} holds no wav file.")
+        base = piece if len(pieces) == 1 else None
+        found += [(str(f.relative_to(base) if base else f), f) for f in files]
+    if not found:
+        raise run.UserError(f"--input={given} names no wav file.")
+    for name, _ in found:
+        if name.encode(errors="replace").decode() != name or set(name) & set("\t\r\n"):
+            raise run.UserError(
+                f"--input: {name!r} cannot stand in a line: it is not UTF-8, or holds "
+                f"a tab or an end of line."
+            )
+    return found
 
 
 # ---------------------------------------------------------------- results

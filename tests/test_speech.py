@@ -130,20 +130,23 @@ def test_transcribe_writes_a_line_a_file(command, trained, tones, tmp_path):
     for i, name in enumerate(want):
         shutil.copy(folder / name, some / ("deep" if i % 2 else "") / name)
     wav.write(some / "short.wav", np.zeros(3))
+    wav.write(some / "long.wav", np.zeros(12 * 8000))
     (some / "other.txt").write_text("no sound")
     result = use(command, trained, "transcribe", f"--input={some}", "--batch_size=3")
     assert (result.code, result.err) == (0, "")
     found = dict(line.split("\t") for line in result.out.splitlines())
-    assert list(found) == sorted(found) and len(found) == len(want) + 1
-    assert {Path(name).name: words for name, words in found.items()} == {
-        **want,
-        "short.wav": "",
-    }
-    paths = [str(folder / name) for name in list(want)[:2]]
+    assert list(found) == sorted(found) and found.pop("long.wav", None) is not None
+    places = {f"{'deep/' if i % 2 else ''}{name}": name for i, name in enumerate(want)}
+    said = {place: want[name] for place, name in places.items()}
+    assert found == {**said, "short.wav": ""}  # named as --transcripts name them
+    paths = [str(folder / name) for name in want] * 10
+    assert len(",".join(paths)) > 4096  # longer than the name of a file may be
     target = tmp_path / "out.tsv"
-    flags = (f"--input={','.join(paths)}", f"--output={target}", "--beam_size=1")
+    given = f"--input={','.join(paths)},,{some / 'deep'}"
+    flags = (given, f"--output={target}", "--beam_size=1")
     assert use(command, trained, "transcribe", *flags).out == ""
     lines = [line.split("\t") for line in target.read_text().splitlines()]
+    paths += [str(some / place) for place in sorted(places) if "deep/" in place]
     assert lines == [[path, want[Path(path).name]] for path in paths]
 
 
