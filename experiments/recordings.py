@@ -181,7 +181,13 @@ class Minibatches:
 
     @lru_cache(maxsize=1)  # noqa: B019, one per run
     def plan(self, epoch):
-        """A function for each minibatch of an epoch, which makes it."""
+        """A function for each minibatch of an epoch, which makes it.
+
+        Of its utterances, `planned`, some are `left_out`: no path leads to these.
+
+        Raises:
+          UserError: if it would be all.
+        """
         rng = epoch_rng(FLAGS.seed, epoch)
         part, encoded = self._part, self._encoded
         if FLAGS.max_words > 1:
@@ -189,6 +195,12 @@ class Minibatches:
             encoded = [self._coder.encode(u.words) for u in part]
         heard = [augmented(u.samples, rng) for u in part]
         fit = np.flatnonzero(self._fits(heard, encoded))
+        if not len(fit):
+            raise run.UserError(
+                f"every training utterance has fewer steps than {FLAGS.units}; lower "
+                f"--stacking or --speed, or take --units=words."
+            )
+        self.planned, self.left_out = len(part), len(part) - len(fit)
         heard, encoded = [heard[i] for i in fit], [encoded[i] for i in fit]
         return [
             partial(self._make, heard, encoded, bucket)
@@ -201,16 +213,12 @@ class Minibatches:
         for bucket in self._bucketed(heard):
             yield bucket.rows, self._make(heard, self._encoded, bucket)
 
-    def num_unfit(self):
-        """How many have fewer steps than labels, so that no path leads to these."""
-        heard = [u.samples for u in self._part]
-        return int((~self._fits(heard, self._encoded)).sum())
-
     def _frames(self, heard):
         sizes = np.array([len(samples) for samples in heard], np.int32)
         return np.asarray(self._front.num_frames(sizes))
 
     def _fits(self, heard, encoded):
+        """Whether each has as many steps as a path to its labels needs."""
         steps = self._model.num_steps(self._frames(heard))
         needed = [len(e) + int((e[1:] == e[:-1]).sum()) for e in encoded]
         return steps >= np.array(needed, int)

@@ -149,11 +149,6 @@ def train():
     model = build_model(coder, front)
     minibatches = recordings.Minibatches(corpus.train, coder, front, model)
     total_steps = FLAGS.epochs * len(minibatches.plan(0))
-    if not total_steps:
-        raise run.UserError(
-            f"every training utterance has fewer steps than {FLAGS.units}; lower "
-            f"--stacking or take --units=words."
-        )
     optimizer = build.optimizer(total_steps)
     step = training.make_train_step(build_loss(model, front), optimizer)
     job = fit.Job(
@@ -171,10 +166,11 @@ def train():
     state = build.state(model, optimizer)
     with workdir.open_for_training():
         coder.write(workdir, corpus.sha256)
-        if unfit := minibatches.num_unfit():
+        if minibatches.left_out:
             run.note(
-                f"{unfit:,} of {len(minibatches):,} training utterances are left out: "
-                f"they have fewer steps than {FLAGS.units}."
+                f"{minibatches.left_out:,} of {minibatches.planned:,} training "
+                f"utterances are left out of the first epoch: they have fewer steps "
+                f"than {FLAGS.units}."
             )
         state, progress = fit.fit(job, workdir, state)
         report(workdir, corpus, coder, model, front, state, progress)
