@@ -33,6 +33,7 @@ flags.DEFINE_float("speed", 0.0, "play up to this share faster or slower", 0, 1)
 flags.DEFINE_float("noise", 0.0, "add noise of up to this share of the loudness", 0, 10)
 
 SHORTEST = 64  # frames, padded to 64, 128, 256 or 512: a program is compiled for each
+LONG = 1024  # frames: a minibatch of longer ones has no rows that fill up
 PASSES = 4  # times that held-out recordings are used where they are joined
 
 
@@ -203,15 +204,18 @@ class Minibatches:
         self.planned, self.left_out = len(part), len(part) - len(fit)
         heard, encoded = [heard[i] for i in fit], [encoded[i] for i in fit]
         return [
-            partial(self._make, heard, encoded, bucket)
+            partial(self._make, heard, encoded, bucket, self._width)
             for bucket in self._bucketed(heard, rng)
         ]
 
     def batches(self):
         """(rows, Batch) of all utterances as they are; -1 is a row that fills up."""
         heard = [u.samples for u in self._part]
+        width = max(map(len, self._encoded), default=0) or 1  # joined they are already
         for bucket in self._bucketed(heard):
-            yield bucket.rows, self._make(heard, self._encoded, bucket)
+            if bucket.length > LONG:
+                bucket = bucket._replace(rows=bucket.rows[bucket.rows >= 0])
+            yield bucket.rows, self._make(heard, self._encoded, bucket, width)
 
     def _frames(self, heard):
         sizes = np.array([len(samples) for samples in heard], np.int32)
@@ -229,7 +233,7 @@ class Minibatches:
         lengths = np.maximum(lengths, frames)  # plan_lengths goes on beyond 512
         return buckets.plan_lengths(lengths, FLAGS.batch_size, rng=rng)
 
-    def _make(self, heard, encoded, bucket):
+    def _make(self, heard, encoded, bucket, width):
         rows = [i for i in bucket.rows if i >= 0]
         size = self._front.frame_size + bucket.length * self._front.hop - 1
         samples = np.zeros((size, len(bucket.rows)), np.float32)
@@ -238,7 +242,7 @@ class Minibatches:
             samples[: len(heard[i]), place] = heard[i]
             lengths[place] = len(heard[i])
         labels = buckets.pad(
-            [encoded[i] for i in rows], buckets.Bucket(self._width, bucket.rows)
+            [encoded[i] for i in rows], buckets.Bucket(width, bucket.rows)
         )
         return Batch(samples, lengths, *labels)
 

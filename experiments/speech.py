@@ -49,7 +49,7 @@ flags.DEFINE_integer("epochs", 12, "passes over the recordings", lower_bound=1)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, or last")
 
 # Results.
-flags.DEFINE_integer("beam_size", 10, "prefixes kept; 1 is greedy", 1, 10**4)
+flags.DEFINE_integer("beam_size", 10, "prefixes kept; 1 is greedy", 1, 1000)
 flags.DEFINE_bool(
     "constrain", False, "as many words as --min_words to --max_words recordings have"
 )
