@@ -80,6 +80,10 @@ def main():
         )
     if FLAGS.tilt and (FLAGS.features == "mfcc" or FLAGS.deltas):
         raise run.UserError("--tilt needs --features=logmel without --deltas.")
+    if (FLAGS.time_mask or FLAGS.band_mask) and FLAGS.normalized == "none":
+        raise run.UserError(
+            "--time_mask and --band_mask hide by zeros: not with --normalized=none."
+        )
     if FLAGS.constrain and FLAGS.beam_size == 1:
         raise run.UserError("--constrain needs a --beam_size above 1 to choose from.")
     if FLAGS.mode == "transcribe" and not FLAGS.input:
