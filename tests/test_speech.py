@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import speech_figures
-from seqjax.data import wav
+from seqjax.data import syllables, wav
 from tests.commands import Command, files, metrics, refused, summary
 
 ROOT = Path(__file__).parent.parent
@@ -193,6 +193,11 @@ def test_letters_of_joined_recordings_with_everything_drawn(command, tones, tmp_
     for key in SUMMARY_KEYS - {"seconds", "labels_per_second"}:
         assert summary(tmp_path / "whole")[key] == summary(tmp_path / "parts")[key]
     assert summary(tmp_path / "whole")["test_digits_right"] is None
+    flags = (f"--workdir={tmp_path / 'whole'}", "--mode=evaluate", "--examples=8")
+    shown = [command(*flags, f"--seed={seed}") for seed in (0, 7)]
+    assert shown[0] == shown[1] and shown[0].code == 0
+    names = re.findall(r"\b\d+\+\d+\b", shown[0].out)
+    assert names and all(re.fullmatch(r"8\d\+8\d", name) for name in names)
 
 
 def test_what_is_too_short_is_left_out_and_counted(command, tmp_path):
@@ -206,6 +211,10 @@ def test_what_is_too_short_is_left_out_and_counted(command, tmp_path):
     result = command(*flags, f"--workdir={tmp_path / 'run'}")
     assert result.code == 0, result.err
     assert "1 of 20 training utterances are left out" in result.err
+    pairs = ("--min_words=2", "--max_words=2")
+    result = command(*flags, *pairs, f"--workdir={tmp_path / 'pairs'}")
+    assert result.code == 0, result.err
+    assert "left out" not in result.err  # the other's steps are enough for both
     path.write_text("0.wav\tlow mid high\n")
     for line in lines[1:]:
         (folder / line.split("\t")[0]).unlink()
@@ -251,6 +260,35 @@ def test_bad_files_are_named_and_nothing_is_written(command, trained, tones, tmp
     empty = f"--input={tmp_path / 'empty'}"
     refused(use(command, trained, "transcribe", empty), "empty holds no wav file")
     refused(use(command, trained, "transcribe", "--input=/no"), "/no does not exist")
+    refused(use(command, trained, "transcribe", "--input=,"), "names no wav file")
+    long = tmp_path / "long.wav"
+    wav.write(long, np.zeros(61 * 8000))
+    long = use(command, trained, "transcribe", f"--input={long}")
+    refused(long, "long.wav lasts 61.00 seconds, 60 at most are read")
+
+
+@pytest.mark.parametrize("name", [b"\xff.wav", b"a\tb.wav", b"a\nb.wav"])
+def test_names_that_fit_into_no_line_are_named(command, trained, tmp_path, name):
+    (tmp_path / "in").mkdir()
+    wav.write(tmp_path / "in" / os.fsdecode(name), np.zeros(800))
+    out = f"--output={tmp_path / 'out.tsv'}"
+    result = use(command, trained, "transcribe", f"--input={tmp_path / 'in'}", out)
+    refused(
+        result, f"{os.fsdecode(name)!r} cannot stand in a line: it is not UTF-8, or"
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_our_own_voices_are_the_default(command, tmp_path):
+    few = ("seqjax.data.syllables", "corpus", partial(syllables.corpus, 100, 10))
+    flags = (f"--workdir={tmp_path / 'run'}", *SMALL, "--epochs=1")
+    result = command(*flags, patches=[few])
+    assert result.code == 0, result.err
+    assert "100, 10, 10" in result.out and "syllables, rnn, logmel" in result.out
+    kept = json.loads((tmp_path / "run" / "vocab.json").read_text())[1]
+    assert kept["words"] == [1, 3] and set("".join(kept["labels"])) == set(
+        " efghinorstuvwxz"
+    )
 
 
 def test_bad_flags_are_named(command, tones, tmp_path):
@@ -268,6 +306,10 @@ def test_bad_flags_are_named(command, tones, tmp_path):
             ("--dataset=fsdd", f"--data_dir={tmp_path}"),
             "fsdd does not exist; git clone",
         ),
+        (("--beam_size=1001",), "beam_size"),
+        (("--time_mask=3", "--normalized=none"), "not with --normalized=none"),
+        (("--band_mask=3", "--normalized=none"), "not with --normalized=none"),
+        (("--constrain", "--beam_size=1"), "--constrain needs a --beam_size above 1"),
         (("--mode=transcribe",), "--mode=transcribe needs --input"),
         (("--mode=transcribe", "--input=x"), "holds no run"),
         (("--mode=evaluate",), "holds no run"),

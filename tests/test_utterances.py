@@ -1,5 +1,6 @@
 """Recordings: one's own and hostile ones, fsdd's parts, joined ones, our own voices."""
 
+import hashlib
 import os
 from collections import Counter
 
@@ -264,6 +265,22 @@ def test_voices_are_in_one_part_and_say_every_word():
             assert one[:2] == same[:2]
             np.testing.assert_array_equal(one[2], same[2])
     assert [u[1] for u in parts["train"]] != [u[1] for u in other["train"]]
+
+
+def test_our_own_voices_are_loaded_in_the_steps_of_a_file(monkeypatch):
+    said = {
+        part: [(f"{part}_0", ("six",), np.float32([1 / 3, -0.5]))]
+        for part in ("train", "valid", "test")
+    }
+    said["train"] *= 2
+    monkeypatch.setattr(syllables, "corpus", lambda: said)
+    corpus = utterances.load("syllables")
+    assert [u.name for u in corpus.train] == ["train_0", "train_1"]
+    assert corpus.test[0][:3] == ("test_0", "test_0", ("six",))
+    steps = 2**15 * corpus.valid[0].samples
+    assert steps.tolist() == [10923, -16384]  # 2^15 / 3 = 10922.67
+    text = "train_0 six \ntrain_0 six \nvalid_0 six \ntest_0 six \n"
+    assert corpus.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_a_voice_has_its_pitch_and_its_formants():
