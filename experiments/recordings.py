@@ -34,6 +34,7 @@ flags.DEFINE_float("speed", 0.0, "play up to this share faster or slower", 0, 1)
 flags.DEFINE_float("noise", 0.0, "add noise of up to this share of the loudness", 0, 10)
 
 SHORTEST = 64  # frames, padded to 64, 128, 256 or 512: a program is compiled for each
+LONG = 1024  # frames: a minibatch of longer ones has no rows that fill up
 PASSES = 4  # times that held-out recordings are used where they are joined
 
 
@@ -115,10 +116,11 @@ class Coder:
 
     Args:
       labels: a list of strings.
+      words: the fewest and the most that a recording of training has.
     """
 
-    def __init__(self, labels):
-        self.labels = labels
+    def __init__(self, labels, words):
+        self.labels, self.words = labels, words
         self._places = {label: i for i, label in enumerate(labels, start=1)}
 
     @classmethod
@@ -127,11 +129,12 @@ class Coder:
         known = {label for u in corpus.train for label in in_units(u.words)}
         if FLAGS.units == "letters" and most_words() > 1:
             known.add(" ")
-        return cls(sorted(known))
+        sizes = [len(u.words) for u in corpus.train]
+        return cls(sorted(known), (min(sizes), max(sizes)))
 
     def write(self, workdir, sha256):
         """Keep them as vocab.json."""
-        workdir.write_vocab(self.labels, sha256)
+        workdir.write_vocab({"labels": self.labels, "words": self.words}, sha256)
 
     @classmethod
     def read(cls, workdir):
@@ -140,7 +143,12 @@ class Coder:
         Raises:
           UserError: if it is missing or damaged.
         """
-        return cls(workdir.read_vocab(list)[0])
+
+        def make(kept):
+            fewest, most = map(int, kept["words"])
+            return cls(list(kept["labels"]), (fewest, most))
+
+        return workdir.read_vocab(make)[0]
 
     def encode(self, words):
         """int32 [L]."""
@@ -178,7 +186,13 @@ class Minibatches:
 
     @lru_cache(maxsize=1)  # noqa: B019, one per run
     def plan(self, epoch):
-        """A function for each minibatch of an epoch, which makes it."""
+        """A function for each minibatch of an epoch, which makes it.
+
+        Of its utterances, `planned`, some are `left_out`: no path leads to these.
+
+        Raises:
+          UserError: if it would be all.
+        """
         rng = epoch_rng(FLAGS.seed, epoch)
         part, encoded = self._part, self._encoded
         if most_words() > 1:
@@ -186,28 +200,33 @@ class Minibatches:
             encoded = [self._coder.encode(u.words) for u in part]
         heard = [augmented(u.samples, rng) for u in part]
         fit = np.flatnonzero(self._fits(heard, encoded))
+        if not len(fit):
+            raise run.UserError(
+                f"every training utterance has fewer steps than {FLAGS.units}; lower "
+                f"--stacking or --speed, or take --units=words."
+            )
+        self.planned, self.left_out = len(part), len(part) - len(fit)
         heard, encoded = [heard[i] for i in fit], [encoded[i] for i in fit]
         return [
-            partial(self._make, heard, encoded, bucket)
+            partial(self._make, heard, encoded, bucket, self._width)
             for bucket in self._bucketed(heard, rng)
         ]
 
     def batches(self):
         """(rows, Batch) of all utterances as they are; -1 is a row that fills up."""
         heard = [u.samples for u in self._part]
+        width = max(map(len, self._encoded), default=0) or 1  # joined they are already
         for bucket in self._bucketed(heard):
-            yield bucket.rows, self._make(heard, self._encoded, bucket)
-
-    def num_unfit(self):
-        """How many have fewer steps than labels, so that no path leads to these."""
-        heard = [u.samples for u in self._part]
-        return int((~self._fits(heard, self._encoded)).sum())
+            if bucket.length > LONG:
+                bucket = bucket._replace(rows=bucket.rows[bucket.rows >= 0])
+            yield bucket.rows, self._make(heard, self._encoded, bucket, width)
 
     def _frames(self, heard):
         sizes = np.array([len(samples) for samples in heard], np.int32)
         return np.asarray(self._front.num_frames(sizes))
 
     def _fits(self, heard, encoded):
+        """Whether each has as many steps as a path to its labels needs."""
         steps = self._model.num_steps(self._frames(heard))
         needed = [len(e) + int((e[1:] == e[:-1]).sum()) for e in encoded]
         return steps >= np.array(needed, int)
@@ -218,7 +237,7 @@ class Minibatches:
         lengths = np.maximum(lengths, frames)  # plan_lengths goes on beyond 512
         return buckets.plan_lengths(lengths, FLAGS.batch_size, rng=rng)
 
-    def _make(self, heard, encoded, bucket):
+    def _make(self, heard, encoded, bucket, width):
         rows = [i for i in bucket.rows if i >= 0]
         size = self._front.frame_size + bucket.length * self._front.hop - 1
         samples = np.zeros((size, len(bucket.rows)), np.float32)
@@ -227,7 +246,7 @@ class Minibatches:
             samples[: len(heard[i]), place] = heard[i]
             lengths[place] = len(heard[i])
         labels = buckets.pad(
-            [encoded[i] for i in rows], buckets.Bucket(self._width, bucket.rows)
+            [encoded[i] for i in rows], buckets.Bucket(width, bucket.rows)
         )
         return Batch(samples, lengths, *labels)
 
@@ -255,9 +274,10 @@ def make_recognize(model, front, coder, beam_size, constrain=False):
 
     Args:
       beam_size: 1 is greedy.
-      constrain: whether to take the best in the beam that has --min_words to
-        --max_words words, if there is one.
+      constrain: whether to take the best in the beam that has as many words as
+        --min_words to --max_words recordings of training, if there is one.
     """
+    fewest, most = FLAGS.min_words * coder.words[0], FLAGS.max_words * coder.words[1]
 
     @jax.jit
     def run_batch(params, batch):
@@ -273,9 +293,9 @@ def make_recognize(model, front, coder, beam_size, constrain=False):
     def best(tokens, lengths):
         ranked = (coder.decode(t[:n]) for t, n in zip(tokens, lengths, strict=True))
         first = next(ranked)
-        if not constrain or FLAGS.min_words <= len(first) <= FLAGS.max_words:
+        if not constrain or fewest <= len(first) <= most:
             return first
-        fits = (w for w in ranked if FLAGS.min_words <= len(w) <= FLAGS.max_words)
+        fits = (words for words in ranked if fewest <= len(words) <= most)
         return next(fits, first)
 
     def recognize(params, minibatches):

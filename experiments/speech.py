@@ -49,8 +49,10 @@ flags.DEFINE_integer("epochs", 12, "passes over the recordings", lower_bound=1)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, or last")
 
 # Results.
-flags.DEFINE_integer("beam_size", 10, "prefixes kept; 1 is greedy", 1, 10**4)
-flags.DEFINE_bool("constrain", False, "give only --min_words to --max_words words")
+flags.DEFINE_integer("beam_size", 10, "prefixes kept; 1 is greedy", 1, 1000)
+flags.DEFINE_bool(
+    "constrain", False, "as many words as --min_words to --max_words recordings have"
+)
 flags.DEFINE_integer("examples", 3, "test utterances shown, 0: none", 0, 8)
 
 FREE_FLAGS = {
@@ -78,6 +80,12 @@ def main():
         )
     if FLAGS.tilt and (FLAGS.features == "mfcc" or FLAGS.deltas):
         raise run.UserError("--tilt needs --features=logmel without --deltas.")
+    if (FLAGS.time_mask or FLAGS.band_mask) and FLAGS.normalized == "none":
+        raise run.UserError(
+            "--time_mask and --band_mask hide by zeros: not with --normalized=none."
+        )
+    if FLAGS.constrain and FLAGS.beam_size == 1:
+        raise run.UserError("--constrain needs a --beam_size above 1 to choose from.")
     if FLAGS.mode == "transcribe" and not FLAGS.input:
         raise run.UserError("--mode=transcribe needs --input: wav files or a folder.")
     modes = {"train": train, "evaluate": evaluate, "transcribe": transcribe}
@@ -145,11 +153,6 @@ def train():
     model = build_model(coder, front)
     minibatches = recordings.Minibatches(corpus.train, coder, front, model)
     total_steps = FLAGS.epochs * len(minibatches.plan(0))
-    if not total_steps:
-        raise run.UserError(
-            f"every training utterance has fewer steps than {FLAGS.units}; lower "
-            f"--stacking or take --units=words."
-        )
     optimizer = build.optimizer(total_steps)
     step = training.make_train_step(build_loss(model, front), optimizer)
     job = fit.Job(
@@ -167,10 +170,11 @@ def train():
     state = build.state(model, optimizer)
     with workdir.open_for_training():
         coder.write(workdir, corpus.sha256)
-        if unfit := minibatches.num_unfit():
+        if minibatches.left_out:
             run.note(
-                f"{unfit:,} of {len(minibatches):,} training utterances are left out: "
-                f"they have fewer steps than {FLAGS.units}."
+                f"{minibatches.left_out:,} of {minibatches.planned:,} training "
+                f"utterances are left out of the first epoch: they have fewer steps "
+                f"than {FLAGS.units}."
             )
         state, progress = fit.fit(job, workdir, state)
         report(workdir, corpus, coder, model, front, state, progress)
@@ -208,11 +212,10 @@ def evaluate():
 
 def transcribe():
     workdir = open_workdir(must_hold_a_run=True)
-    source = Path(FLAGS.input)
-    names = utterances.wavs_in(source) if source.is_dir() else FLAGS.input.split(",")
-    if not names:
-        raise run.UserError(f"--input={FLAGS.input} holds no wav file.")
-    heard = [utterances.Utterance(str(n), "", (), wav.read(n)) for n in names]
+    heard = [
+        utterances.Utterance(name, "", (), wav.read(path))
+        for name, path in named_inputs(FLAGS.input)
+    ]
     coder, front = recordings.Coder.read(workdir), build_front()
     model = build_model(coder, front)
     minibatches = recordings.Minibatches(heard, coder, front, model)
@@ -223,6 +226,35 @@ def transcribe():
     lines.write(
         f"{u.name}\t{' '.join(words)}" for u, words in zip(heard, found, strict=True)
     )
+
+
+def named_inputs(given):
+    """(name, path) of each wav file that --input gives, folders at any depth.
+
+    Files of one folder are named within it, as in --transcripts with its --wav_dir.
+
+    Raises:
+      UserError: for a folder without any, or a name that does not fit into a line.
+    """
+    found, pieces = [], [piece for piece in given.split(",") if piece]
+    for piece in pieces:
+        if not Path(piece).is_dir():
+            found.append((piece, piece))
+            continue
+        files = utterances.wavs_in(piece)
+        if not files:
+            raise run.UserError(f"--input: {piece} holds no wav file.")
+        base = piece if len(pieces) == 1 else None
+        found += [(str(f.relative_to(base) if base else f), f) for f in files]
+    if not found:
+        raise run.UserError(f"--input={given} names no wav file.")
+    for name, _ in found:
+        if name.encode(errors="replace").decode() != name or set(name) & set("\t\r\n"):
+            raise run.UserError(
+                f"--input: {name!r} cannot stand in a line: it is not UTF-8, or holds "
+                f"a tab or an end of line."
+            )
+    return found
 
 
 # ---------------------------------------------------------------- results

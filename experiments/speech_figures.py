@@ -2,6 +2,8 @@
 
 import numpy as np
 
+LONGEST_TITLE = 40  # characters: a panel's width
+
 
 def draw_posteriors(path, shown, labels, seconds_a_frame, seconds_a_step):
     """Spectrograms with the probability of each label below, as a PNG.
@@ -27,7 +29,8 @@ def draw_posteriors(path, shown, labels, seconds_a_frame, seconds_a_step):
         above.imshow(
             xs.T, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=-2.5
         )
-        above.set(title=title, ylabel="feature")
+        above.set_title(title[:LONGEST_TITLE], parse_math=False)  # "$" is no formula
+        above.set(ylabel="feature")
         times = (np.arange(len(probs)) + 0.5) * seconds_a_step
         below.plot(times, probs[:, 0], ":", color="0.6", label="blank")
         for place in np.flatnonzero(probs[:, 1:].max(axis=0, initial=0) > 0.1) + 1:
@@ -39,6 +42,7 @@ def draw_posteriors(path, shown, labels, seconds_a_frame, seconds_a_step):
                     ha="center",
                     va="bottom",
                     color=line.get_color(),
+                    parse_math=False,
                 )
         below.set(xlim=(0, end), ylim=(0, 1.15), xlabel="seconds", ylabel="probability")
         below.grid(alpha=0.3)

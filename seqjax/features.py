@@ -35,8 +35,11 @@ def frames(samples, size, hop):
       [[0, 1, 2], [2, 3, 4], [4, 5, 6]]
     """
     count = 1 + (max(len(samples), size - hop) - size) // hop
-    places = hop * np.arange(count)[:, None] + np.arange(size)
-    return jnp.moveaxis(samples[places], 1, -1)  # [T, W, ...] -> [T, ..., W]
+    # Counted within the program, which would hold a table as large as the frames.
+    places = hop * jnp.arange(count)[:, None] + jnp.arange(size)
+    return jnp.moveaxis(
+        jnp.asarray(samples)[places], 1, -1
+    )  # [T, W, ...] -> [T, ..., W]
 
 
 def power_spectrum(frames, fft_size):

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -117,6 +118,13 @@ def test_frames_are_counted_as_they_are_cut(number, size, hop):
     found = np.asarray(features.frames(np.arange(number), size, hop))
     assert found.shape == (count, size)
     assert found.tolist() == [list(range(b, b + size)) for b in begins]
+
+
+def test_no_table_of_places_is_in_the_program():
+    samples = jax.ShapeDtypeStruct((5000, 2), np.float32)
+    assert not jax.make_jaxpr(partial(features.frames, size=200, hop=80))(
+        samples
+    ).consts
 
 
 def test_pitch_is_the_published_formula():

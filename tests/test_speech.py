@@ -1,12 +1,17 @@
 """The speech command end to end, in small."""
 
+import json
+import os
+import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from seqjax.data import wav
+from experiments import speech_figures
+from seqjax.data import syllables, wav
 from tests.commands import Command, files, metrics, refused, summary
 
 ROOT = Path(__file__).parent.parent
@@ -99,6 +104,14 @@ def test_train_writes_everything_it_promises_and_has_learnt(trained):
     assert {"valid_loss", "valid_word_error_rate"} <= set(metrics(workdir)[-1])
 
 
+def test_words_with_dollars_are_drawn_as_they_are(tmp_path):
+    probs = np.array([[0.1, 0.9], [0.9, 0.1]])
+    shown = [("costs $\\frac$ " + 200 * "x", np.zeros((4, 3)), probs)]
+    path = tmp_path / "a.png"
+    speech_figures.draw_posteriors(path, shown, ["$_$"], 0.01, 0.02)
+    assert path.read_bytes()[:4] == b"\x89PNG"
+
+
 def test_evaluate_finds_the_numbers_of_training(command, trained):
     before = files(trained[0])
     result = use(command, trained, "evaluate")
@@ -117,33 +130,49 @@ def test_transcribe_writes_a_line_a_file(command, trained, tones, tmp_path):
     for i, name in enumerate(want):
         shutil.copy(folder / name, some / ("deep" if i % 2 else "") / name)
     wav.write(some / "short.wav", np.zeros(3))
+    wav.write(some / "long.wav", np.zeros(12 * 8000))
     (some / "other.txt").write_text("no sound")
     result = use(command, trained, "transcribe", f"--input={some}", "--batch_size=3")
     assert (result.code, result.err) == (0, "")
     found = dict(line.split("\t") for line in result.out.splitlines())
-    assert list(found) == sorted(found) and len(found) == len(want) + 1
-    assert {Path(name).name: words for name, words in found.items()} == {
-        **want,
-        "short.wav": "",
-    }
-    paths = [str(folder / name) for name in list(want)[:2]]
+    assert list(found) == sorted(found) and found.pop("long.wav", None) is not None
+    places = {f"{'deep/' if i % 2 else ''}{name}": name for i, name in enumerate(want)}
+    said = {place: want[name] for place, name in places.items()}
+    assert found == {**said, "short.wav": ""}  # named as --transcripts name them
+    paths = [str(folder / name) for name in want] * 10
+    assert len(",".join(paths)) > 4096  # longer than the name of a file may be
     target = tmp_path / "out.tsv"
-    flags = (f"--input={','.join(paths)}", f"--output={target}", "--beam_size=1")
+    given = f"--input={','.join(paths)},,{some / 'deep'}"
+    flags = (given, f"--output={target}", "--beam_size=1")
     assert use(command, trained, "transcribe", *flags).out == ""
     lines = [line.split("\t") for line in target.read_text().splitlines()]
+    paths += [str(some / place) for place in sorted(places) if "deep/" in place]
     assert lines == [[path, want[Path(path).name]] for path in paths]
 
 
-def test_constrained_to_one_word_where_the_beam_has_such(command, trained, tones):
+def test_constrained_to_as_many_words_as_recordings_have(
+    command, trained, tones, tmp_path
+):
+    """One or two in training: these stay, none and three do not."""
     folder = Path(tones[0].partition("=")[2])
     names = [t.split("\t") for t in (folder / "test.tsv").read_text().splitlines()]
-    paths = ",".join(str(folder / name) for name, _ in names)
-    flags = (f"--input={paths}", "--beam_size=200", "--constrain")
-    result = use(command, trained, "transcribe", *flags)
-    assert result.code == 0, result.err
-    found = [line.split("\t")[1] for line in result.out.splitlines()]
-    for words, (_, want) in zip(found, names, strict=True):
-        assert words == want or (" " in want and " " not in words)
+    assert {len(words.split()) for _, words in names} == {1, 2}
+    times = np.arange(1600) / 8000
+    rising = 0.3 * np.sin(2 * np.pi * (400 * times + 4000 * times**2))  # to 2000 Hz
+    others = {"silent": np.zeros(1600), "rising": rising}
+    for name, samples in others.items():
+        wav.write(tmp_path / f"{name}.wav", samples)
+    paths = [str(folder / name) for name, _ in names]
+    paths += [str(tmp_path / f"{name}.wav") for name in others]
+    flags = (f"--input={','.join(paths)}", "--beam_size=150")
+    for more, numbers in (((), (0, 3)), (("--constrain",), (1, 2))):
+        result = use(command, trained, "transcribe", *flags, *more)
+        assert result.code == 0, result.err
+        found = [line.split("\t")[1] for line in result.out.splitlines()]
+        assert found[:-2] == [words for _, words in names]
+        assert tuple(len(words.split()) for words in found[-2:]) == numbers
+    kept = json.loads((trained[0] / "vocab.json").read_text())[1]
+    assert kept == {"labels": ["high", "low", "mid"], "words": [1, 2]}
 
 
 def test_letters_of_joined_recordings_with_everything_drawn(command, tones, tmp_path):
@@ -171,6 +200,11 @@ def test_letters_of_joined_recordings_with_everything_drawn(command, tones, tmp_
     for key in SUMMARY_KEYS - {"seconds", "labels_per_second"}:
         assert summary(tmp_path / "whole")[key] == summary(tmp_path / "parts")[key]
     assert summary(tmp_path / "whole")["test_digits_right"] is None
+    flags = (f"--workdir={tmp_path / 'whole'}", "--mode=evaluate", "--examples=8")
+    shown = [command(*flags, f"--seed={seed}") for seed in (0, 7)]
+    assert shown[0] == shown[1] and shown[0].code == 0
+    names = re.findall(r"\b\d+\+\d+\b", shown[0].out)
+    assert names and all(re.fullmatch(r"8\d\+8\d", name) for name in names)
 
 
 def test_what_is_too_short_is_left_out_and_counted(command, tmp_path):
@@ -184,6 +218,10 @@ def test_what_is_too_short_is_left_out_and_counted(command, tmp_path):
     result = command(*flags, f"--workdir={tmp_path / 'run'}")
     assert result.code == 0, result.err
     assert "1 of 20 training utterances are left out" in result.err
+    pairs = ("--min_words=2", "--max_words=2")
+    result = command(*flags, *pairs, f"--workdir={tmp_path / 'pairs'}")
+    assert result.code == 0, result.err
+    assert "left out" not in result.err  # the other's steps are enough for both
     path.write_text("0.wav\tlow mid high\n")
     for line in lines[1:]:
         (folder / line.split("\t")[0]).unlink()
@@ -229,6 +267,35 @@ def test_bad_files_are_named_and_nothing_is_written(command, trained, tones, tmp
     empty = f"--input={tmp_path / 'empty'}"
     refused(use(command, trained, "transcribe", empty), "empty holds no wav file")
     refused(use(command, trained, "transcribe", "--input=/no"), "/no does not exist")
+    refused(use(command, trained, "transcribe", "--input=,"), "names no wav file")
+    long = tmp_path / "long.wav"
+    wav.write(long, np.zeros(61 * 8000))
+    long = use(command, trained, "transcribe", f"--input={long}")
+    refused(long, "long.wav lasts 61.00 seconds, 60 at most are read")
+
+
+@pytest.mark.parametrize("name", [b"\xff.wav", b"a\tb.wav", b"a\nb.wav"])
+def test_names_that_fit_into_no_line_are_named(command, trained, tmp_path, name):
+    (tmp_path / "in").mkdir()
+    wav.write(tmp_path / "in" / os.fsdecode(name), np.zeros(800))
+    out = f"--output={tmp_path / 'out.tsv'}"
+    result = use(command, trained, "transcribe", f"--input={tmp_path / 'in'}", out)
+    refused(
+        result, f"{os.fsdecode(name)!r} cannot stand in a line: it is not UTF-8, or"
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_our_own_voices_are_the_default(command, tmp_path):
+    few = ("seqjax.data.syllables", "corpus", partial(syllables.corpus, 100, 10))
+    flags = (f"--workdir={tmp_path / 'run'}", *SMALL, "--epochs=1")
+    result = command(*flags, patches=[few])
+    assert result.code == 0, result.err
+    assert "100, 10, 10" in result.out and "syllables, rnn, logmel" in result.out
+    kept = json.loads((tmp_path / "run" / "vocab.json").read_text())[1]
+    assert kept["words"] == [1, 3] and set("".join(kept["labels"])) == set(
+        " efghinorstuvwxz"
+    )
 
 
 def test_bad_flags_are_named(command, tones, tmp_path):
@@ -246,6 +313,10 @@ def test_bad_flags_are_named(command, tones, tmp_path):
             ("--dataset=fsdd", f"--data_dir={tmp_path}"),
             "fsdd does not exist; git clone",
         ),
+        (("--beam_size=1001",), "beam_size"),
+        (("--time_mask=3", "--normalized=none"), "not with --normalized=none"),
+        (("--band_mask=3", "--normalized=none"), "not with --normalized=none"),
+        (("--constrain", "--beam_size=1"), "--constrain needs a --beam_size above 1"),
         (("--mode=transcribe",), "--mode=transcribe needs --input"),
         (("--mode=transcribe", "--input=x"), "holds no run"),
         (("--mode=evaluate",), "holds no run"),

@@ -1,5 +1,6 @@
 """Recordings: one's own and hostile ones, fsdd's parts, joined ones, our own voices."""
 
+import hashlib
 import os
 from collections import Counter
 
@@ -57,12 +58,45 @@ def test_three_files_are_the_three_parts(tmp_path):
     assert len(corpus.train) == len(corpus.valid) == 2
 
 
+def test_the_checksum_tells_parts_apart(tmp_path):
+    lines = write_folder(tmp_path, 6).read_text().splitlines(keepends=True)
+    paths = [tmp_path / f"{part}.tsv" for part in ("train", "valid", "test")]
+
+    def sha256(*ends):
+        begin = 0
+        for path, end in zip(paths, ends, strict=True):
+            path.write_text("".join(lines[begin:end]))
+            begin = end
+        return utterances.load_folder(tmp_path, paths).sha256
+
+    found = [sha256(2, 4, 6), sha256(3, 4, 6), sha256(2, 3, 6), sha256(2, 4, 6)]
+    assert found[0] == found[3] and len(set(found)) == 3
+
+
+def test_one_file_and_the_same_parts_in_three_are_the_same_data(tmp_path):
+    path = write_folder(tmp_path)
+    corpus = utterances.load_folder(tmp_path, [path])
+    lines = dict(line.split("\t") for line in path.read_text().splitlines())
+    paths = []
+    for i, part in enumerate((corpus.train, corpus.valid, corpus.test)):
+        paths.append(tmp_path / f"{i}.tsv")
+        paths[-1].write_text("".join(f"./{u.name}\t{lines[u.name]}\n" for u in part))
+    assert utterances.load_folder(tmp_path, paths).sha256 == corpus.sha256
+
+
 TRANSCRIPTS = {
     "no tab": ("a.wav one\n", "t.tsv, line 1 is not of the form file<TAB>words"),
     "two tabs": ("\na.wav\tone\ttwo\n", "t.tsv, line 2 is not of the form"),
     "no words": ("a.wav\t \n", "t.tsv, line 1 has no words"),
     "no file": (" \tone\n", "t.tsv, line 1 has no file"),
     "twice": ("a\tx\nb\ty\na\tz\n", "t.tsv, line 3: a is in t.tsv, line 1, too"),
+    "twice in two ways": (
+        "a\tx\n./b/../a\tz\n",
+        "t.tsv, line 2: a is in t.tsv, line 1",
+    ),
+    "absolute": ("/w/a.wav\tx\n", "t.tsv, line 1: /w/a.wav is not within the folder"),
+    "outside": ("a\tx\nb/../../a\tx\n", "t.tsv, line 2: ../a is not within the"),
+    "above": ("..\tx\n", "t.tsv, line 1: .. is not within the folder"),
     "nothing": (" \n\n", "t.tsv holds no transcript"),
 }
 
@@ -231,6 +265,22 @@ def test_voices_are_in_one_part_and_say_every_word():
             assert one[:2] == same[:2]
             np.testing.assert_array_equal(one[2], same[2])
     assert [u[1] for u in parts["train"]] != [u[1] for u in other["train"]]
+
+
+def test_our_own_voices_are_loaded_in_the_steps_of_a_file(monkeypatch):
+    said = {
+        part: [(f"{part}_0", ("six",), np.float32([1 / 3, -0.5]))]
+        for part in ("train", "valid", "test")
+    }
+    said["train"] *= 2
+    monkeypatch.setattr(syllables, "corpus", lambda: said)
+    corpus = utterances.load("syllables")
+    assert [u.name for u in corpus.train] == ["train_0", "train_1"]
+    assert corpus.test[0][:3] == ("test_0", "test_0", ("six",))
+    steps = 2**15 * corpus.valid[0].samples
+    assert steps.tolist() == [10923, -16384]  # 2^15 / 3 = 10922.67
+    text = "train_0 six \ntrain_0 six \nvalid_0 six \ntest_0 six \n"
+    assert corpus.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_a_voice_has_its_pitch_and_its_formants():

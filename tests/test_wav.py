@@ -79,6 +79,16 @@ def broken_header(rate=8000, coding=1, bits=16):
     ) + bytes(4 * size)
 
 
+def extensible(coding=1, bits=16, end="000000001000800000aa00389b71"):
+    """A header of 68 bytes, by hand: its format stands in an identifier of 16 bytes."""
+    size = bits // 8
+    return struct.pack(
+        *("<4sI4s4sIHHIIHHHHIH14s4sI", b"RIFF", 60 + 4 * size, b"WAVE", b"fmt ", 40),
+        *(0xFFFE, 1, 8000, 8000 * size, size, bits, 22, bits, 4),
+        *(coding, bytes.fromhex(end), b"data", 4 * size),
+    ) + bytes([0] * (4 * size - 1) + [0x40])
+
+
 HOSTILE = {
     "empty": (b"", "a.wav is not a PCM wav file"),
     "text": (b"file\twords\n" * 9, "a.wav is not a PCM wav file (file does not"),
@@ -94,6 +104,16 @@ HOSTILE = {
     "4 kHz": (content(rate=4000), "a.wav has 4000 samples a second, only 8000"),
     "floats": (broken_header(coding=3, bits=32), "not a PCM wav file (unknown format"),
     "no rate": (broken_header(rate=0), "a.wav has 0 samples a second"),
+    "64 bits": (broken_header(bits=64), "a.wav has 64 bits a sample, 32 at most are"),
+    "200 kHz": (content(rate=200000), "a.wav has 200000 samples a second, only 8000"),
+    "1 MHz": (content(rate=10**6), "multiples up to 192000 are read"),
+    "a minute": (
+        content(bytes(2 * 480080)),
+        "a.wav lasts 60.01 seconds, 60 at most are read",
+    ),
+    "floats, extensible": (extensible(3, 32), "not a PCM wav file (unknown format: 3)"),
+    "another, extensible": (extensible(end=14 * "00"), "(unknown format: 65534)"),
+    "extensible, cut": (extensible()[:40], "a.wav is not a PCM wav file"),
     "no bits": (broken_header(bits=0), "a.wav is not a PCM wav file"),
 }
 
@@ -108,5 +128,9 @@ def test_hostile_files_are_named(data, sentence):
 
 def test_a_header_by_hand_is_read():
     assert wav.parse(broken_header(), "a.wav").tolist() == [0] * 4
+    assert wav.parse(extensible(), "a.wav").tolist() == [0, 0, 0, 0.5]
+    assert wav.parse(extensible(bits=24), "a.wav").tolist() == [0, 0, 0, 0.5]
+    assert len(wav.parse(content(bytes(2 * 480000)), "a.wav")) == 480000
+    assert len(wav.parse(content(rate=192000), "a.wav")) == 1
     with pytest.raises(DataError, match=r"b\.wav does not exist; a wav file was"):
         wav.read("b.wav")

@@ -1,6 +1,7 @@
 """Recordings of words: where they come from, their parts, several joined to one."""
 
 import hashlib
+import posixpath
 from pathlib import Path
 from typing import NamedTuple
 
@@ -177,14 +178,12 @@ def load_folder(folder, transcripts):
         a file that is missing or was named before; for a wav file that no transcript
         has; as `wav.read`; if a part would be empty.
     """
-    folder, digest = Path(folder), hashlib.sha256()
+    folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; one of wav files was expected.")
     parts, seen = [], {}
     for path in transcripts:
-        content = read_bytes(path)
-        digest.update(content)
-        spoken = parse_transcripts(decode(content, path), path)
+        spoken = parse_transcripts(decode(read_bytes(path), path), path)
         for name, (here, _) in spoken.items():
             if name in seen:
                 raise DataError(f"{here}: {name} is in {seen[name]}, too.")
@@ -195,24 +194,32 @@ def load_folder(folder, transcripts):
             raise DataError(
                 f"{file} has no line in {', '.join(map(str, transcripts))}."
             )
-    read = [_read_spoken(folder, spoken, digest) for spoken in parts]
+    sums = {}
+    read = [_read_spoken(folder, spoken, sums) for spoken in parts]
     name = folder.resolve().name
     if len(read) == 1:
         by_part = split_by_hash(
             name, read[0], lambda utterance: utterance.name, HELD_OUT, "utterance"
         )
         read = by_part.values()
+    digest = hashlib.sha256()
+    for part, of_part in zip(("train", "valid", "test"), read, strict=True):
+        for utterance in of_part:  # no cell holds a tab or an end of line
+            cells = part, utterance.name, *utterance.words, sums[utterance.name]
+            digest.update("\t".join((*cells, "\n")).encode())
     return SpeechCorpus(name, *read, digest.hexdigest())
 
 
 def parse_transcripts(text, path):
     """Lines "file<TAB>words" as {file: ("PATH, line N", words)}, empty ones skipped.
 
-    Words are what stands between white space, in lower case.
+    Words are what stands between white space, in lower case. Files are named in one
+    way: "./a.wav" and "b/../a.wav" are "a.wav".
 
     Raises:
       DataError: naming the line, if it has no tab or more than one, no file or no
-        words, or a file that an earlier one has; if there is no line.
+        words, a file that an earlier one has, or one outside the folder; if there is no
+        line.
 
     Example:
       >>> parse_transcripts("a.wav\\tOne two\\n", "t.tsv")
@@ -229,6 +236,9 @@ def parse_transcripts(text, path):
         name, words = cells[0].strip(), tuple(cells[1].lower().split())
         if not (name and words):
             raise DataError(f"{here} has no {'words' if name else 'file'}.")
+        name = posixpath.normpath(name)
+        if name.startswith("/") or name.split("/")[0] == "..":
+            raise DataError(f"{here}: {name} is not within the folder.")
         if name in found:
             raise DataError(f"{here}: {name} is in {found[name][0]}, too.")
         found[name] = here, words
@@ -243,13 +253,14 @@ def wavs_in(folder):
     return sorted(p for p in files if p.is_file())
 
 
-def _read_spoken(folder, spoken, digest):
+def _read_spoken(folder, spoken, sums):
+    """A list of Utterances; the sha256 of each file goes to the dict `sums`."""
     utterances = []
     for name, (here, words) in spoken.items():
         if not (folder / name).is_file():
             raise DataError(f"{here}: {folder / name} does not exist.")
         content = read_bytes(folder / name, "wav")
-        digest.update(content)
+        sums[name] = hashlib.sha256(content).hexdigest()
         samples = wav.parse(content, folder / name)
         utterances.append(Utterance(name, "", words, samples))
     return utterances
@@ -261,8 +272,9 @@ def _read_spoken(folder, spoken, digest):
 def join(utterances, least, most, rng):
     """Utterances of one speaker one after another, least .. most in each.
 
-    Each is used once, but for the few that are left over of a speaker's; the order,
-    the numbers, which are drawn evenly, and the silence between are drawn by `rng`.
+    All whose speaker is not known, "", count as one speaker's. Each is used once, but
+    for the few that are left over of a speaker's; the order, the numbers, which are
+    drawn evenly, and the silence between are drawn by `rng`.
 
     Args:
       utterances: a list of Utterances.

@@ -10,16 +10,21 @@ from seqjax.data.text import DataError, read_bytes
 RATE = 8000  # samples a second
 HALF_WIDTH = 32  # of the low-pass filter, in samples at RATE
 CUTOFF = 0.45  # of RATE, below the half that it can hold
+HIGHEST = 24 * RATE  # a filter is as long as the rate is high
+LONGEST = 60  # seconds; a search over labels takes the square of it
+EXTENSIBLE = b"\xfe\xff"  # a header's format where the format proper stands behind
+PROPER = bytes.fromhex("000000001000800000aa00389b71")  # behind that one
 
 
 def read(path):
     """The samples of a wav file, float32 [N] in [-1, 1).
 
-    Files at a multiple of 8 kHz (16, 24, 32, 48 kHz) are brought down to it.
+    Files at a multiple of 8 kHz (16, 24, 32, 48 .. 192 kHz) are brought down to it.
 
     Raises:
       DataError: naming the file, if it cannot be read, is no PCM wav file, is cut
-        short, holds no sample, has more than one channel, or another rate.
+        short, holds no sample, lasts more than a minute, or has more than one channel,
+        more than 32 bits or another rate.
 
     Example:
       >>> read("0_george_0.wav").shape
@@ -32,7 +37,7 @@ def read(path):
 def parse(content, path):
     """The samples that the bytes of a wav file hold; see `read`."""
     try:
-        with wave.open(io.BytesIO(content)) as file:
+        with wave.open(io.BytesIO(_plain(content))) as file:
             channels, width, rate, count, *_ = file.getparams()
             data = file.readframes(count)
     except (wave.Error, EOFError, RuntimeError, ValueError) as error:
@@ -40,10 +45,12 @@ def parse(content, path):
         raise DataError(f"{path} is not a PCM wav file{reason}.") from None
     if channels != 1:
         raise DataError(f"{path} has {channels} channels, only one is read.")
-    if rate < RATE or rate % RATE:
+    if width > 4:
+        raise DataError(f"{path} has {8 * width} bits a sample, 32 at most are read.")
+    if not RATE <= rate <= HIGHEST or rate % RATE:
         raise DataError(
-            f"{path} has {rate} samples a second, only {RATE} and its multiples are "
-            f"read."
+            f"{path} has {rate} samples a second, only {RATE} and its multiples up to "
+            f"{HIGHEST} are read."
         )
     if len(data) != count * width:
         raise DataError(
@@ -52,7 +59,20 @@ def parse(content, path):
         )
     if not count:
         raise DataError(f"{path} holds no sample.")
+    if count > LONGEST * rate:
+        raise DataError(
+            f"{path} lasts {count / rate:.2f} seconds, {LONGEST} at most are read."
+        )
     return decimate(_floats(data, width), rate // RATE)
+
+
+def _plain(content):
+    """An extensible header as a plain one: Python's wave before 3.12 has no other."""
+    at = content.find(b"fmt ")
+    is_extensible = content[at + 8 : at + 10] == EXTENSIBLE
+    if at < 0 or not is_extensible or content[at + 34 : at + 48] != PROPER:
+        return content
+    return content[: at + 8] + content[at + 32 : at + 34] + content[at + 10 :]
 
 
 def write(path, samples):
