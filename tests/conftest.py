@@ -22,9 +22,13 @@ def x64():
         yield
 
 
-@pytest.fixture
-def quick_compilation():
-    """Without most of XLA's optimizations, which take longer than small runs do."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+@pytest.fixture(autouse=True, scope="module")
+def compilation(request):
+    """Without most of XLA's optimizations, which take longer than small runs do.
+
+    Files whose subject is what is compiled are marked "optimized"; what other files
+    compiled before is forgotten.
+    """
+    optimized = request.node.get_closest_marker("optimized") is not None
+    jax.clear_caches()
+    jax.config.update("jax_disable_most_optimizations", not optimized)

@@ -7,6 +7,8 @@ import pytest
 
 from seqjax.activations import BOUND, tanh
 
+pytestmark = pytest.mark.optimized
+
 # Every scale of float32, and the range in which tanh bends, up to its bound and past.
 POINTS = np.unique(
     np.float32(

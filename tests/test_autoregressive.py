@@ -11,7 +11,6 @@ from jax.test_util import check_grads
 from seqjax.baselines.autoregressive import MLP, LinearAR, LinearParams, SeasonalNaive
 from seqjax.forecasts import Gaussian, Quantiles, by_last
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 fuzz = settings(deadline=None, max_examples=10)
 
 

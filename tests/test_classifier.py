@@ -24,7 +24,6 @@ CASES = [("both_ways", pooling) for pooling in POOLINGS]
 CASES += [("deep", "last")]
 every_pooling = pytest.mark.parametrize("pooling", POOLINGS)
 every_case = pytest.mark.parametrize(("name", "pooling"), CASES)
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture

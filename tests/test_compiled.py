@@ -15,6 +15,8 @@ import seqjax
 from tests import hlo
 from tests.test_fused import MGU
 
+pytestmark = pytest.mark.optimized
+
 T, B, D, H = 37, 11, 13, 17
 CELLS = {  # (cell, shapes of its recurrent weights, [T, B, H] arrays it has to keep)
     # The gates, which come in the place of the projections, and h before each step.

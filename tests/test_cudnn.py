@@ -17,6 +17,8 @@ import seqjax
 from seqjax import cudnn, recurrence
 from tests.gradients import assert_both_same, inputs
 
+pytestmark = pytest.mark.optimized
+
 CELL = seqjax.LSTM(5, forget_bias=1.0)
 LENGTHS = [6, 0, 2, 5]
 

@@ -44,7 +44,7 @@ needs_data = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def as_a_user(tmp_path_factory, monkeypatch, quick_compilation):
+def as_a_user(tmp_path_factory, monkeypatch):
     """Standard promotion, and compiled programs kept out of the user's cache.
 
     Processes of their own compile as quickly as this one: their numbers are compared.

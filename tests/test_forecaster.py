@@ -37,7 +37,6 @@ MODELS = {
         seqjax.RNN(4), *SIZES, "independent", head=Quantiles(), normalize=by_window
     ),
 }
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
 

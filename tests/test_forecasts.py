@@ -12,7 +12,6 @@ from jax.test_util import check_grads
 from seqjax import forecasts
 from seqjax.forecasts import POINT, Gaussian, Quantiles, feed_back, roll_out
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 HEADS = {"point": POINT, "gaussian": Gaussian(0.8), "quantiles": Quantiles(0.8)}
 every_head = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 

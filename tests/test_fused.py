@@ -27,6 +27,8 @@ from tests.gradients import (
 )
 from tests.test_cell_laws import ALL, CELLS, FORWARD
 
+pytestmark = pytest.mark.optimized
+
 LENGTHS = [6, 0, 2, 5]
 
 

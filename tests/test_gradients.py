@@ -215,9 +215,7 @@ def float64(params):
     return jax.tree.map(lambda p: np.asarray(p, np.float64), params)
 
 
-def test_the_loss_of_adding_is_the_squared_error_of_the_last_step(
-    key, quick_compilation
-):
+def test_the_loss_of_adding_is_the_squared_error_of_the_last_step(key):
     task = tasks.Adding(seqjax.RNN(5), 6)
     params = task.init(key)
     xs, targets = task.draw(np.random.default_rng(0), 7)
@@ -233,7 +231,7 @@ def test_the_loss_of_adding_is_the_squared_error_of_the_last_step(
     assert float(count) == 7
 
 
-def test_the_loss_of_copying_is_the_cross_entropy_of_every_step(key, quick_compilation):
+def test_the_loss_of_copying_is_the_cross_entropy_of_every_step(key):
     task = tasks.Copying(seqjax.RNN(5), 3)
     params = task.init(key)
     tokens, targets = task.draw(np.random.default_rng(0), 4)
@@ -284,7 +282,7 @@ def test_who_knows_no_letters_is_at_the_baseline_and_has_not_solved_it(key):
 
 
 @pytest.mark.parametrize("task", tasks.TASKS.values())
-def test_factors_cut_a_tasks_gradient(task, key, quick_compilation):
+def test_factors_cut_a_tasks_gradient(task, key):
     task = task(seqjax.GRU(5), 6)
     params = task.init(key)
     batch = task.draw(np.random.default_rng(0), 4)

@@ -19,11 +19,6 @@ draw = jax.jit(HMM.sample, static_argnums=(0, 3, 4))
 emissions = pytest.mark.parametrize("emission", EMISSIONS.values(), ids=EMISSIONS)
 
 
-@pytest.fixture(autouse=True)
-def quickly(quick_compilation):
-    """Small programs, many of them."""
-
-
 def problem(emission, seed=0):
     """(model, params, xs [T, B], lengths): padding of nan, or of a symbol."""
     model = HMM(K, emission)

@@ -179,9 +179,7 @@ def assert_equal(a, b, tolerance):
 
 
 @pytest.mark.parametrize(("name", "period"), [("embedding", 1), ("deep", 4)])
-def test_truncation_is_chunks_with_a_constant_state(
-    name, period, window, key, quick_compilation
-):
+def test_truncation_is_chunks_with_a_constant_state(name, period, window, key):
     model = MODELS[name]
     params, state = start(model, key)
 
@@ -203,9 +201,7 @@ def test_truncation_is_chunks_with_a_constant_state(
     assert_equal(da, db, 1e-5)
 
 
-def test_a_training_step_by_random_truncation_is_right_in_expectation(
-    window, key, quick_compilation
-):
+def test_a_training_step_by_random_truncation_is_right_in_expectation(window, key):
     """The mean of the step over all draws is the step of full backpropagation."""
     model, keep = MODELS["deep"], 0.7
     params, carry = start(model, key)

@@ -18,6 +18,8 @@ from tests.gradients import (
     outputs_and_gradients,
 )
 
+pytestmark = pytest.mark.optimized
+
 CASES = {  # (cell, lengths, reverse) of 7 steps
     "lstm": (seqjax.LSTM(5, forget_bias=1.0), [7, 0, 2, 5], False),
     "stack": (seqjax.Stack((seqjax.RNN(4), seqjax.GRU(5, False))), None, True),

@@ -12,6 +12,8 @@ from tests import references
 from tests.gradients import compiled, inputs, outputs_and_gradients
 from tests.test_cell_laws import ALL
 
+pytestmark = pytest.mark.optimized
+
 POLICY = "BF16_BF16_F32"
 
 

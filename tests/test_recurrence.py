@@ -12,6 +12,8 @@ from seqjax import recurrence
 from seqjax.recurrence import is_bidirectional
 from tests import references
 
+pytestmark = pytest.mark.optimized
+
 T, B, D = 6, 4, 3
 
 

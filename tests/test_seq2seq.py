@@ -44,7 +44,6 @@ MODELS = {
         VOCAB, 9, GRU, (GRU,), EMBED, "additive", input_feeding=False
     ),
 }
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
 

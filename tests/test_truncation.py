@@ -151,9 +151,7 @@ def test_state_gradients_are_products_of_jacobians(x64):
 
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
-def test_state_gradients_are_those_of_going_on_from_a_state(
-    name, x64, quick_compilation
-):
+def test_state_gradients_are_those_of_going_on_from_a_state(name, x64):
     """jax.jacobian of the rest of the sequence, by the state it starts from."""
     cell = CELLS[name]
     params, xs = jax.tree.map(lambda a: a.astype(jnp.float64), inputs(cell))
