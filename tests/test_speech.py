@@ -12,7 +12,7 @@ import pytest
 
 from experiments import speech_figures
 from seqjax.data import syllables, wav
-from tests.commands import Command, files, metrics, refused, summary
+from tests.commands import Command, files, metrics, refused, returned, summary
 
 ROOT = Path(__file__).parent.parent
 SCORES = ("word_error_rate", "letter_error_rate", "utterances_right", "digits_right")
@@ -330,3 +330,27 @@ def test_the_flags_of_the_recipes_go_together(command, tmp_path, name):
     recipe = ROOT / "experiments" / "recipes" / f"{name}.flags"
     flags = (f"--flagfile={recipe}", "--mode=evaluate", f"--workdir={tmp_path / 'no'}")
     refused(command(*flags), "holds no run")
+
+
+def rows_of_batches():
+    """(seconds of the longest, rows, labels at most) of each minibatch."""
+    from experiments import recordings, speech
+    from seqjax.data.utterances import Utterance
+
+    heard = [
+        Utterance(str(i), "", ("a",) * words, np.zeros(8000 * seconds, np.float32))
+        for i, (seconds, words) in enumerate([(1, 2), (12, 3), (1, 1)])
+    ]
+    coder, front = recordings.Coder(["a"], (1, 3)), speech.build_front()
+    model = speech.build_model(coder, front)
+    minibatches = recordings.Minibatches(heard, coder, front, model)
+    found = [batch for _, batch in minibatches.batches()]
+    sizes = [(int(b.lengths.max()) // 8000, *b.labels.shape[::-1]) for b in found]
+    return sorted(sizes)
+
+
+def test_a_long_recording_stands_alone_and_not_beside_empty_rows(command):
+    """Held-out parts are joined before: there are no more labels than three."""
+    flags = ("--units=words", "--batch_size=4", "--max_words=5")
+    rows = returned(command(*flags, call=rows_of_batches))
+    assert rows == [(1, 4, 3), (12, 1, 3)]
