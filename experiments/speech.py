@@ -280,7 +280,7 @@ def report(workdir, corpus, coder, model, front, state, progress):
         draw_examples(path / "posteriors.png", corpus, coder, model, front, params)
     sizes = (len(part) for part in (corpus.train, corpus.valid, corpus.test))
     rows = [
-        ("recordings to train, valid and test", ", ".join(f"{n:,}" for n in sizes)),
+        ("to train, valid and test", ", ".join(f"{n:,}" for n in sizes)),
         (f"{FLAGS.units} known", f"{len(coder.labels):,}"),
         ("parameters", f"{summary['parameters']:,}"),
         (f"training {FLAGS.units}/s", f"{summary['labels_per_second']:,.0f}"),
