@@ -43,6 +43,7 @@ flags.DEFINE_integer("stacking", 2, "frames, of 10 ms each, in a step", 1, 100)
 
 # Training: build.py, fit.py and recordings.py have the rest.
 flags.DEFINE_float("tilt", 0.0, "slope and bow added to the bands, a deviation", 0)
+flags.DEFINE_float("warp", 0.0, "move the bands up to this share up or down", 0, 1)
 flags.DEFINE_integer("time_mask", 0, "frames hidden at most, twice; 0: none", 0)
 flags.DEFINE_integer("band_mask", 0, "features hidden at most, twice; 0: none", 0, 256)
 flags.DEFINE_integer("epochs", 12, "passes over the recordings", lower_bound=1)
@@ -78,8 +79,9 @@ def main():
         raise run.UserError(
             f"--num_cepstra={FLAGS.num_cepstra} is above --num_mels={FLAGS.num_mels}."
         )
-    if FLAGS.tilt and (FLAGS.features == "mfcc" or FLAGS.deltas):
-        raise run.UserError("--tilt needs --features=logmel without --deltas.")
+    for name in ("tilt", "warp"):
+        if FLAGS[name].value and (FLAGS.features == "mfcc" or FLAGS.deltas):
+            raise run.UserError(f"--{name} needs --features=logmel without --deltas.")
     if (FLAGS.time_mask or FLAGS.band_mask) and FLAGS.normalized == "none":
         raise run.UserError(
             "--time_mask and --band_mask hide by zeros: not with --normalized=none."
@@ -126,6 +128,9 @@ def build_loss(model, front):
     def loss_fn(params, carry, batch, key):
         k_mask, k_drop = jax.random.split(key)
         xs, lengths = front.apply(batch.samples, batch.lengths)
+        if FLAGS.warp:
+            k_warp = jax.random.fold_in(key, 3)
+            xs = features.warp(k_warp, xs, lengths, FLAGS.warp, front.rate)
         if FLAGS.tilt:
             k_tilt = jax.random.fold_in(key, 2)  # after the two of the split
             xs = features.tilt(k_tilt, xs, lengths, FLAGS.tilt)

@@ -170,6 +170,35 @@ def tilt(key, xs, lengths, deviation):
     return _only(xs + deviation * (drawn @ shapes), lengths)
 
 
+def warp(key, xs, lengths, most, rate):
+    """Move what was heard at a f to the place of f: a throat of another length.
+
+        log a  from  [-log(1 + most), log(1 + most)],   evenly, for each sequence
+
+    for training on log-mel features. Between bands it is linear; beyond the first and
+    the last they go on as these.
+
+    Args:
+      key: a random key.
+      xs: [T, ..., M], by the triangles of `mel_filters` from 0 to half the rate.
+      lengths: integers [...].
+      most: 0.1 is up to a tenth higher or deeper.
+      rate: samples a second.
+
+    Source: Jaitly and Hinton, "Vocal tract length perturbation (VTLP) improves speech
+    recognition", 2013.
+    """
+    num_mels, span = xs.shape[-1], np.log1p(most)
+    distance = mel(rate / 2) / (num_mels + 1)
+    centers = 10 ** (distance * np.arange(1, num_mels + 1) / 2595) - 1  # 700 Hz each
+    centers, bands = jnp.asarray([centers, np.arange(num_mels)], xs.dtype)
+    factors = jnp.exp(jax.random.uniform(key, lengths.shape, xs.dtype, -span, span))
+    places = jnp.log10(1 + factors[..., None] * centers) * 2595 / distance - 1
+    places = jnp.clip(places, 0, num_mels - 1)[..., None]  # [..., M, 1]
+    weights = jnp.maximum(0, 1 - jnp.abs(places - bands))
+    return jnp.einsum("t...k,...dk->t...d", xs, weights)
+
+
 def mask(key, xs, lengths, number=2, longest_time=0, widest_band=0):
     """Zero some stretches of frames and some bands of features, for training.
 

@@ -206,6 +206,27 @@ def test_a_tilt_is_a_slope_and_a_bow_the_same_at_all_times(key):
     np.testing.assert_allclose(np.corrcoef(found)[0, 1], 0, atol=0.1)
 
 
+def test_a_warp_moves_a_tone_by_one_factor(key):
+    """Of a line in the place of each band, it makes the line at the moved places."""
+    most, number = 0.25, 300
+    distance = features.mel(RATE / 2) / 41
+    xs = np.broadcast_to(np.arange(40.0), (3, number, 40)).astype(np.float32)
+    lengths = np.full(number, 3, np.int32)
+    run = compiled(features.warp, static_argnums=(3, 4))
+    found = np.asarray(run(key, xs, lengths, most, RATE))
+    assert (found == found[:1]).all() and found.min() >= 0 and found.max() <= 39
+    # Where each band's center was, and where it is heard, in Hz.
+    hertz = [700 * (10 ** ((b + 1) * distance / 2595) - 1) for b in (xs[0], found[0])]
+    factors = hertz[1] / hertz[0]
+    inside = (found[0] > 0) & (found[0] < 39)
+    middle = np.asarray(np.ma.array(factors, mask=~inside).mean(axis=1))
+    np.testing.assert_allclose((factors / middle[:, None])[inside], 1, rtol=1e-4)
+    assert 1 / 1.25 < middle.min() < 1 / 1.2 and 1.2 < middle.max() < 1.25
+    assert abs(np.log(middle).mean()) < 0.03
+    xs = np.random.default_rng(0).normal(size=(3, 2, 7)).astype(np.float32)
+    np.testing.assert_allclose(run(key, xs, lengths[:2], 0.0, RATE), xs, atol=1e-5)
+
+
 def test_masks_hide_what_they_say_and_no_more(key):
     xs = np.ones((40, 64, 10), np.float32)
     lengths = np.full(64, 30, np.int32)
