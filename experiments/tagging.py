@@ -20,7 +20,7 @@ from experiments import build, fit, lines, run, taggers
 from experiments.workdir import open_run, restore_params
 from seqjax import metrics, training
 from seqjax.data.tagged import Sentence, conll_lines
-from seqjax.models.tagger import Tagger
+from seqjax.models.tagger import OUTSIDE, Tagger
 
 FLAGS = flags.FLAGS
 for module in (run, taggers, build, fit, lines):
@@ -33,6 +33,7 @@ flags.DEFINE_integer("embed_size", 50, "of a word", 1, 10**6)
 flags.DEFINE_integer("char_size", 0, "features of a word's letters; 0: none", 0, 10**6)
 flags.DEFINE_integer("char_embed_size", 25, "of a letter", 1, 10**6)
 flags.DEFINE_bool("constrain", True, "give only BIO tags, if training keeps to BIO")
+flags.DEFINE_float("outside_bias", 0.0, "less for each O: finds more spans if above 0")
 
 # Training: build.py and fit.py have the rest.
 flags.DEFINE_float("word_dropout", 0.0, "words read as <unk> in training", 0, 0.99)
@@ -62,7 +63,9 @@ def main():
 
 
 def open_workdir(must_hold_a_run=False):
-    free = FREE_FLAGS if FLAGS.mode == "train" else FREE_FLAGS | {"batch_size"}
+    free = FREE_FLAGS
+    if FLAGS.mode != "train":
+        free = free | {"batch_size", "outside_bias"}
     return open_run(sys.modules[__name__], free, must_hold_a_run)
 
 
@@ -70,6 +73,10 @@ def open_workdir(must_hold_a_run=False):
 
 
 def build_model(vocabs):
+    if FLAGS.outside_bias and OUTSIDE not in vocabs.tags:
+        raise run.UserError(
+            f"--outside_bias needs the tag {OUTSIDE}, which training does not have."
+        )
     return Tagger(
         len(vocabs.words),
         tuple(vocabs.tags),
@@ -80,6 +87,7 @@ def build_model(vocabs):
         char_embed_size=FLAGS.char_embed_size,
         char_size=FLAGS.char_size,
         constrained=FLAGS.constrain and vocabs.is_bio,
+        outside_bias=FLAGS.outside_bias,
         dropout=FLAGS.dropout,
         locked=FLAGS.locked_dropout,
         word_dropout=FLAGS.word_dropout,

@@ -98,6 +98,27 @@ def test_loss_and_tags_are_those_of_all_sequences(crf, x64):
     assert differ > 1
 
 
+@BOTH
+def test_a_bias_is_taken_off_each_o(crf, x64):
+    model = make(crf, outside_bias=-2.0)
+    params, (inputs, _) = varied(model), draw((4, 0, 2, 1, 3, 4))
+    logits = 2 * np.random.default_rng(1).normal(size=(T, 6, len(TAGS)))
+    free = make(crf).predict(params, logits, inputs.lengths)[0]
+    path, score = compiled(model.predict)(params, logits, inputs.lengths)
+    for b, length in enumerate(inputs.lengths):
+        scores = {
+            tags: score + 2.0 * sum(TAGS[tag] == "O" for tag in tags)
+            for tags, score in sequences(model, params, logits[:, b], length).items()
+        }
+        best = max(scores, key=scores.get)
+        assert tuple(np.asarray(path)[:length, b].tolist()) == best
+        assert float(score[b]) == pytest.approx(scores[best])
+    assert np.any(np.asarray(free) != path)
+    assert float(model.loss(params, logits, path, inputs.lengths)[0]) == pytest.approx(
+        float(make(crf).loss(params, logits, path, inputs.lengths)[0])
+    )
+
+
 def test_bio_forbids_what_it_should():
     first, follows = bio(TAGS)
     assert first.tolist() == [0, 0, -np.inf, -np.inf]
@@ -214,6 +235,8 @@ def test_dropout_is_plain_or_locked(locked, key):
 def test_impossible_taggers_are_refused():
     with pytest.raises(ValueError, match="word_dropout must be in"):
         make(word_dropout=1.0)
+    with pytest.raises(ValueError, match="outside_bias needs a tag O, got B, I"):
+        Tagger(V, ("B", "I"), seqjax.RNN(3), 5, outside_bias=1.0)
     with pytest.raises(ValueError, match="at least one tag"):
         Tagger(V, (), seqjax.RNN(3), 5)
     assert hash(make()) == hash(make())

@@ -128,6 +128,8 @@ def test_tags_are_constrained_where_training_keeps_to_bio(command):
     ):
         call = partial(is_constrained, [Sentence(["a", "b"], tags)])
         assert returned(command(*flags, call=call)) is constrained
+    call = partial(is_constrained, [Sentence(["a"], ["NOUN"])])
+    refused(command("--outside_bias=1", call=call), "--outside_bias needs the tag O")
 
 
 def have_spans(tag_sets):
@@ -199,6 +201,17 @@ def test_tags_do_not_depend_on_the_batch(command, trained):
         use(command, trained, "tag", f"--batch_size={n}", stdin=text) for n in (1, 32)
     ]
     assert results[0] == results[1] and results[0].code == 0
+
+
+def test_a_bias_against_outside_finds_more_spans(command, trained):
+    text, found = b"in rome mister rome\n", {}
+    for bias in (-1000, 0, 1000):
+        result = use(command, trained, "tag", f"--outside_bias={bias}", stdin=text)
+        (sentence,) = parse(result.out, "out")
+        found[bias] = sentence.tags
+    assert found[-1000] == ["O"] * 4
+    assert "O" in found[0] and found[0] != found[-1000]
+    assert "O" not in found[1000]
 
 
 def test_words_on_their_own_and_letters(command, files_of, tmp_path):
