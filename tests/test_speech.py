@@ -176,8 +176,9 @@ def test_constrained_to_as_many_words_as_recordings_have(
 
 
 def test_letters_of_joined_recordings_with_everything_drawn(command, tones, tmp_path):
-    more = ("--min_words=2", "--max_words=2", "--speed=0.2", "--noise=0.2")
-    more = (*more, "--time_mask=3", "--band_mask=3", "--features=mfcc", "--deltas")
+    more = ("--min_words=2", "--max_words=2", "--speed=0.2", "--tempo=0.2")
+    more = (*more, "--noise=0.2", "--time_mask=3", "--band_mask=3")
+    more = (*more, "--features=mfcc", "--deltas")
     more = (
         *more,
         "--num_cepstra=6",
@@ -288,7 +289,8 @@ def test_names_that_fit_into_no_line_are_named(command, trained, tmp_path, name)
 
 def test_our_own_voices_are_the_default(command, tmp_path):
     few = ("seqjax.data.syllables", "corpus", partial(syllables.corpus, 100, 10))
-    flags = (f"--workdir={tmp_path / 'run'}", *SMALL, "--epochs=1")
+    more = ("--tilt=0.3", "--warp=0.1", "--floor=0.1")
+    flags = (f"--workdir={tmp_path / 'run'}", *SMALL, *more, "--epochs=1")
     result = command(*flags, patches=[few])
     assert result.code == 0, result.err
     assert "100, 10, 10" in result.out and "syllables, rnn, logmel" in result.out
@@ -317,6 +319,8 @@ def test_bad_flags_are_named(command, tones, tmp_path):
         (("--time_mask=3", "--normalized=none"), "not with --normalized=none"),
         (("--band_mask=3", "--normalized=none"), "not with --normalized=none"),
         (("--constrain", "--beam_size=1"), "--constrain needs a --beam_size above 1"),
+        (("--tilt=1", "--features=mfcc"), "--tilt needs --features=logmel"),
+        (("--warp=0.1", "--deltas"), "--warp needs --features=logmel without --deltas"),
         (("--mode=transcribe",), "--mode=transcribe needs --input"),
         (("--mode=transcribe", "--input=x"), "holds no run"),
         (("--mode=evaluate",), "holds no run"),

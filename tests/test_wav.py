@@ -70,6 +70,35 @@ def test_stretched_tones_are_deeper():
     np.testing.assert_array_equal(wav.stretch(same, 1.0), same)
 
 
+@pytest.mark.parametrize("factor", [0.6, 1.0, 1.5])
+def test_another_tempo_moves_what_is_said_and_keeps_its_pitch(factor):
+    """A tone, silence, a higher tone: each lasts `factor` times as long."""
+    silence = np.zeros(4000)
+    said = np.concatenate([tone(500, 8000), silence, tone(1500, 8000)])
+    found = wav.tempo(said.astype(np.float32), factor)
+    assert len(found) == round(12000 * factor) and found.dtype == np.float32
+    near = 2 * wav.PIECE
+    for third, hertz in enumerate((500, None, 1500)):
+        begin, end = (int(factor * 4000 * n) for n in (third, third + 1))
+        part = found[begin + near : end - near]
+        if hertz is None:
+            assert not part.any()
+            continue
+        # A pure tone of amplitude 1: its projection is of length 1, the rest nothing.
+        turns = np.exp(2j * np.pi * hertz / 8000 * np.arange(len(part)))
+        assert 2 * abs(np.vdot(turns, part)) / len(part) > 0.95
+        assert np.sqrt(2 * np.mean(part**2)) == pytest.approx(1, abs=0.05)
+
+
+def test_the_same_tempo_and_the_shortest_recordings():
+    said = np.random.default_rng(0).normal(size=5000).astype(np.float32)
+    found = wav.tempo(said, 1.0)
+    np.testing.assert_allclose(found[: -wav.PIECE], said[: -wav.PIECE], atol=1e-6)
+    for length, factor in ((1, 0.5), (1, 3.0), (7, 1.3), (300, 2.0)):
+        found = wav.tempo(np.ones(length, np.float32), factor)
+        assert len(found) == max(1, round(length * factor))
+
+
 def broken_header(rate=8000, coding=1, bits=16):
     """A header of 44 bytes, by hand."""
     size = bits // 8

@@ -10,6 +10,7 @@ from seqjax.data.text import DataError, read_bytes
 RATE = 8000  # samples a second
 HALF_WIDTH = 32  # of the low-pass filter, in samples at RATE
 CUTOFF = 0.45  # of RATE, below the half that it can hold
+PIECE, NEAR = 200, 60  # samples at RATE: pieces of speech, and how far they may move
 HIGHEST = 24 * RATE  # a filter is as long as the rate is high
 LONGEST = 60  # seconds; a search over labels takes the square of it
 EXTENSIBLE = b"\xfe\xff"  # a header's format where the format proper stands behind
@@ -123,3 +124,30 @@ def stretch(samples, factor):
     count = max(1, round(len(samples) * factor))
     found = np.interp(np.arange(count) / factor, np.arange(len(samples)), samples)
     return found.astype(np.float32)
+
+
+def tempo(samples, factor):
+    """Samples said `factor` times as slowly at the same pitch: float32 [N factor].
+
+    Pieces of 25 ms, a half of it apart, are laid over each other under Hann's window:
+    of those that begin near the place to be heard, the one that is most like what
+    followed the piece before (waveform similarity overlap-add).
+
+    Source: Verhelst and Roelands, "An overlap-add technique based on waveform
+    similarity (WSOLA) for high quality time-scale modification of speech", 1993.
+    """
+    count = max(1, round(len(samples) * factor))
+    window = np.hanning(PIECE + 1)[:-1].astype(np.float32)  # two halves sum to 1
+    hop = PIECE // 2
+    padded = np.pad(samples, (PIECE + NEAR, 2 * (PIECE + NEAR)))
+    found = np.zeros(count + 2 * PIECE, np.float32)
+    at = PIECE + NEAR - hop
+    for begin in range(0, count + hop, hop):
+        wanted = PIECE + NEAR - hop + round(begin / factor)
+        if begin:
+            follows = padded[at + hop :][:PIECE]
+            around = padded[wanted - NEAR :][: PIECE + 2 * NEAR]
+            likeness = np.correlate(around, follows, "valid")  # [2 NEAR + 1]
+            at = wanted - NEAR + int(likeness.argmax())
+        found[begin : begin + PIECE] += window * padded[at:][:PIECE]
+    return found[hop : hop + count]
