@@ -31,7 +31,7 @@ flags.DEFINE_integer("batch_size", 16, "utterances in a minibatch", lower_bound=
 # What is done to the recordings of training, anew in each epoch.
 flags.DEFINE_integer("join", 0, "join up to so many, if above --max_words", 0, 100)
 flags.DEFINE_float("speed", 0.0, "play up to this share faster or slower", 0, 1)
-flags.DEFINE_float("tempo", 0.0, "the same, but of the same pitch", 0, 2)
+flags.DEFINE_float("tempo", 0.0, "say it up to this share faster or slower", 0, 2)
 flags.DEFINE_float("noise", 0.0, "add noise of up to this share of the loudness", 0, 10)
 
 SHORTEST = 64  # frames, padded to 64, 128, 256 or 512: a program is compiled for each

@@ -38,7 +38,7 @@ flags.DEFINE_integer("num_cepstra", 13, "of mfcc", 1, 128)
 flags.DEFINE_enum(
     "normalized", "all", features.NORMALIZED, "features with a mean of their own"
 )
-flags.DEFINE_float("floor", 1e-2, "power added to each band's, of a mean of 1", 1e-9)
+flags.DEFINE_float("floor", 1e-2, "added to the bands, of samples of power 1", 1e-9)
 flags.DEFINE_bool("deltas", False, "read the slopes of the features, too")
 flags.DEFINE_integer("stacking", 2, "frames, of 10 ms each, in a step", 1, 100)
 

@@ -181,7 +181,7 @@ def warp(key, xs, lengths, most, rate):
     Args:
       key: a random key.
       xs: [T, ..., M], by the triangles of `mel_filters` from 0 to half the rate.
-      lengths: integers [...].
+      lengths: integers [...]; past them there are zeros, and remain.
       most: 0.1 is up to a tenth higher or deeper.
       rate: samples a second.
 

@@ -7,6 +7,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -358,3 +359,37 @@ def test_a_long_recording_stands_alone_and_not_beside_empty_rows(command):
     flags = ("--units=words", "--batch_size=4", "--max_words=5")
     rows = returned(command(*flags, call=rows_of_batches))
     assert rows == [(1, 4, 3), (12, 1, 3)]
+
+
+def heard_in_training():
+    """(samples of a recording as it is changed, the loss of a step on what is left)."""
+    from experiments import recordings, speech
+    from seqjax.data.utterances import Utterance
+
+    samples = np.sin(np.arange(6000) ** 1.5 / 300).astype(np.float32)
+    changed = recordings.augmented(samples, np.random.default_rng(0))
+    coder, front = recordings.Coder(["a"], (1, 1)), speech.build_front()
+    model = speech.build_model(coder, front)
+    said = [Utterance("a", "", ("a",), samples)]
+    ((_, batch),) = recordings.Minibatches(said, coder, front, model).batches()
+    key = jax.random.key(0)
+    loss_fn = jax.jit(speech.build_loss(model, front))
+    (total, _), _ = loss_fn(model.init(key), None, batch, key)
+    return changed, float(total)
+
+
+def test_every_change_of_the_recordings_changes_what_is_heard(command):
+    def heard(*flags):
+        small = ("--units=words", "--dropout=0", "--hidden_size=4", "--cell=rnn")
+        return returned(command(*small, *flags, call=heard_in_training))
+
+    samples, loss = heard()
+    for flag in ("speed", "tempo", "noise"):
+        changed, same = heard(f"--{flag}=0.3")
+        assert (len(changed) != len(samples)) == (flag != "noise"), flag
+        assert not np.array_equal(changed, samples) and same == loss, flag
+    losses = [
+        heard(f"--{flag}")[1]
+        for flag in ("floor=1", "tilt=0.3", "warp=0.3", "time_mask=9", "band_mask=9")
+    ]
+    assert len({loss, *losses}) == 6

@@ -139,7 +139,8 @@ def tempo(samples, factor):
     count = max(1, round(len(samples) * factor))
     window = np.hanning(PIECE + 1)[:-1].astype(np.float32)  # two halves sum to 1
     hop = PIECE // 2
-    padded = np.pad(samples, (PIECE + NEAR, 2 * (PIECE + NEAR)))
+    behind = 2 * (PIECE + NEAR) + round(hop / factor)  # the last piece begins there
+    padded = np.pad(samples, (PIECE + NEAR, behind))
     found = np.zeros(count + 2 * PIECE, np.float32)
     at = PIECE + NEAR - hop
     for begin in range(0, count + hop, hop):
