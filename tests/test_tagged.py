@@ -71,6 +71,8 @@ def test_columns_are_read(text, columns, want):
         ("a\t\tO\n", (0, 1), "f, line 1: column 1 is empty"),
         ("a O\n", (0, 2), "f, line 1 has 2 columns, so none at 2"),
         ("a O\n", (-3, -1), "f, line 1 has 2 columns, so none at -3"),
+        ("a\nb\n", (None, None), "f, line 1 has 1 column: token and tag would be the"),
+        ("a O\n", (1, -1), "f, line 1 has 2 columns: token and tag would be the same"),
         (" \n\t\n", (None, None), "f holds no sentence"),
         ("-DOCSTART- O\n", (None, None), "f holds no sentence"),
         (CONLLU + "x\ta" + "\t_" * 8, (None, None), "line 12: 'x' is not the number"),
@@ -107,11 +109,11 @@ def test_what_is_written_is_read(sentences):
             lambda t: "\n".join(line + "\t_" * 9 for line in t.split("\n")).encode()
         ),
     ),
-    st.integers(-3, 3),
+    *[st.integers(-3, 3)] * 2,
 )
-def test_any_bytes_are_sentences_or_one_sentence_of_error(content, column):
+def test_any_bytes_are_sentences_or_one_sentence_of_error(content, token, tag):
     try:
-        found = parse(decode(content, "f"), "f", column, column)
+        found = parse(decode(content, "f"), "f", token, tag)
     except DataError as error:
         assert "\n" not in str(error).replace("\\n", "")
         return

@@ -136,8 +136,8 @@ def parse(text, path, token_column=None, tag_column=None):
 
     Raises:
       DataError: naming the line, where it has another number of columns than the lines
-        before or not those asked for, or an empty one of these; if a sentence of
-        CoNLL-U has no word; if there is no sentence.
+        before or not those asked for, or an empty one of these, or where token and tag
+        are one column; if a sentence of CoNLL-U has no word; if there is no sentence.
 
     Example:
       >>> parse("we O\\nsaw O\\nkiev B-place\\n\\nyes O\\n", "my.conll")[1]
@@ -175,6 +175,11 @@ def parse(text, path, token_column=None, tag_column=None):
                 raise DataError(f"{here}: {cells[0]!r} is not the number of a word.")
             continue
         rows.append([_cell(cells, i, here) for i in (token_column, tag_column)])
+        if token_column % width == tag_column % width:
+            raise DataError(
+                f"{here} has {width} column{'s' * (width > 1)}: token and tag would "
+                f"be the same one."
+            )
     if not sentences:
         raise DataError(f"{path} holds no sentence.")
     return sentences
