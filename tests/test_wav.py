@@ -94,6 +94,9 @@ def test_the_same_tempo_and_the_shortest_recordings():
     said = np.random.default_rng(0).normal(size=5000).astype(np.float32)
     found = wav.tempo(said, 1.0)
     np.testing.assert_allclose(found[: -wav.PIECE], said[: -wav.PIECE], atol=1e-6)
+    later = np.concatenate([np.zeros(2000), said]).astype(np.float32)  # silence first
+    found = wav.tempo(later, 1.0)
+    np.testing.assert_allclose(found[: -wav.PIECE], later[: -wav.PIECE], atol=1e-6)
     for length, factor in ((1, 0.5), (1, 3.0), (7, 1.3), (300, 2.0), (300, 0.1)):
         found = wav.tempo(np.ones(length, np.float32), factor)
         assert len(found) == max(1, round(length * factor))

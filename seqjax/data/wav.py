@@ -131,7 +131,8 @@ def tempo(samples, factor):
 
     Pieces of 25 ms, a half of it apart, are laid over each other under Hann's window:
     of those that begin near the place to be heard, the one that is most like what
-    followed the piece before (waveform similarity overlap-add).
+    followed the piece before, by the sum of products (waveform similarity
+    overlap-add).
 
     Source: Verhelst and Roelands, "An overlap-add technique based on waveform
     similarity (WSOLA) for high quality time-scale modification of speech", 1993.
@@ -149,6 +150,7 @@ def tempo(samples, factor):
             follows = padded[at + hop :][:PIECE]
             around = padded[wanted - NEAR :][: PIECE + 2 * NEAR]
             likeness = np.correlate(around, follows, "valid")  # [2 NEAR + 1]
-            at = wanted - NEAR + int(likeness.argmax())
+            places = np.flatnonzero(likeness == likeness.max()) - NEAR
+            at = wanted + int(places[np.abs(places).argmin()])  # silence is all alike
         found[begin : begin + PIECE] += window * padded[at:][:PIECE]
     return found[hop : hop + count]
