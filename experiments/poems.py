@@ -64,8 +64,10 @@ def main():
 
 def open_workdir(must_hold_a_run=False):
     free = FREE_FLAGS
-    if FLAGS.schedule == "plateau":  # what validation sees decides the rate
-        free = FREE_FLAGS - {"eval_every"}
+    if FLAGS.schedule == "plateau" or FLAGS.patience:  # validation decides on training
+        free = free - {"eval_every"}
+    if FLAGS.mode != "train":
+        free = free | {"batch_size", "batch_tokens"}
     return open_run(sys.modules[__name__], free, must_hold_a_run)
 
 

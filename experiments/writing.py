@@ -40,6 +40,11 @@ def check_flags():
             f"--length={FLAGS.length} is shorter than --prompt, which has "
             f"{len(FLAGS.prompt)} characters."
         )
+    if (least := 2 * len(FLAGS.acrostic) - 1) > FLAGS.length:
+        raise run.UserError(
+            f"--length={FLAGS.length} is shorter than --acrostic, whose lines have "
+            f"{least} characters at least."
+        )
 
 
 def write(model, params, vocab, number):
@@ -49,6 +54,10 @@ def write(model, params, vocab, number):
     prefix = verse_data.known(FLAGS.prompt, vocab, "prompt")
     opening = verse_data.opening(FLAGS.title, vocab)
     breaks = np.asarray([c in BREAKS for c in vocab.tokens])
+    if len(initials) > 1 and not breaks.any():
+        raise run.UserError(
+            "--acrostic needs lines, and no poem of training has a mark that ends one."
+        )
     options = {
         "bos": int(opening[-1]),
         "min_length": 1,  # or the likeliest of a weak model may be nothing
@@ -69,11 +78,14 @@ def write(model, params, vocab, number):
         )
 
     found = jax.device_get(search(params, jax.random.key(FLAGS.seed)))
-    texts = [
-        _read(tokens[:length], vocab)[0]
+    poems = [
+        _read(tokens[:length], vocab)
         for tokens, length in zip(found.tokens[0], found.lengths[0], strict=True)
     ]
-    return [text for text in texts if text]  # a beam may have found fewer
+    poems = [(text, over) for text, over in poems if text]  # a beam may find fewer
+    if cut := sum(not over for _, over in poems) if FLAGS.acrostic else 0:
+        run.note(f"{cut} of {len(poems)} poems are cut at --length={FLAGS.length}.")
+    return [text for text, _ in poems]
 
 
 def draw(model, params, vocab, titles):
