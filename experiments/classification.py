@@ -60,14 +60,15 @@ def main():
     run.set_defaults(DEFAULTS)
     documents.check_flags()
     build.check_flags()
-    lines.check_flags()
+    lines.check_flags("classify", "evaluate")
     run.choose("pooling", dict.fromkeys(classifier.POOLINGS))
     with build.precision():
         {"train": train, "evaluate": evaluate, "classify": classify}[FLAGS.mode]()
 
 
 def open_workdir(must_hold_a_run=False):
-    return open_run(sys.modules[__name__], FREE_FLAGS, must_hold_a_run)
+    free = FREE_FLAGS if FLAGS.mode == "train" else FREE_FLAGS | {"batch_size"}
+    return open_run(sys.modules[__name__], free, must_hold_a_run)
 
 
 # ---------------------------------------------------------------- the model

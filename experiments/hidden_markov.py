@@ -68,7 +68,7 @@ def main():
         raise run.UserError(
             f"--mode={FLAGS.mode} is for text, not for {FLAGS.dataset}."
         )
-    lines.check_flags()
+    lines.check_flags("tag")
     {"train": train, "tag": tag, "sample": sample}[FLAGS.mode]()
 
 

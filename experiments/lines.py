@@ -13,8 +13,16 @@ flags.DEFINE_string("input", None, "a file to read (standard input)")
 flags.DEFINE_string("output", None, "where results go (standard output)")
 
 
-def check_flags():
-    """Refuse an output that cannot be written, before any work is done."""
+def check_flags(*modes):
+    """Refuse an input not read, an output that cannot be written, before any work.
+
+    Args:
+      modes: of the experiment, those that read --input.
+    """
+    if FLAGS.input is not None and FLAGS.mode not in modes:
+        raise run.UserError(
+            f"--input is for --mode={' or '.join(modes)}, not for {FLAGS.mode}."
+        )
     if FLAGS.output == "":
         raise run.UserError("--output is empty; a file was expected.")
     if FLAGS.output and Path(FLAGS.output).is_dir():

@@ -202,9 +202,10 @@ class Minibatches:
         heard = [augmented(u.samples, rng) for u in part]
         fit = np.flatnonzero(self._fits(heard, encoded))
         if not len(fit):
+            other = ", or take --units=words" if FLAGS.units == "letters" else ""
             raise run.UserError(
                 f"every training utterance has fewer steps than {FLAGS.units}; lower "
-                f"--stacking or --speed, or take --units=words."
+                f"--stacking, --speed or --tempo{other}."
             )
         self.planned, self.left_out = len(part), len(part) - len(fit)
         heard, encoded = [heard[i] for i in fit], [encoded[i] for i in fit]
@@ -269,14 +270,14 @@ def augmented(samples, rng):
 # ---------------------------------------------------------------- use
 
 
-def make_recognize(model, front, coder, beam_size, constrain=False):
+def make_recognize(model, front, coder, beam_size, limit_words=False):
     """(params, Minibatches) -> (the words of each utterance, total, count).
 
     The sum of the losses of the labels that are there, and the number of labels.
 
     Args:
       beam_size: 1 is greedy.
-      constrain: whether to take the best in the beam that has as many words as
+      limit_words: whether to take the best in the beam that has as many words as
         --min_words to --max_words recordings of training, if there is one.
     """
     fewest, most = FLAGS.min_words * coder.words[0], FLAGS.max_words * coder.words[1]
@@ -295,7 +296,7 @@ def make_recognize(model, front, coder, beam_size, constrain=False):
     def best(tokens, lengths):
         ranked = (coder.decode(t[:n]) for t, n in zip(tokens, lengths, strict=True))
         first = next(ranked)
-        if not constrain or fewest <= len(first) <= most:
+        if not limit_words or fewest <= len(first) <= most:
             return first
         fits = (words for words in ranked if fewest <= len(words) <= most)
         return next(fits, first)

@@ -128,8 +128,7 @@ def choose(flag, options):
 def set_defaults(values):
     """Give flags that the user has not set an experiment's own defaults."""
     for name, value in values.items():
-        if not FLAGS[name].present:
-            FLAGS[name].value = value
+        FLAGS.set_default(name, value)
 
 
 def _use_compilation_cache():

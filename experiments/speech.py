@@ -53,14 +53,14 @@ flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, o
 # Results.
 flags.DEFINE_integer("beam_size", 10, "prefixes kept; 1 is greedy", 1, 1000)
 flags.DEFINE_bool(
-    "constrain", False, "as many words as --min_words to --max_words recordings have"
+    "limit_words", False, "as many as --min_words to --max_words recordings have"
 )
 flags.DEFINE_integer("examples", 3, "test utterances shown, 0: none", 0, 8)
 
 FREE_FLAGS = {
     *("workdir", "data_dir", "mode", "checkpoint_every", "checkpoint"),
     *("average_checkpoints", "input", "output", "beam_size", "examples"),
-    "constrain",
+    "limit_words",
     *("wav_dir", "transcripts"),  # the checksum tells
 }
 DEFAULTS = {  # where build's are others
@@ -75,7 +75,7 @@ def main():
     run.set_defaults(DEFAULTS)
     recordings.check_flags()
     build.check_flags()
-    lines.check_flags()
+    lines.check_flags("transcribe")
     if FLAGS.features == "mfcc" and FLAGS.num_cepstra > FLAGS.num_mels:
         raise run.UserError(
             f"--num_cepstra={FLAGS.num_cepstra} is above --num_mels={FLAGS.num_mels}."
@@ -87,8 +87,8 @@ def main():
         raise run.UserError(
             "--time_mask and --band_mask hide by zeros: not with --normalized=none."
         )
-    if FLAGS.constrain and FLAGS.beam_size == 1:
-        raise run.UserError("--constrain needs a --beam_size above 1 to choose from.")
+    if FLAGS.limit_words and FLAGS.beam_size == 1:
+        raise run.UserError("--limit_words needs a --beam_size above 1 to choose from.")
     if FLAGS.mode == "transcribe" and not FLAGS.input:
         raise run.UserError("--mode=transcribe needs --input: wav files or a folder.")
     modes = {"train": train, "evaluate": evaluate, "transcribe": transcribe}
@@ -227,7 +227,7 @@ def transcribe():
     model = build_model(coder, front)
     minibatches = recordings.Minibatches(heard, coder, front, model)
     recognize = recordings.make_recognize(
-        model, front, coder, FLAGS.beam_size, FLAGS.constrain
+        model, front, coder, FLAGS.beam_size, FLAGS.limit_words
     )
     found, _, _ = recognize(load_params(workdir, model), minibatches)
     lines.write(
@@ -301,7 +301,7 @@ def measured(corpus, coder, model, front, params):
     """The held-out parts recognized, the tables printed: numbers for summary.json."""
     make = recordings.make_recognize
     recognize = {
-        "": make(model, front, coder, FLAGS.beam_size, FLAGS.constrain),
+        "": make(model, front, coder, FLAGS.beam_size, FLAGS.limit_words),
         "greedy_": make(model, front, coder, beam_size=1),
     }
     numbers, shown = {}, []

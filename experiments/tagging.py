@@ -57,7 +57,7 @@ def main():
     run.set_defaults(DEFAULTS)
     taggers.check_flags()
     build.check_flags()
-    lines.check_flags()
+    lines.check_flags("tag")
     with build.precision():
         {"train": train, "evaluate": evaluate, "tag": tag}[FLAGS.mode]()
 
@@ -65,7 +65,7 @@ def main():
 def open_workdir(must_hold_a_run=False):
     free = FREE_FLAGS
     if FLAGS.mode != "train":
-        free = free | {"batch_size", "outside_bias"}
+        free = free | {"batch_size", "outside_bias", "constrain"}
     return open_run(sys.modules[__name__], free, must_hold_a_run)
 
 

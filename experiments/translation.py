@@ -81,7 +81,7 @@ def main():
     pairs.check_flags()
     build.check_flags()
     translator.check_flags()
-    lines.check_flags()
+    lines.check_flags("translate", "evaluate")
     run.choose("attention", ATTENTION)
     if FLAGS.mode == "evaluate" and FLAGS.input and not FLAGS.references:
         raise run.UserError("--mode=evaluate needs --references for its --input.")

@@ -43,6 +43,9 @@ OURS = (
 )
 
 
+UNSET = "not set"
+
+
 class Workdir:
     """The files of a run.
 
@@ -71,6 +74,8 @@ class Workdir:
     def check(self):
         """Refuse a folder whose run was started with other flags.
 
+        One that is not written there, as it came later, was as it is by default.
+
         Raises:
           UserError: naming the flags that differ, or what stands in the way.
         """
@@ -86,9 +91,10 @@ class Workdir:
             return  # nothing to lose yet
         stored = _read(self._flags, str.splitlines)
         differ = [
-            f"--{name} ({_value(stored, name)} there, {_value([line], name)} here)"
+            f"--{name} ({there} there, {here} here)"
             for name, line in self._fixed.items()
-            if _value(stored, name) != _value([line], name)
+            if (there := _value(stored, name)) != (here := _value([line], name))
+            and not (there == UNSET and FLAGS[name].value == FLAGS[name].default)
         ]
         if differ:
             more = f" and {len(differ) - 5} more" if len(differ) > 5 else ""
@@ -251,7 +257,7 @@ def _value(lines, name):
             return line.removeprefix(f"--{name}=")
         if line in (f"--{name}", f"--no{name}"):
             return str(line == f"--{name}").lower()
-    return "not set"
+    return UNSET
 
 
 def open_run(module, free_flags, must_hold_a_run=False):

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -151,9 +152,7 @@ def test_transcribe_writes_a_line_a_file(command, trained, tones, tmp_path):
     assert lines == [[path, want[Path(path).name]] for path in paths]
 
 
-def test_constrained_to_as_many_words_as_recordings_have(
-    command, trained, tones, tmp_path
-):
+def test_limited_to_as_many_words_as_recordings_have(command, trained, tones, tmp_path):
     """One or two in training: these stay, none and three do not."""
     folder = Path(tones[0].partition("=")[2])
     names = [t.split("\t") for t in (folder / "test.tsv").read_text().splitlines()]
@@ -166,7 +165,7 @@ def test_constrained_to_as_many_words_as_recordings_have(
     paths = [str(folder / name) for name, _ in names]
     paths += [str(tmp_path / f"{name}.wav") for name in others]
     flags = (f"--input={','.join(paths)}", "--beam_size=150")
-    for more, numbers in (((), (0, 3)), (("--constrain",), (1, 2))):
+    for more, numbers in (((), (0, 3)), (("--limit_words",), (1, 2))):
         result = use(command, trained, "transcribe", *flags, *more)
         assert result.code == 0, result.err
         found = [line.split("\t")[1] for line in result.out.splitlines()]
@@ -174,6 +173,35 @@ def test_constrained_to_as_many_words_as_recordings_have(
         assert tuple(len(words.split()) for words in found[-2:]) == numbers
     kept = json.loads((trained[0] / "vocab.json").read_text())[1]
     assert kept == {"labels": ["high", "low", "mid"], "words": [1, 2]}
+
+
+def limited():
+    """How many words the likeliest labellings have, and those that are taken."""
+    from experiments import recordings, speech
+    from seqjax.data.utterances import Utterance
+
+    coder, front = recordings.Coder(["a"], (2, 2)), speech.build_front()
+    model = speech.build_model(coder, front)
+    rng = np.random.default_rng(0)
+    samples = rng.standard_normal(5100).astype(np.float32)
+    minibatches = recordings.Minibatches(
+        [Utterance("a", "", ("a",), samples)], coder, front, model
+    )
+    params, numbers = model.init(jax.random.key(0)), []
+    for limit in (False, True):
+        recognize = recordings.make_recognize(model, front, coder, 60, limit)
+        for bias in (-9.0, 0.0, 9.0):  # nothing, a label now and then, a long one
+            biased = params._replace(out=params.out._replace(b=jnp.array([0.0, bias])))
+            numbers.append(len(recognize(biased, minibatches)[0][0]))
+    return numbers[:3], numbers[3:]
+
+
+def test_limits_are_of_recordings_joined_and_not_of_those_of_training(command):
+    """Recordings have two words: two or three of them four to six, not up to ten."""
+    flags = ("--units=words", "--hidden_size=4", "--cell=rnn", "--join=5")
+    found = returned(command(*flags, "--min_words=2", "--max_words=3", call=limited))
+    (none, many, one), taken = found
+    assert none == 0 and 6 < many <= 10 and one == 1 and taken == [4, 6, 4]
 
 
 def test_letters_of_joined_recordings_with_everything_drawn(command, tones, tmp_path):
@@ -319,12 +347,16 @@ def test_bad_flags_are_named(command, tones, tmp_path):
         (("--beam_size=1001",), "beam_size"),
         (("--time_mask=3", "--normalized=none"), "not with --normalized=none"),
         (("--band_mask=3", "--normalized=none"), "not with --normalized=none"),
-        (("--constrain", "--beam_size=1"), "--constrain needs a --beam_size above 1"),
+        (
+            ("--limit_words", "--beam_size=1"),
+            "--limit_words needs a --beam_size above 1",
+        ),
         (("--tilt=1", "--features=mfcc"), "--tilt needs --features=logmel"),
         (("--warp=0.1", "--deltas"), "--warp needs --features=logmel without --deltas"),
         (("--mode=transcribe",), "--mode=transcribe needs --input"),
         (("--mode=transcribe", "--input=x"), "holds no run"),
         (("--mode=evaluate",), "holds no run"),
+        (("--mode=evaluate", "--input=x"), "--input is for --mode=transcribe, not"),
     ):
         refused(command(*flags, where), sentence)
     assert not (tmp_path / "run").exists()
@@ -384,10 +416,14 @@ def test_every_change_of_the_recordings_changes_what_is_heard(command):
         return returned(command(*small, *flags, call=heard_in_training))
 
     samples, loss = heard()
+    all_changed = {}
     for flag in ("speed", "tempo", "noise"):
         changed, same = heard(f"--{flag}=0.3")
         assert (len(changed) != len(samples)) == (flag != "noise"), flag
         assert not np.array_equal(changed, samples) and same == loss, flag
+        all_changed[flag] = changed
+    slower, longer = all_changed["speed"], all_changed["tempo"]  # by one factor
+    assert len(slower) == len(longer) and not np.array_equal(slower, longer)
     losses = [
         heard(f"--{flag}")[1]
         for flag in ("floor=1", "tilt=0.3", "warp=0.3", "time_mask=9", "band_mask=9")

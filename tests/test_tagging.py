@@ -1,6 +1,7 @@
 """The tagging command end to end, in small."""
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -201,6 +202,23 @@ def test_tags_do_not_depend_on_the_batch(command, trained):
         use(command, trained, "tag", f"--batch_size={n}", stdin=text) for n in (1, 32)
     ]
     assert results[0] == results[1] and results[0].code == 0
+
+
+def test_a_run_may_be_older_than_a_flag_and_tag_without_constraints(
+    command, trained, tmp_path
+):
+    """What flags.txt does not have was as it is by default."""
+    workdir = tmp_path / "run"
+    shutil.copytree(trained[0], workdir)
+    stored = (workdir / "flags.txt").read_text().splitlines()
+    older = [t for t in stored if not t.startswith(("--char_emb", "--learning_rate"))]
+    assert len(older) == len(stored) - 2
+    (workdir / "flags.txt").write_text("\n".join(older))
+    for more in ((), ("--noconstrain",)):
+        result = use(command, (workdir,), "tag", *more, stdin=b"in rome\n")
+        assert result.code == 0, result.err
+    result = use(command, (workdir,), "tag", "--char_embed_size=7", stdin=b"in rome\n")
+    refused(result, "--char_embed_size (not set there, 7 here)")
 
 
 def test_a_bias_against_outside_finds_more_spans(command, trained):
