@@ -170,7 +170,7 @@ class Minibatches:
     Args:
       part: a list of Utterances.
       coder: a Coder.
-      front: a `features.FrontEnd`.
+      front: a FrontEnd of `seqjax.front_ends`, or several SideBySide.
       model: the Recognizer, which says how many steps frames make.
     """
 

@@ -20,33 +20,21 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import build, fit, lines, recordings, run, speech_figures
+from experiments import build, fit, hearing, lines, recordings, run, speech_figures
 from experiments.workdir import open_run, restore_params
-from seqjax import features, training
+from seqjax import training
 from seqjax.data import utterances, wav
 from seqjax.models.recognizer import Recognizer
 
 FLAGS = flags.FLAGS
-for module in (run, recordings, build, fit, lines):
+for module in (run, recordings, hearing, build, fit, lines):
     flags.adopt_module_key_flags(module)
 flags.DEFINE_enum("mode", "train", ["train", "evaluate", "transcribe"], "what to do")
 
-# Model: experiments/build.py has the rest.
-flags.DEFINE_enum("features", "logmel", ["logmel", "mfcc"], "what the network reads")
-flags.DEFINE_integer("num_mels", 40, "bands of the mel spectrogram", 1, 128)
-flags.DEFINE_integer("num_cepstra", 13, "of mfcc", 1, 128)
-flags.DEFINE_enum(
-    "normalized", "all", features.NORMALIZED, "features with a mean of their own"
-)
-flags.DEFINE_float("floor", 1e-2, "added to the bands, of samples of power 1", 1e-9)
-flags.DEFINE_bool("deltas", False, "read the slopes of the features, too")
+# Model: experiments/build.py has the rest; hearing.py has the features.
 flags.DEFINE_integer("stacking", 2, "frames, of 10 ms each, in a step", 1, 100)
 
-# Training: build.py, fit.py and recordings.py have the rest.
-flags.DEFINE_float("tilt", 0.0, "slope and bow added to the bands, a deviation", 0)
-flags.DEFINE_float("warp", 0.0, "move the bands up to this share up or down", 0, 1)
-flags.DEFINE_integer("time_mask", 0, "frames hidden at most, twice; 0: none", 0)
-flags.DEFINE_integer("band_mask", 0, "features hidden at most, twice; 0: none", 0, 256)
+# Training: build.py, fit.py, hearing.py and recordings.py have the rest.
 flags.DEFINE_integer("epochs", 12, "passes over the recordings", lower_bound=1)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, or last")
 
@@ -74,19 +62,9 @@ DEFAULTS = {  # where build's are others
 def main():
     run.set_defaults(DEFAULTS)
     recordings.check_flags()
+    hearing.check_flags()
     build.check_flags()
     lines.check_flags("transcribe")
-    if FLAGS.features == "mfcc" and FLAGS.num_cepstra > FLAGS.num_mels:
-        raise run.UserError(
-            f"--num_cepstra={FLAGS.num_cepstra} is above --num_mels={FLAGS.num_mels}."
-        )
-    for name in ("tilt", "warp"):
-        if FLAGS[name].value and (FLAGS.features == "mfcc" or FLAGS.deltas):
-            raise run.UserError(f"--{name} needs --features=logmel without --deltas.")
-    if (FLAGS.time_mask or FLAGS.band_mask) and FLAGS.normalized == "none":
-        raise run.UserError(
-            "--time_mask and --band_mask hide by zeros: not with --normalized=none."
-        )
     if FLAGS.limit_words and FLAGS.beam_size == 1:
         raise run.UserError("--limit_words needs a --beam_size above 1 to choose from.")
     if FLAGS.mode == "transcribe" and not FLAGS.input:
@@ -104,17 +82,6 @@ def open_workdir(must_hold_a_run=False):
 # ---------------------------------------------------------------- the model
 
 
-def build_front():
-    return features.FrontEnd(
-        rate=wav.RATE,
-        num_mels=FLAGS.num_mels,
-        num_cepstra=FLAGS.num_cepstra if FLAGS.features == "mfcc" else 0,
-        with_deltas=FLAGS.deltas,
-        normalized=FLAGS.normalized,
-        floor=FLAGS.floor,
-    )
-
-
 def build_model(coder, front):
     return Recognizer(
         len(coder.labels) + 1,
@@ -128,16 +95,9 @@ def build_model(coder, front):
 
 def build_loss(model, front):
     def loss_fn(params, carry, batch, key):
-        k_mask, k_drop = jax.random.split(key)
+        k_change, k_drop = jax.random.split(key)
         xs, lengths = front.apply(batch.samples, batch.lengths)
-        if FLAGS.warp:
-            k_warp = jax.random.fold_in(key, 3)
-            xs = features.warp(k_warp, xs, lengths, FLAGS.warp, front.rate)
-        if FLAGS.tilt:
-            k_tilt = jax.random.fold_in(key, 2)  # after the two of the split
-            xs = features.tilt(k_tilt, xs, lengths, FLAGS.tilt)
-        hidden = {"longest_time": FLAGS.time_mask, "widest_band": FLAGS.band_mask}
-        xs = features.mask(k_mask, xs, lengths, **hidden)
+        xs = hearing.changed(k_change, xs, lengths, front.rate)
         logits, steps = model.logits(params, xs, lengths, k_drop)
         return model.loss(logits, steps, batch.labels, batch.label_lengths), carry
 
@@ -156,7 +116,7 @@ def train():
     workdir = open_workdir()
     corpus = recordings.load_corpus()
     workdir.check_data(corpus.sha256)
-    coder, front = recordings.Coder.train(corpus), build_front()
+    coder, front = recordings.Coder.train(corpus), hearing.build_front()
     model = build_model(coder, front)
     minibatches = recordings.Minibatches(corpus.train, coder, front, model)
     total_steps = FLAGS.epochs * len(minibatches.plan(0))
@@ -211,7 +171,7 @@ def evaluate():
     workdir = open_workdir(must_hold_a_run=True)
     corpus = recordings.load_corpus()
     workdir.check_data(corpus.sha256)
-    coder, front = recordings.Coder.read(workdir), build_front()
+    coder, front = recordings.Coder.read(workdir), hearing.build_front()
     model = build_model(coder, front)
     measured(corpus, coder, model, front, load_params(workdir, model))
     print(f"files: {workdir.path}")
@@ -223,7 +183,7 @@ def transcribe():
         utterances.Utterance(name, "", (), wav.read(path))
         for name, path in named_inputs(FLAGS.input)
     ]
-    coder, front = recordings.Coder.read(workdir), build_front()
+    coder, front = recordings.Coder.read(workdir), hearing.build_front()
     model = build_model(coder, front)
     minibatches = recordings.Minibatches(heard, coder, front, model)
     recognize = recordings.make_recognize(

@@ -1,11 +1,9 @@
-"""What a recognizer hears: frames, mel spectrograms, cepstra, deltas, masks.
+"""Frames, mel spectrograms, cepstra, their slopes; and what training does to them.
 
 Time comes first, as everywhere: samples [N, ...], frames [T, ..., W], features
 [T, ..., D]. Frame t holds samples t * hop .. t * hop + W - 1 and counts only if they
 all lie within the sequence, so that padding never enters.
 """
-
-import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +11,6 @@ import numpy as np
 
 from seqjax.recurrence import valid_steps
 
-NORMALIZED = ("all", "each", "none")
 EPSILON = 1e-8  # beside a variance or a power, which may be 0
 
 
@@ -125,7 +122,7 @@ def deltas(xs, lengths, reach=2):
     steps = range(1, reach + 1)
     slopes = sum(n * (moved(n) - moved(-n)) for n in steps)
     slopes = slopes / (2 * sum(n * n for n in steps))
-    return _only(slopes, lengths)
+    return only(slopes, lengths)
 
 
 def normalize(xs, lengths, each=True):
@@ -147,7 +144,7 @@ def normalize(xs, lengths, each=True):
         found = xs.sum(axis=0) / count  # [..., D]
         return found if each else found.mean(axis=-1, keepdims=True)
 
-    centered = _only(_only(xs, lengths) - mean(_only(xs, lengths)), lengths)
+    centered = only(only(xs, lengths) - mean(only(xs, lengths)), lengths)
     return centered / jnp.sqrt(mean(centered**2) + EPSILON)
 
 
@@ -167,7 +164,7 @@ def tilt(key, xs, lengths, deviation):
     u = np.linspace(-1, 1, xs.shape[-1])
     shapes = jnp.asarray([u, (3 * u**2 - 1) / 2], xs.dtype)  # [2, D]
     drawn = jax.random.normal(key, (*lengths.shape, 2), xs.dtype)
-    return _only(xs + deviation * (drawn @ shapes), lengths)
+    return only(xs + deviation * (drawn @ shapes), lengths)
 
 
 def warp(key, xs, lengths, most, rate):
@@ -240,103 +237,7 @@ def _stretches(key, places, lengths, longest, number):
     return inside
 
 
-def _only(xs, lengths):
-    """xs [T, ..., D], zero past the lengths."""
+def only(xs, lengths):
+    """xs [T, ..., D], zero past the lengths [...]."""
     real = valid_steps(len(xs), lengths)[..., None]
     return jnp.where(real, xs, jnp.zeros_like(xs))
-
-
-@dataclasses.dataclass(frozen=True)
-class FrontEnd:
-    """From samples to what a network reads.
-
-        x_n  = s_n / sqrt(mean s^2) - preemphasis * s_{n-1} / sqrt(mean s^2)
-        p_t  = power_spectrum(frame t of x)
-        xs_t = log(p_t @ mel_filters + floor)           log-mel
-        xs_t = xs_t @ cosines                           cepstra (MFCC)
-
-    followed by its slopes (deltas), and brought to mean 0 and variance 1.
-
-    Args:
-      rate: samples a second.
-      frame_size, hop: in samples; 25 and 10 ms.
-      fft_size: at least frame_size.
-      num_mels: triangles.
-      num_cepstra: 0 is log-mel.
-      with_deltas: whether slopes stand beside the features.
-      normalized: "each", "all" or "none" of the features are brought to mean 0 and
-        variance 1 over each sequence, see `normalize`.
-      preemphasis: how far what is low is held down.
-      floor: added before the logarithm; the samples have power 1.
-
-    Raises:
-      ValueError: for a frame that is longer than the transform, or more cepstra than
-        triangles.
-
-    Example:
-      >>> front = FrontEnd(num_mels=40)
-      >>> xs, lengths = front.apply(samples, lengths)  # [N, B] -> [T, B, 40]
-    """
-
-    rate: int = 8000
-    frame_size: int = 200
-    hop: int = 80
-    fft_size: int = 256
-    num_mels: int = 40
-    num_cepstra: int = 0
-    with_deltas: bool = False
-    normalized: str = "all"
-    preemphasis: float = 0.97
-    floor: float = 1e-2
-
-    def __post_init__(self):
-        if self.frame_size > self.fft_size or self.num_cepstra > self.num_mels:
-            raise ValueError(
-                f"FrontEnd: frame_size must be at most fft_size, num_cepstra at most "
-                f"num_mels, got {self.frame_size}, {self.fft_size}, "
-                f"{self.num_cepstra} and {self.num_mels}"
-            )
-        if self.normalized not in NORMALIZED:
-            raise ValueError(
-                f"FrontEnd: normalized must be one of {', '.join(NORMALIZED)}, got "
-                f"{self.normalized!r}"
-            )
-
-    @property
-    def size(self):
-        """D, features of a frame."""
-        return (self.num_cepstra or self.num_mels) * (2 if self.with_deltas else 1)
-
-    def num_frames(self, num_samples):
-        """T, of so many samples."""
-        return num_frames(num_samples, self.frame_size, self.hop)
-
-    def apply(self, samples, lengths):
-        """Features of sequences, each by itself.
-
-        Args:
-          samples: [N, ...]; past the lengths they may be anything.
-          lengths: integers [...], of samples.
-
-        Returns:
-          (xs [T, ..., D], zero past them; lengths [...], of frames).
-        """
-        samples = _only(samples[..., None], lengths)[..., 0]
-        count = jnp.maximum(lengths, 1).astype(samples.dtype)
-        power = (samples**2).sum(axis=0) / count
-        samples = samples / jnp.sqrt(power + EPSILON)
-        before = jnp.concatenate([jnp.zeros_like(samples[:1]), samples[:-1]])
-        pieces = frames(
-            samples - self.preemphasis * before, self.frame_size, self.hop
-        )  # [T, ..., W]
-        lengths = self.num_frames(lengths)
-        filters = mel_filters(self.num_mels, self.fft_size, self.rate)
-        filters = jnp.asarray(filters, samples.dtype)
-        xs = jnp.log(power_spectrum(pieces, self.fft_size) @ filters + self.floor)
-        if self.num_cepstra:
-            xs = xs @ jnp.asarray(cosines(self.num_mels, self.num_cepstra), xs.dtype)
-        if self.with_deltas:
-            xs = jnp.concatenate([xs, deltas(xs, lengths)], axis=-1)
-        if self.normalized == "none":
-            return _only(xs, lengths), lengths
-        return normalize(xs, lengths, self.normalized == "each"), lengths

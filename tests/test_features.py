@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqjax import features
-from seqjax.features import FrontEnd
+from seqjax.front_ends import FrontEnd, SideBySide
 from tests.gradients import compiled
 
 RATE = 8000
@@ -20,6 +20,7 @@ FRONTS = {
     "mfcc": small(num_cepstra=4, with_deltas=True, normalized="each"),
     "plain": small(normalized="none", floor=1e-3),
 }
+FRONTS["beside"] = SideBySide((FRONTS["mfcc"], FRONTS["plain"]))
 every_front = pytest.mark.parametrize("front", FRONTS.values(), ids=FRONTS)
 
 
@@ -33,6 +34,8 @@ def draw(lengths=(100, 20, 0, 19, 61), size=110, seed=0):
 
 def by_hand(front, samples):
     """The features [T, D] of one sequence, a loop over its frames."""
+    if isinstance(front, SideBySide):
+        return np.concatenate([by_hand(f, samples) for f in front.fronts], axis=1)
     size, hop = front.frame_size, front.hop
     x = samples / np.sqrt(np.mean(samples**2) + features.EPSILON)
     x = np.array(
@@ -251,3 +254,6 @@ def test_what_cannot_be_is_refused():
     for options in ({"frame_size": 300}, {"num_cepstra": 41}, {"normalized": "some"}):
         with pytest.raises(ValueError, match="FrontEnd: "):
             FrontEnd(**options)
+    for fronts in ((), (SMALL, small(hop=9))):
+        with pytest.raises(ValueError, match="SideBySide: "):
+            SideBySide(fronts)

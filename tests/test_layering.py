@@ -37,7 +37,7 @@ LAYERS = [
     {
         *("decoding", "models.language_model", "models.seq2seq"),
         *("models.forecaster", "models.classifier", "models.tagger"),
-        "models.recognizer",
+        *("models.recognizer", "front_ends"),
     },
     {"training", "checkpoint"},
     {"", "data", "models", "baselines"},

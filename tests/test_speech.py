@@ -177,10 +177,10 @@ def test_limited_to_as_many_words_as_recordings_have(command, trained, tones, tm
 
 def limited():
     """How many words the likeliest labellings have, and those that are taken."""
-    from experiments import recordings, speech
+    from experiments import hearing, recordings, speech
     from seqjax.data.utterances import Utterance
 
-    coder, front = recordings.Coder(["a"], (2, 2)), speech.build_front()
+    coder, front = recordings.Coder(["a"], (2, 2)), hearing.build_front()
     model = speech.build_model(coder, front)
     rng = np.random.default_rng(0)
     samples = rng.standard_normal(5100).astype(np.float32)
@@ -352,6 +352,8 @@ def test_bad_flags_are_named(command, tones, tmp_path):
             "--limit_words needs a --beam_size above 1",
         ),
         (("--tilt=1", "--features=mfcc"), "--tilt needs --features=logmel"),
+        (("--warp=0.1", "--features=both"), "--warp needs --features=logmel"),
+        (("--features=both", "--num_mels=5"), "--num_cepstra=13 is above --num_mels=5"),
         (("--warp=0.1", "--deltas"), "--warp needs --features=logmel without --deltas"),
         (("--mode=transcribe",), "--mode=transcribe needs --input"),
         (("--mode=transcribe", "--input=x"), "holds no run"),
@@ -371,14 +373,14 @@ def test_the_flags_of_the_recipes_go_together(command, tmp_path, name):
 
 def rows_of_batches():
     """(seconds of the longest, rows, labels at most) of each minibatch."""
-    from experiments import recordings, speech
+    from experiments import hearing, recordings, speech
     from seqjax.data.utterances import Utterance
 
     heard = [
         Utterance(str(i), "", ("a",) * words, np.zeros(8000 * seconds, np.float32))
         for i, (seconds, words) in enumerate([(1, 2), (12, 3), (1, 1)])
     ]
-    coder, front = recordings.Coder(["a"], (1, 3)), speech.build_front()
+    coder, front = recordings.Coder(["a"], (1, 3)), hearing.build_front()
     model = speech.build_model(coder, front)
     minibatches = recordings.Minibatches(heard, coder, front, model)
     found = [batch for _, batch in minibatches.batches()]
@@ -395,12 +397,12 @@ def test_a_long_recording_stands_alone_and_not_beside_empty_rows(command):
 
 def heard_in_training():
     """(samples of a recording as it is changed, the loss of a step on what is left)."""
-    from experiments import recordings, speech
+    from experiments import hearing, recordings, speech
     from seqjax.data.utterances import Utterance
 
     samples = np.sin(np.arange(6000) ** 1.5 / 300).astype(np.float32)
     changed = recordings.augmented(samples, np.random.default_rng(0))
-    coder, front = recordings.Coder(["a"], (1, 1)), speech.build_front()
+    coder, front = recordings.Coder(["a"], (1, 1)), hearing.build_front()
     model = speech.build_model(coder, front)
     said = [Utterance("a", "", ("a",), samples)]
     ((_, batch),) = recordings.Minibatches(said, coder, front, model).batches()
@@ -429,3 +431,25 @@ def test_every_change_of_the_recordings_changes_what_is_heard(command):
         for flag in ("floor=1", "tilt=0.3", "warp=0.3", "time_mask=9", "band_mask=9")
     ]
     assert len({loss, *losses}) == 6
+
+
+def fronts_and_tilted():
+    from experiments import hearing
+
+    xs = np.random.default_rng(0).normal(size=(6, 2, 45)).astype(np.float32)
+    tilted = hearing.changed(jax.random.key(0), xs, np.array([6, 4]), 8000)
+    return hearing.build_front(), np.asarray(tilted) - xs
+
+
+def test_both_are_bands_with_one_mean_beside_cepstra_with_their_own(command):
+    flags = ("--num_cepstra=5", "--floor=1", "--tilt=0.5")
+    front, tilt = returned(command("--features=both", *flags, call=fronts_and_tilted))
+    bands, cepstra = front.fronts
+    assert (bands.num_cepstra, bands.normalized, bands.floor) == (0, "all", 1)
+    assert (cepstra.num_cepstra, cepstra.normalized, cepstra.floor) == (5, "each", 1)
+    assert tilt[:4, :, :40].all() and not tilt[:4, :, 40:].any()  # the bands alone
+    for flag, number, kind in (("logmel", 0, "all"), ("mfcc", 5, "all")):
+        front, _ = returned(
+            command(f"--features={flag}", *flags[:2], call=fronts_and_tilted)
+        )
+        assert (front.num_cepstra, front.normalized) == (number, kind)

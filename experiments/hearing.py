@@ -1,0 +1,84 @@
+"""Features of recordings from flags, and what training does to them."""
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+
+from experiments import run
+from seqjax import features
+from seqjax.data import wav
+from seqjax.front_ends import NORMALIZED, FrontEnd, SideBySide
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum(
+    "features", "logmel", ["logmel", "mfcc", "both"], "what the network reads"
+)
+flags.DEFINE_integer("num_mels", 40, "bands of the mel spectrogram", 1, 128)
+flags.DEFINE_integer("num_cepstra", 13, "of mfcc", 1, 128)
+flags.DEFINE_enum("normalized", "all", NORMALIZED, "features with a mean of their own")
+flags.DEFINE_float("floor", 1e-2, "added to the bands, of samples of power 1", 1e-9)
+flags.DEFINE_bool("deltas", False, "read the slopes of the features, too")
+
+# What is done to the features in training, anew in each epoch.
+flags.DEFINE_float("tilt", 0.0, "slope and bow added to the bands, a deviation", 0)
+flags.DEFINE_float("warp", 0.0, "move the bands up to this share up or down", 0, 1)
+flags.DEFINE_integer("time_mask", 0, "frames hidden at most, twice; 0: none", 0)
+flags.DEFINE_integer("band_mask", 0, "features hidden at most, twice; 0: none", 0, 256)
+
+
+def check_flags():
+    """Refuse flags that do not go together."""
+    if FLAGS.features != "logmel" and FLAGS.num_cepstra > FLAGS.num_mels:
+        raise run.UserError(
+            f"--num_cepstra={FLAGS.num_cepstra} is above --num_mels={FLAGS.num_mels}."
+        )
+    for name, has_bands in (
+        ("tilt", FLAGS.features != "mfcc"),
+        ("warp", FLAGS.features == "logmel"),
+    ):
+        if FLAGS[name].value and (FLAGS.deltas or not has_bands):
+            raise run.UserError(f"--{name} needs --features=logmel without --deltas.")
+    if (FLAGS.time_mask or FLAGS.band_mask) and FLAGS.normalized == "none":
+        raise run.UserError(
+            "--time_mask and --band_mask hide by zeros: not with --normalized=none."
+        )
+
+
+def build_front():
+    """The front end that the flags name.
+
+    Of both, --normalized is of the log-mel features; each cepstrum has a mean of its
+    own, or the first would be most of what is heard.
+    """
+
+    def front(num_cepstra, normalized):
+        return FrontEnd(
+            rate=wav.RATE,
+            num_mels=FLAGS.num_mels,
+            num_cepstra=num_cepstra,
+            with_deltas=FLAGS.deltas,
+            normalized=normalized,
+            floor=FLAGS.floor,
+        )
+
+    if FLAGS.features == "both":
+        fronts = front(0, FLAGS.normalized), front(FLAGS.num_cepstra, "each")
+        return SideBySide(fronts)
+    is_mfcc = FLAGS.features == "mfcc"
+    return front(FLAGS.num_cepstra if is_mfcc else 0, FLAGS.normalized)
+
+
+def changed(key, xs, lengths, rate):
+    """Features [T, B, D] of a minibatch as the flags change them in training.
+
+    A tilt is of the log-mel features; cepstra with means of their own have none.
+    """
+    k_mask, k_tilt, k_warp = jax.random.split(key, 3)
+    if FLAGS.warp:
+        xs = features.warp(k_warp, xs, lengths, FLAGS.warp, rate)
+    if FLAGS.tilt:
+        bands, cepstra = jnp.split(xs, [FLAGS.num_mels], axis=-1)
+        bands = features.tilt(k_tilt, bands, lengths, FLAGS.tilt)
+        xs = jnp.concatenate([bands, cepstra], axis=-1)
+    hidden = {"longest_time": FLAGS.time_mask, "widest_band": FLAGS.band_mask}
+    return features.mask(k_mask, xs, lengths, **hidden)
