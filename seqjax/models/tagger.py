@@ -117,17 +117,13 @@ class Tagger:
                 raise ValueError(f"Tagger: {name} must be in [0, 1), got {rate}")
 
     def init(self, key):
-        """Fresh parameters; scores of pairs of tags start at zero.
-
-        Letters are of N(0, 1), or what a word's say would be lost beside the word for
-        many epochs.
-        """
+        """Fresh parameters; scores of pairs of tags start at zero."""
         k_embed, k_chars, k_window, k_cell, k_out = jax.random.split(key, 5)
         num_tags, width, chars, crf = len(self.tags), self.embed_size, None, None
         if self.num_chars:
             size = self.char_embed_size
             chars = CharParams(
-                jax.random.normal(k_chars, (self.num_chars, size)),
+                layers.embed_init(k_chars, self.num_chars, size),
                 layers.dense_init(k_window, 3 * size, self.char_size),
             )
             width += self.char_size
