@@ -32,12 +32,11 @@ def check_flags():
         raise run.UserError(
             f"--num_cepstra={FLAGS.num_cepstra} is above --num_mels={FLAGS.num_mels}."
         )
-    for name, has_bands in (
-        ("tilt", FLAGS.features != "mfcc"),
-        ("warp", FLAGS.features == "logmel"),
-    ):
-        if FLAGS[name].value and (FLAGS.deltas or not has_bands):
-            raise run.UserError(f"--{name} needs --features=logmel without --deltas.")
+    for name, kinds in (("tilt", ("logmel", "both")), ("warp", ("logmel",))):
+        if FLAGS[name].value and (FLAGS.deltas or FLAGS.features not in kinds):
+            raise run.UserError(
+                f"--{name} needs --features={' or '.join(kinds)} without --deltas."
+            )
     if (FLAGS.time_mask or FLAGS.band_mask) and FLAGS.normalized == "none":
         raise run.UserError(
             "--time_mask and --band_mask hide by zeros: not with --normalized=none."
