@@ -171,7 +171,8 @@ def test_figures_take_any_label(command, tmp_path):
 def test_the_surest_mistake_comes_first(command, trained, tmp_path):
     own = tmp_path / "own.tsv"
     own.write_text("other\ta c d 1\nother\te b c 1\nother\td a e 2\nvowel\tc\n")
-    out = use(command, trained, "evaluate", f"--input={own}", "--examples=2").out
+    flags = (f"--input={own}", "--examples=2", "--batch_size=3")
+    out = use(command, trained, "evaluate", *flags).out
     table = out[out.index("most confidently wrong of 3") :].splitlines()
     rows = [line.split() for line in table if "vowel" in line or "other" in line]
     assert len(rows) == 2
