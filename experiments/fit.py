@@ -121,6 +121,25 @@ def fit(job, workdir, state):
     return state, progress
 
 
+def with_valid(corpus):
+    """What --train_on_valid trains on: a corpus whose train holds valid, too.
+
+    Args:
+      corpus: a NamedTuple of lists, `train` and `valid` among them.
+
+    Raises:
+      UserError: if anything is to be chosen by the validation part.
+    """
+    plateau = FLAGS.schedule == "plateau"
+    if FLAGS.checkpoint == "best" or FLAGS.patience or plateau:
+        raise run.UserError(
+            "--train_on_valid needs --checkpoint=last, and neither --patience nor "
+            "--schedule=plateau: nothing is held out to choose by."
+        )
+    run.note("trained on, too: the validation part, whose numbers say nothing new.")
+    return corpus._replace(train=[*corpus.train, *corpus.valid])
+
+
 def _on_plateau(state):
     factor = FLAGS.decay if FLAGS.schedule == "plateau" else 1.0
     return state.replace(learning_rate_scale=state.learning_rate_scale * factor)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import run
+from experiments import fit, run
 from seqjax import ctc, metrics
 from seqjax.data import buckets, utterances, wav
 from seqjax.data.batching import epoch_rng
@@ -23,6 +23,7 @@ flags.DEFINE_string(
     "speaker_out", None, "of fsdd: this speaker tests, the others train"
 )
 flags.DEFINE_string("valid_speaker", None, "of fsdd: this speaker validates")
+flags.DEFINE_bool("train_on_valid", False, "train on the validation part, too")
 flags.DEFINE_integer("min_words", 1, "recordings joined to an utterance, at least", 1)
 flags.DEFINE_integer("max_words", 1, "and at most; 1 joins none", 1, 100)
 flags.DEFINE_enum("units", "letters", ["letters", "words"], "what a label is")
@@ -81,6 +82,8 @@ def load_corpus():
     else:
         names = FLAGS.speaker_out, FLAGS.valid_speaker
         corpus = utterances.load(FLAGS.dataset, FLAGS.data_dir, *names)
+    if FLAGS.train_on_valid:
+        corpus = fit.with_valid(corpus)
     known = {label for u in corpus.train for label in in_units(u.words)}
     for part in ("valid", "test"):
         for utterance in getattr(corpus, part):

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import run
+from experiments import fit, run
 from seqjax import metrics
 from seqjax.data import buckets, tagged
 from seqjax.data.batching import epoch_rng
@@ -24,6 +24,7 @@ flags.DEFINE_string("valid_file", None, "and one to validate on (parts of the fi
 flags.DEFINE_string("test_file", None, "and one to test on")
 flags.DEFINE_integer("token_column", None, "of these files, from 0 (0; CoNLL-U 1)")
 flags.DEFINE_integer("tag_column", None, "-1 is the last (-1; CoNLL-U 3)")
+flags.DEFINE_bool("train_on_valid", False, "train on the validation part, too")
 
 flags.DEFINE_bool("lowercase", False, "read words in lower case, but for their letters")
 flags.DEFINE_integer("min_freq", 1, "rarer words become <unk>", lower_bound=1)
@@ -72,10 +73,13 @@ def load_corpus():
     Raises:
       DataError: also for a held-out tag that training never saw.
     """
-    if not FLAGS.train_file:
-        return tagged.load(FLAGS.dataset, FLAGS.data_dir)
-    files = [f for f in (FLAGS.train_file, FLAGS.valid_file, FLAGS.test_file) if f]
-    corpus = tagged.load_files(files, FLAGS.token_column, FLAGS.tag_column)
+    if FLAGS.train_file:
+        files = [f for f in (FLAGS.train_file, FLAGS.valid_file, FLAGS.test_file) if f]
+        corpus = tagged.load_files(files, FLAGS.token_column, FLAGS.tag_column)
+    else:
+        corpus = tagged.load(FLAGS.dataset, FLAGS.data_dir)
+    if FLAGS.train_on_valid:
+        corpus = fit.with_valid(corpus)
     known = {tag for sentence in corpus.train for tag in sentence.tags}
     for part in ("valid", "test"):
         for number, sentence in enumerate(getattr(corpus, part), start=1):

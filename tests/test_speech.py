@@ -237,6 +237,28 @@ def test_letters_of_joined_recordings_with_everything_drawn(command, tones, tmp_
     assert names and all(re.fullmatch(r"8\d\+8\d", name) for name in names)
 
 
+def corpus_and_labels():
+    from experiments import recordings
+
+    corpus = recordings.load_corpus()
+    return *map(len, corpus[1:4]), recordings.Coder.train(corpus).labels
+
+
+def test_what_validates_is_trained_on_if_asked(command, tones, tmp_path):
+    train, valid, test = tones[1].removeprefix("--transcripts=").split(",")
+    other = tmp_path / "valid.tsv"
+    text = Path(valid).read_text()
+    other.write_text(text.replace("low", "deep").replace("mid", "deep"))
+    options = (tones[0], f"--transcripts={train},{other},{test}", "--units=words")
+    refused(command(*options), "the valid part has the word 'deep'")
+    more = ("--train_on_valid", "--checkpoint=last")
+    *sizes, labels = returned(command(*options, *more, call=corpus_and_labels))
+    assert sizes == [80, 10, 10] and set(labels) == {*TONES, "deep"}
+    refused(
+        command(*options, *more, "--patience=2"), "nothing is held out to choose by"
+    )
+
+
 def test_what_is_too_short_is_left_out_and_counted(command, tmp_path):
     folder = tmp_path / "tones"
     write_tones(folder, 40)

@@ -277,6 +277,30 @@ def test_resumed_is_uninterrupted_bit_for_bit(command, files_of, tmp_path):
         assert summary(tmp_path / "whole")[key] == summary(tmp_path / "parts")[key]
 
 
+def corpus_and_vocab():
+    from experiments import taggers
+
+    corpus = taggers.load_corpus()
+    vocabs = taggers.train_vocabs(corpus.train)
+    return *map(len, corpus[1:4]), vocabs.tags, vocabs.words.tokens
+
+
+def test_what_validates_is_trained_on_if_asked(command, files_of, tmp_path):
+    (tmp_path / "valid").write_text("near O\noslo B-town\n")
+    options = (files_of[0], f"--valid_file={tmp_path / 'valid'}", files_of[2])
+    refused(command(*options), "the valid part has the tag 'B-town'")
+    more = ("--train_on_valid", "--checkpoint=last")
+    result = command(*options, *more, call=corpus_and_vocab)
+    *sizes, tags, words = returned(result)
+    assert sizes == [301, 1, 60]
+    assert "B-town" in tags and {"near", "oslo"} <= set(words)
+    assert "whose numbers say nothing new" in result.err
+    for choice in ("--checkpoint=best", "--patience=1", "--schedule=plateau"):
+        result = command(*files_of, *more, choice, f"--workdir={tmp_path / 'run'}")
+        refused(result, "nothing is held out to choose by")
+    assert not (tmp_path / "run").exists()
+
+
 def test_patience_ends_the_run_and_the_best_is_by_f1(command, files_of, tmp_path):
     more = ("--patience=2", "--epochs=50", "--learning_rate=0", "--schedule=constant")
     more = (*more, *PLAIN)
