@@ -89,8 +89,7 @@ def metrics(workdir):
 
 
 def _serve(name, cache, pipe):
-    if quick.PLAIN_FUSIONS:  # read as jax is loaded
-        os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+    os.environ["XLA_FLAGS"] = quick.XLA_FLAGS
     import jax
     from absl import flags
     from absl.testing import flagsaver
@@ -99,7 +98,6 @@ def _serve(name, cache, pipe):
 
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    jax.config.update("jax_disable_most_optimizations", True)  # compiles 3 times faster
     module = importlib.import_module(name)
     while True:
         argv, stdin, patches, call = pipe.recv()

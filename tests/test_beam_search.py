@@ -25,7 +25,6 @@ from tests.test_searches import (
     assert_found,
     draw,
     find,
-    jit,
     ranked,
     rows,
     sentence,
@@ -102,7 +101,7 @@ def search_table(search, table, **options):
     """{sequence: score} of the one sentence of a table, best first."""
     step, state, words = table_step(table)
     options = {"bos": 0, "eos": len(words) - 1, **options}
-    found = jit(lambda state: search(step, state, **options))(state)
+    found = jax.jit(lambda state: search(step, state, **options))(state)
     return {
         "".join(words[i] for i in tokens[:length]): float(score)
         for tokens, score, length in zip(*(leaf[0] for leaf in found), strict=True)

@@ -24,6 +24,7 @@ from experiments.workdir import Workdir, restore_params
 from seqjax import training
 from seqjax.checkpoint import Checkpoints
 from seqjax.data import batching, corpora
+from tests import quick
 
 ROOT = Path(__file__).parent.parent
 SUMMARY_KEYS = {
@@ -51,7 +52,7 @@ def as_a_user(tmp_path_factory, monkeypatch):
     """
     cache = tmp_path_factory.getbasetemp() / "xla"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    monkeypatch.setenv("XLA_FLAGS", quick.XLA_FLAGS)
     jax.config.update("jax_compilation_cache_dir", str(cache))
     with jax.numpy_dtype_promotion("standard"):
         yield

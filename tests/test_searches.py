@@ -17,15 +17,10 @@ import numpy as np
 import pytest
 
 from seqjax import decoding, hypotheses
-from tests import quick
 from tests.test_decoding import distribution
 
 BOS, EOS = 0, 1
 HIDDEN, SOURCE, PAST = 7, 11, 12
-
-
-# Many small programs, each run a few times: compiled without the costly optimizations.
-jit = partial(jax.jit, compiler_options=quick.OPTIONS)
 
 
 class Model(NamedTuple):
@@ -144,7 +139,7 @@ def find(name, model, rules, *, key=0, stop=True, **how):
     return jax.tree.map(np.asarray, found)
 
 
-@partial(jit, static_argnames=("name", "max_length", "ngram", "how"))
+@partial(jax.jit, static_argnames=("name", "max_length", "ngram", "how"))
 def compiled_find(model, traced, *, name, max_length, ngram, how):
     def length_penalty(log_prob, length):
         made = [make(traced["strength"]) for make, _ in PENALTIES.values()]
@@ -443,7 +438,7 @@ def test_every_leaf_of_the_state_follows_its_parent(name):
     }
     arguments = [jax.random.key(1)] if name == "sample" else []
 
-    @jit
+    @jax.jit
     def search(leaf):
         return SEARCHES[name][0](
             remember,
@@ -516,7 +511,7 @@ def test_one_shape_is_compiled_once(name):
 def test_bfloat16_logits_are_scored_in_float32(name):
     logits = jnp.asarray([0.3, 1.7, -0.4, 1.1], jnp.bfloat16)
     arguments = [jax.random.key(1)] if name == "sample" else []
-    found = jit(
+    found = jax.jit(
         lambda state: SEARCHES[name][0](
             lambda state, token: (state, logits),
             state,
@@ -607,7 +602,7 @@ def test_an_ensemble_is_the_mean_of_the_probabilities():
         return states, np.log(np.mean([np.exp(log_softmax(x)) for x in logits], axis=0))
 
     want = Sentence([one.start for one in alone], together, lambda state, beta: 0.0)
-    search = jit(
+    search = jax.jit(
         lambda models: decoding.exhaustive(
             decoding.ensemble([partial(step, jnp, model.params) for model in models]),
             tuple(model.state for model in models),
@@ -637,8 +632,8 @@ def test_a_model_twice_is_the_model(dtype):
         )
 
     _, state, context = model
-    want = jit(partial(search, one))(state, context)
-    twice = jit(partial(search, decoding.ensemble([one, one])))
+    want = jax.jit(partial(search, one))(state, context)
+    twice = jax.jit(partial(search, decoding.ensemble([one, one])))
     found = twice((state, state), (context, context))
     np.testing.assert_array_equal(found.tokens, want.tokens)
     np.testing.assert_allclose(found.scores, want.scores, rtol=1e-5)
