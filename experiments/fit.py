@@ -121,23 +121,30 @@ def fit(job, workdir, state):
     return state, progress
 
 
-def with_valid(corpus):
-    """What --train_on_valid trains on: a corpus whose train holds valid, too.
-
-    Args:
-      corpus: a NamedTuple of lists, `train` and `valid` among them.
-
-    Raises:
-      UserError: if anything is to be chosen by the validation part.
-    """
-    plateau = FLAGS.schedule == "plateau"
-    if FLAGS.checkpoint == "best" or FLAGS.patience or plateau:
+def check_nothing_is_chosen():
+    """Refuse a choice by the validation part, where --train_on_valid trains on it."""
+    by_patience = FLAGS.patience or FLAGS.schedule == "plateau"
+    if FLAGS.train_on_valid and (FLAGS.checkpoint == "best" or by_patience):
         raise run.UserError(
             "--train_on_valid needs --checkpoint=last, and neither --patience nor "
             "--schedule=plateau: nothing is held out to choose by."
         )
-    run.note("trained on, too: the validation part, whose numbers say nothing new.")
+
+
+def with_valid(corpus):
+    """A corpus as --train_on_valid has it: its train holds valid, too.
+
+    Args:
+      corpus: a NamedTuple of lists, `train` and `valid` among them.
+    """
+    if not FLAGS.train_on_valid:
+        return corpus
     return corpus._replace(train=[*corpus.train, *corpus.valid])
+
+
+def valid_column():
+    """The heading of the validation part's numbers."""
+    return "valid (trained on)" if FLAGS.train_on_valid else "valid"
 
 
 def _on_plateau(state):

@@ -65,6 +65,12 @@ def check_flags():
     is_fsdd = FLAGS.dataset == "fsdd" and not FLAGS.wav_dir
     if (FLAGS.speaker_out or FLAGS.valid_speaker) and not is_fsdd:
         raise run.UserError("--speaker_out and --valid_speaker need --dataset=fsdd.")
+    if FLAGS.valid_speaker and FLAGS.train_on_valid:
+        raise run.UserError(
+            "--valid_speaker holds a speaker out of training; --notrain_on_valid goes "
+            "with it."
+        )
+    fit.check_nothing_is_chosen()
     if FLAGS.min_words > FLAGS.max_words:
         raise run.UserError(
             f"--min_words={FLAGS.min_words} is above --max_words={FLAGS.max_words}."
@@ -82,8 +88,7 @@ def load_corpus():
     else:
         names = FLAGS.speaker_out, FLAGS.valid_speaker
         corpus = utterances.load(FLAGS.dataset, FLAGS.data_dir, *names)
-    if FLAGS.train_on_valid:
-        corpus = fit.with_valid(corpus)
+    corpus = fit.with_valid(corpus)
     known = {label for u in corpus.train for label in in_units(u.words)}
     for part in ("valid", "test"):
         for utterance in getattr(corpus, part):

@@ -286,7 +286,8 @@ def measured(corpus, coder, model, front, params):
         (shown_as, *(percent(numbers[f"{column}_{name}"]) for column in columns))
         for name, shown_as in names.items()
     ]
-    run.print_columns(corpus.name, ("%", "valid", "test", "test, greedy"), rows)
+    header = ("%", fit.valid_column(), "test", "test, greedy")
+    run.print_columns(corpus.name, header, rows)
     print_wrong(shown)
     return numbers
 

@@ -65,6 +65,7 @@ def check_flags():
     columns = FLAGS.token_column is not None or FLAGS.tag_column is not None
     if columns and not FLAGS.train_file:
         raise run.UserError("--token_column and --tag_column need a --train_file.")
+    fit.check_nothing_is_chosen()
 
 
 def load_corpus():
@@ -78,8 +79,7 @@ def load_corpus():
         corpus = tagged.load_files(files, FLAGS.token_column, FLAGS.tag_column)
     else:
         corpus = tagged.load(FLAGS.dataset, FLAGS.data_dir)
-    if FLAGS.train_on_valid:
-        corpus = fit.with_valid(corpus)
+    corpus = fit.with_valid(corpus)
     known = {tag for sentence in corpus.train for tag in sentence.tags}
     for part in ("valid", "test"):
         for number, sentence in enumerate(getattr(corpus, part), start=1):

@@ -232,7 +232,7 @@ def measured(corpus, vocabs, tag_all, params):
         )
         for kind, of in types.items()
     ]
-    header = ("%", "valid", "test", "test, words without context")
+    header = ("%", fit.valid_column(), "test", "test, words without context")
     run.print_columns(corpus.name, header, rows)
     return {
         **{f"valid_{k}": v for k, v in valid.items()},

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 
 from seqjax import chain_messages, chains
-from tests.gradients import compiled
 
 ENGINES = {"sequential": False, "parallel": True}
 KINDS = ("shared", "per sequence", "per step")
@@ -81,7 +80,7 @@ def summed_like(pairs, pairwise):
     return pairs.reshape(-1, *pairwise.shape).sum(axis=0)
 
 
-@partial(compiled, static_argnums=3)
+@partial(jax.jit, static_argnums=3)
 def everything(unary, pairwise, lengths, parallel):
     """All results, and the gradient of log Z weighted by sequence."""
     args = unary, pairwise, lengths, parallel
@@ -215,7 +214,7 @@ def test_long_chains_lose_no_digits_in_float32(parallel):
     unary = np.float32(rng.normal(size=(2000, 4)) - 30.0)
     pairwise = np.float32(rng.normal(size=(4, 4)))
     args = jnp.asarray(unary), jnp.asarray(pairwise), None, parallel
-    found = compiled(chains.marginals, static_argnums=3)(*args)
+    found = jax.jit(chains.marginals, static_argnums=3)(*args)
     log_z, states = numpy_loop(np.float64(unary), np.float64(pairwise))
     np.testing.assert_allclose(found.log_partition, log_z, rtol=2e-6)
     np.testing.assert_allclose(found.states, states, atol=5e-6)
@@ -224,7 +223,7 @@ def test_long_chains_lose_no_digits_in_float32(parallel):
 def test_parallel_is_sequential(x64):
     """Gradients, paths and, with the same noise, samples: on a longer chain."""
 
-    @partial(compiled, static_argnums=3)
+    @partial(jax.jit, static_argnums=3)
     def results(unary, pairwise, lengths, parallel):
         args = pairwise, lengths, parallel
         gradient = jax.grad(lambda u: chains.log_partition(u, *args).sum())(unary)

@@ -10,15 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqjax import ctc
-from tests.gradients import compiled
 
 T, B, V, L = 5, 3, 3, 4
 ALL = 63  # labellings of at most 5 labels out of 2, the empty one too
 fuzz = settings(deadline=None, max_examples=60)
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.lists(st.integers(0, T), min_size=B, max_size=B)
-search = partial(compiled, static_argnames=("beam_size", "max_length"))(ctc.beam_search)
-log_prob, greedy = compiled(ctc.log_prob), compiled(ctc.greedy)
+search = partial(jax.jit, static_argnames=("beam_size", "max_length"))(ctc.beam_search)
+log_prob, greedy = jax.jit(ctc.log_prob), jax.jit(ctc.greedy)
 
 
 def draw(seed, lengths, scale=2.0):
@@ -177,7 +176,7 @@ def test_what_is_impossible_is_left_out_and_padding_gets_no_gradient():
     label_lengths = np.array([2, 3, 0, 1], np.int32)  # the second needs 4 steps
     logits = np.random.default_rng(0).normal(size=(T, 4, V)).astype(np.float32)
     logits[np.arange(T)[:, None] >= lengths] = np.nan
-    run = compiled(jax.value_and_grad(ctc.loss, has_aux=True))
+    run = jax.jit(jax.value_and_grad(ctc.loss, has_aux=True))
     (total, count), grad = run(logits, lengths, labels, label_lengths)
     assert float(count) == 3
     parts = -log_prob(logits, lengths, labels, label_lengths)

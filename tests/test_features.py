@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from seqjax import features
 from seqjax.front_ends import FrontEnd, SideBySide
-from tests.gradients import compiled
 
 RATE = 8000
 small = partial(FrontEnd, frame_size=20, hop=8, fft_size=32, num_mels=6)
@@ -86,7 +85,7 @@ def by_hand(front, samples):
 @every_front
 def test_features_are_those_of_a_loop_over_frames(front, x64):
     samples, lengths = draw()
-    xs, counts = compiled(front.apply)(samples, lengths)
+    xs, counts = jax.jit(front.apply)(samples, lengths)
     assert counts.tolist() == [11, 1, 0, 0, 6]
     assert xs.shape == (12, 5, front.size)
     for b, count in enumerate(counts):
@@ -99,7 +98,7 @@ def test_features_are_those_of_a_loop_over_frames(front, x64):
 @every_front
 def test_padding_and_neighbors_change_nothing(front, x64):
     samples, lengths = draw()
-    run = compiled(front.apply)
+    run = jax.jit(front.apply)
     xs, counts = run(samples, lengths)
     longer = np.concatenate([samples, np.full((64, 5), np.inf)])
     more, again = run(longer, lengths)
@@ -154,7 +153,7 @@ def test_filters_share_each_frequency_between_two():
 def test_a_tone_is_in_the_band_of_its_pitch(hertz):
     front = FrontEnd(normalized="none", preemphasis=0.0)
     tone = np.sin(2 * np.pi * hertz * np.arange(2000) / RATE).astype(np.float32)
-    xs, count = compiled(front.apply)(tone, np.int32(2000))
+    xs, count = jax.jit(front.apply)(tone, np.int32(2000))
     centers = features.mel(4000) / 41 * np.arange(1, 41)
     nearest = np.abs(centers - features.mel(hertz)).argmin()
     assert set(np.asarray(xs[:count]).argmax(axis=1).tolist()) == {int(nearest)}
@@ -162,7 +161,7 @@ def test_a_tone_is_in_the_band_of_its_pitch(hertz):
 
 def test_loudness_is_no_feature(x64):
     samples, lengths = draw((100,))
-    run = compiled(SMALL.apply)
+    run = jax.jit(SMALL.apply)
     xs, _ = run(samples, lengths)
     louder, _ = run(7 * samples, lengths)
     np.testing.assert_allclose(louder, xs, atol=1e-4)
@@ -196,7 +195,7 @@ def test_a_tilt_is_a_slope_and_a_bow_the_same_at_all_times(key):
     xs = np.random.default_rng(0).normal(size=(6, 500, 9)).astype(np.float32)
     lengths = np.full(500, 6, np.int32)
     lengths[0] = 2
-    added = np.asarray(compiled(features.tilt)(key, xs, lengths, 0.5)) - xs
+    added = np.asarray(jax.jit(features.tilt)(key, xs, lengths, 0.5)) - xs
     np.testing.assert_allclose(added[2:, 0], -xs[2:, 0])  # zero past the end
     added = added[:, 1:]
     np.testing.assert_allclose(added - added[:1], 0, atol=1e-6)
@@ -215,7 +214,7 @@ def test_a_warp_moves_a_tone_by_one_factor(key):
     distance = features.mel(RATE / 2) / 41
     xs = np.broadcast_to(np.arange(40.0), (3, number, 40)).astype(np.float32)
     lengths = np.full(number, 3, np.int32)
-    run = compiled(features.warp, static_argnums=(3, 4))
+    run = jax.jit(features.warp, static_argnums=(3, 4))
     found = np.asarray(run(key, xs, lengths, most, RATE))
     assert (found == found[:1]).all() and found.min() >= 0 and found.max() <= 39
     # Where each band's center was, and where it is heard, in Hz.
@@ -234,7 +233,7 @@ def test_masks_hide_what_they_say_and_no_more(key):
     xs = np.ones((40, 64, 10), np.float32)
     lengths = np.full(64, 30, np.int32)
     lengths[0] = 1
-    run = compiled(features.mask, static_argnums=(3, 4, 5))
+    run = jax.jit(features.mask, static_argnums=(3, 4, 5))
     hidden = np.asarray(run(key, xs, lengths, 1, 8, 0)) == 0
     rows = hidden.all(axis=-1)
     assert (hidden == rows[..., None]).all()

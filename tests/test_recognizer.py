@@ -9,7 +9,6 @@ import pytest
 
 import seqjax
 from seqjax.models.recognizer import Recognizer, stacked
-from tests.gradients import compiled
 
 D, V, T, L = 3, 3, 11, 2
 LENGTHS = np.array([11, 0, 7, 1], np.int32)
@@ -41,7 +40,7 @@ def params_of(model):
     return jax.tree.map(lambda p: 3 * p + np.float32(0.1), params)
 
 
-@partial(compiled, static_argnums=0)
+@partial(jax.jit, static_argnums=0)
 def results(model, params, xs, lengths, labels, label_lengths):
     """(loss, count, gradients of parameters and of xs, logits, steps)."""
 
@@ -124,7 +123,7 @@ def test_the_loss_is_minus_the_log_of_all_paths(model):
 def test_dropout_is_for_training(key):
     model = MODELS["layers"]
     params, xs = params_of(model), draw()[0]
-    run = compiled(lambda *args: model.logits(*args)[0])
+    run = jax.jit(lambda *args: model.logits(*args)[0])
     as_is = run(params, xs, LENGTHS)
     np.testing.assert_array_equal(run(params, xs, LENGTHS), as_is)
     assert np.abs(run(params, xs, LENGTHS, key) - as_is)[:4, 0].max() > 0.01

@@ -250,13 +250,15 @@ def test_what_validates_is_trained_on_if_asked(command, tones, tmp_path):
     text = Path(valid).read_text()
     other.write_text(text.replace("low", "deep").replace("mid", "deep"))
     options = (tones[0], f"--transcripts={train},{other},{test}", "--units=words")
+    options = (*options, f"--workdir={tmp_path / 'run'}")
     refused(command(*options), "the valid part has the word 'deep'")
     more = ("--train_on_valid", "--checkpoint=last")
     *sizes, labels = returned(command(*options, *more, call=corpus_and_labels))
     assert sizes == [80, 10, 10] and set(labels) == {*TONES, "deep"}
-    refused(
-        command(*options, *more, "--patience=2"), "nothing is held out to choose by"
-    )
+    for choice in ("--patience=2", "--checkpoint=best"):
+        result = command(*options, *more, choice)
+        refused(result, "nothing is held out to choose by")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_is_too_short_is_left_out_and_counted(command, tmp_path):
@@ -360,6 +362,10 @@ def test_bad_flags_are_named(command, tones, tmp_path):
         (("--wav_dir=/none", "--transcripts=a"), "/none is not a folder"),
         (("--speaker_out=theo",), "need --dataset=fsdd"),
         (("--dataset=fsd",), "did you mean fsdd"),
+        (
+            ("--dataset=fsdd", "--valid_speaker=theo", "--train_on_valid"),
+            "--valid_speaker holds a speaker out of training",
+        ),
         (("--min_words=3",), "--min_words=3 is above --max_words=1"),
         (("--features=mfcc", "--num_mels=5"), "--num_cepstra=13 is above --num_mels=5"),
         (

@@ -9,7 +9,6 @@ import pytest
 
 import seqjax
 from seqjax.models.tagger import Tagger, Words, bio, letter_features
-from tests.gradients import compiled
 
 TAGS = ("O", "B-x", "I-x", "I-y")
 V, C, T, W = 9, 7, 4, 5
@@ -78,9 +77,9 @@ def test_loss_and_tags_are_those_of_all_sequences(crf, x64):
     real = np.arange(T)[:, None] < inputs.lengths
     logits[~real] = np.nan  # padding may hold anything
     given = params, logits
-    total, count = compiled(model.loss)(*given, tags, inputs.lengths)
-    free = compiled(model.predict)(*given, inputs.lengths)
-    bound = compiled(constrained.predict)(*given, inputs.lengths)
+    total, count = jax.jit(model.loss)(*given, tags, inputs.lengths)
+    free = jax.jit(model.predict)(*given, inputs.lengths)
+    bound = jax.jit(constrained.predict)(*given, inputs.lengths)
     want, differ = 0.0, 0
     for b, length in enumerate(inputs.lengths):
         scores = sequences(model, params, logits[:, b], length)
@@ -104,7 +103,7 @@ def test_a_bias_is_taken_off_each_o(crf, x64):
     params, (inputs, _) = varied(model), draw((4, 0, 2, 1, 3, 4))
     logits = 2 * np.random.default_rng(1).normal(size=(T, 6, len(TAGS)))
     free = make(crf).predict(params, logits, inputs.lengths)[0]
-    path, score = compiled(model.predict)(params, logits, inputs.lengths)
+    path, score = jax.jit(model.predict)(params, logits, inputs.lengths)
     for b, length in enumerate(inputs.lengths):
         scores = {
             tags: score + 2.0 * sum(TAGS[tag] == "O" for tag in tags)
@@ -133,7 +132,7 @@ def test_letters_are_the_loops(x64):
     rng = np.random.default_rng(1)
     chars = rng.integers(0, C, (W, 3, 2))
     lengths = np.array([[0, 1], [2, 5], [5, 3]], np.int32)
-    found = compiled(letter_features)(params, chars.astype(np.int32), lengths)
+    found = jax.jit(letter_features)(params, chars.astype(np.int32), lengths)
     for at in np.ndindex(lengths.shape):
         xs = np.zeros((lengths[at] + 2, 3))
         xs[1:-1] = params.embed[chars[(slice(lengths[at]), *at)]]
@@ -155,7 +154,7 @@ MODELS = {
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
 
-@partial(compiled, static_argnums=0)
+@partial(jax.jit, static_argnums=0)
 def results(model, params, inputs, tags):
     """(loss, gradient, predicted tags, their scores)."""
 
@@ -215,7 +214,7 @@ def test_word_dropout_reads_words_as_unknown_in_training_alone(key):
     params = varied(model, np.float32)
     inputs, _ = draw((4, 3))
     unknown = inputs._replace(words=np.zeros_like(inputs.words))
-    logits = compiled(model.logits)
+    logits = jax.jit(model.logits)
     as_is, of_unknown = (logits(params, words) for words in (inputs, unknown))
     np.testing.assert_allclose(logits(params, inputs, key), of_unknown, atol=1e-5)
     assert np.max(np.abs(as_is - of_unknown)) > 0.1
@@ -226,7 +225,7 @@ def test_dropout_is_plain_or_locked(locked, key):
     model = make(num_chars=0, dropout=0.5, locked=locked)
     params = varied(model, np.float32)
     words = Words(np.arange(T, dtype=np.int32)[:, None], np.array([T], np.int32))
-    grad = compiled(jax.grad(lambda p: model.logits(p, words, key).sum()))
+    grad = jax.jit(jax.grad(lambda p: model.logits(p, words, key).sum()))
     read = np.asarray(grad(params).embed[:T] != 0)
     assert 0 < read.sum() < read.size
     assert np.all(read == read[0]) == locked

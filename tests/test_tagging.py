@@ -287,18 +287,26 @@ def corpus_and_vocab():
 
 def test_what_validates_is_trained_on_if_asked(command, files_of, tmp_path):
     (tmp_path / "valid").write_text("near O\noslo B-town\n")
-    options = (files_of[0], f"--valid_file={tmp_path / 'valid'}", files_of[2])
+    where = f"--workdir={tmp_path / 'run'}"
+    options = (files_of[0], f"--valid_file={tmp_path / 'valid'}", files_of[2], where)
     refused(command(*options), "the valid part has the tag 'B-town'")
     more = ("--train_on_valid", "--checkpoint=last")
-    result = command(*options, *more, call=corpus_and_vocab)
-    *sizes, tags, words = returned(result)
+    *sizes, tags, words = returned(command(*options, *more, call=corpus_and_vocab))
     assert sizes == [301, 1, 60]
     assert "B-town" in tags and {"near", "oslo"} <= set(words)
-    assert "whose numbers say nothing new" in result.err
     for choice in ("--checkpoint=best", "--patience=1", "--schedule=plateau"):
-        result = command(*files_of, *more, choice, f"--workdir={tmp_path / 'run'}")
+        result = command(*options, *more, choice)
         refused(result, "nothing is held out to choose by")
     assert not (tmp_path / "run").exists()
+
+    trained = command(*options, *SMALL, *PLAIN, *more)
+    table, _, _ = command("--mode=evaluate", where).out.partition("files:")
+    assert "valid (trained on)" in table and table in trained.out
+    for mode in ("evaluate", "tag"):
+        result = command(f"--mode={mode}", where, "--checkpoint=best", stdin=b"oslo\n")
+        refused(result, "nothing is held out to choose by")
+    result = command("--mode=tag", where, stdin=b"oslo\n")
+    assert [s.tokens for s in parse(result.out, "out")] == [["oslo"]]
 
 
 def test_patience_ends_the_run_and_the_best_is_by_f1(command, files_of, tmp_path):
