@@ -1,7 +1,8 @@
-"""Features of recordings from flags, and what training does to them."""
+"""Features of recordings from flags, and what training does to both."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from absl import flags
 
 from experiments import run
@@ -19,7 +20,10 @@ flags.DEFINE_enum("normalized", "all", NORMALIZED, "features with a mean of thei
 flags.DEFINE_float("floor", 1e-2, "added to the bands, of samples of power 1", 1e-9)
 flags.DEFINE_bool("deltas", False, "read the slopes of the features, too")
 
-# What is done to the features in training, anew in each epoch.
+# What is done to recordings and features in training, anew in each epoch.
+flags.DEFINE_float("speed", 0.0, "play up to this share faster or slower", 0, 1)
+flags.DEFINE_float("tempo", 0.0, "say it up to this share faster or slower", 0, 2)
+flags.DEFINE_float("noise", 0.0, "add noise of up to this share of the loudness", 0, 10)
 flags.DEFINE_float("tilt", 0.0, "slope and bow added to the bands, a deviation", 0)
 flags.DEFINE_float("warp", 0.0, "move the bands up to this share up or down", 0, 1)
 flags.DEFINE_integer("time_mask", 0, "frames hidden at most, twice; 0: none", 0)
@@ -65,6 +69,20 @@ def build_front():
         return SideBySide(fronts)
     is_mfcc = FLAGS.features == "mfcc"
     return front(FLAGS.num_cepstra if is_mfcc else 0, FLAGS.normalized)
+
+
+def augmented(samples, rng):
+    """A recording of training as the flags change it, drawn by `rng`."""
+    for most, change in ((FLAGS.speed, wav.stretch), (FLAGS.tempo, wav.tempo)):
+        if most:
+            span = np.log1p(most)
+            samples = change(samples, float(np.exp(rng.uniform(-span, span))))
+    if FLAGS.noise:
+        loudness = float(np.sqrt(np.mean(samples**2)))
+        share = rng.uniform(0, FLAGS.noise) * loudness
+        noise = rng.standard_normal(len(samples), np.float32)
+        samples = samples + np.float32(share) * noise
+    return samples
 
 
 def changed(key, xs, lengths, rate):

@@ -1,4 +1,4 @@
-"""Recordings from flags: corpora, labels, augmentation, minibatches, scores."""
+"""Recordings from flags: corpora, labels, minibatches, scores."""
 
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -7,9 +7,9 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import fit, run
+from experiments import fit, hearing, run
 from seqjax import ctc, metrics
-from seqjax.data import buckets, utterances, wav
+from seqjax.data import buckets, utterances
 from seqjax.data.batching import epoch_rng
 from seqjax.data.text import DataError
 
@@ -28,12 +28,7 @@ flags.DEFINE_integer("min_words", 1, "recordings joined to an utterance, at leas
 flags.DEFINE_integer("max_words", 1, "and at most; 1 joins none", 1, 100)
 flags.DEFINE_enum("units", "letters", ["letters", "words"], "what a label is")
 flags.DEFINE_integer("batch_size", 16, "utterances in a minibatch", lower_bound=1)
-
-# What is done to the recordings of training, anew in each epoch.
-flags.DEFINE_integer("join", 0, "join up to so many, if above --max_words", 0, 100)
-flags.DEFINE_float("speed", 0.0, "play up to this share faster or slower", 0, 1)
-flags.DEFINE_float("tempo", 0.0, "say it up to this share faster or slower", 0, 2)
-flags.DEFINE_float("noise", 0.0, "add noise of up to this share of the loudness", 0, 10)
+flags.DEFINE_integer("join", 0, "joined in training, if above --max_words", 0, 100)
 
 SHORTEST = 64  # frames, padded to 64, 128, 256 or 512: a program is compiled for each
 LONG = 1024  # frames: a minibatch of longer ones has no rows that fill up
@@ -207,16 +202,16 @@ class Minibatches:
         if most_words() > 1:
             part = utterances.join(part, FLAGS.min_words, most_words(), rng)
             encoded = [self._coder.encode(u.words) for u in part]
-        heard = [augmented(u.samples, rng) for u in part]
-        fit = np.flatnonzero(self._fits(heard, encoded))
-        if not len(fit):
+        heard = [hearing.augmented(u.samples, rng) for u in part]
+        places = np.flatnonzero(self._fits(heard, encoded))
+        if not len(places):
             other = ", or take --units=words" if FLAGS.units == "letters" else ""
             raise run.UserError(
                 f"every training utterance has fewer steps than {FLAGS.units}; lower "
                 f"--stacking, --speed or --tempo{other}."
             )
-        self.planned, self.left_out = len(part), len(part) - len(fit)
-        heard, encoded = [heard[i] for i in fit], [encoded[i] for i in fit]
+        self.planned, self.left_out = len(part), len(part) - len(places)
+        heard, encoded = [heard[i] for i in places], [encoded[i] for i in places]
         return [
             partial(self._make, heard, encoded, bucket, self._width)
             for bucket in self._bucketed(heard, rng)
@@ -259,20 +254,6 @@ class Minibatches:
             [encoded[i] for i in rows], buckets.Bucket(width, bucket.rows)
         )
         return Batch(samples, lengths, *labels)
-
-
-def augmented(samples, rng):
-    """A recording of training as the flags change it, drawn by `rng`."""
-    for most, change in ((FLAGS.speed, wav.stretch), (FLAGS.tempo, wav.tempo)):
-        if most:
-            span = np.log1p(most)
-            samples = change(samples, float(np.exp(rng.uniform(-span, span))))
-    if FLAGS.noise:
-        loudness = float(np.sqrt(np.mean(samples**2)))
-        share = rng.uniform(0, FLAGS.noise) * loudness
-        noise = rng.standard_normal(len(samples), np.float32)
-        samples = samples + np.float32(share) * noise
-    return samples
 
 
 # ---------------------------------------------------------------- use

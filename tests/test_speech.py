@@ -429,7 +429,7 @@ def heard_in_training():
     from seqjax.data.utterances import Utterance
 
     samples = np.sin(np.arange(6000) ** 1.5 / 300).astype(np.float32)
-    changed = recordings.augmented(samples, np.random.default_rng(0))
+    changed = hearing.augmented(samples, np.random.default_rng(0))
     coder, front = recordings.Coder(["a"], (1, 1)), hearing.build_front()
     model = speech.build_model(coder, front)
     said = [Utterance("a", "", ("a",), samples)]
