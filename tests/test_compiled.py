@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 import seqjax
-from tests import hlo
+from tests import hlo, quick
 from tests.test_fused import MGU
 
 pytestmark = pytest.mark.optimized
@@ -103,3 +103,9 @@ def test_memory_is_for_what_has_to_be_kept_and_less_than_the_plain_loop_takes(na
     _, memory = gradient(name)
     assert memory < kept + 1.3  # one more that XLA sets aside, weights and single rows
     assert memory < 0.75 * gradient(name, fused=False)[1]
+
+
+def test_programs_here_are_compiled_as_users_do(monkeypatch):
+    """Not with the options of tests/quick.py, as tests/test_quick.py has it."""
+    monkeypatch.setitem(quick.OPTIONS, "xla_no_such_option", 0)
+    assert float(jax.jit(lambda x: x + 1)(1.0)) == 2.0

@@ -249,8 +249,13 @@ def test_what_validates_is_trained_on_if_asked(command, tones, tmp_path):
     other = tmp_path / "valid.tsv"
     text = Path(valid).read_text()
     other.write_text(text.replace("low", "deep").replace("mid", "deep"))
-    options = (tones[0], f"--transcripts={train},{other},{test}", "--units=words")
-    options = (*options, f"--workdir={tmp_path / 'run'}")
+    where = f"--workdir={tmp_path / 'run'}"
+    options = (
+        tones[0],
+        f"--transcripts={train},{other},{test}",
+        "--units=words",
+        where,
+    )
     refused(command(*options), "the valid part has the word 'deep'")
     more = ("--train_on_valid", "--checkpoint=last")
     *sizes, labels = returned(command(*options, *more, call=corpus_and_labels))
@@ -259,6 +264,8 @@ def test_what_validates_is_trained_on_if_asked(command, tones, tmp_path):
         result = command(*options, *more, choice)
         refused(result, "nothing is held out to choose by")
     assert not (tmp_path / "run").exists()
+    result = command(*tones, where, *SMALL, *LONGER, *more, "--epochs=1")
+    assert "valid (trained on)" in result.out, result.err
 
 
 def test_what_is_too_short_is_left_out_and_counted(command, tmp_path):
