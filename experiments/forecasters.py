@@ -8,11 +8,12 @@ import numpy as np
 from absl import flags
 
 from experiments import build, run
-from seqjax import forecasts, metrics
+from seqjax import metrics
 from seqjax.baselines.autoregressive import MLP, LinearAR, SeasonalNaive
 from seqjax.data.corpora import unknown_name
 from seqjax.data.series import windows
 from seqjax.models.forecaster import Direct, Recursive
+from seqjax.nn import forecast_heads
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -41,14 +42,14 @@ flags.DEFINE_string("head", "point", "point, gaussian or quantiles")
 flags.DEFINE_float("interval", 0.9, "share that an interval is to hold", 0.01, 0.999)
 
 HEADS = {
-    "point": lambda coverage: forecasts.POINT,
-    "gaussian": forecasts.Gaussian,
-    "quantiles": forecasts.Quantiles,
+    "point": lambda coverage: forecast_heads.POINT,
+    "gaussian": forecast_heads.Gaussian,
+    "quantiles": forecast_heads.Quantiles,
 }
 NORMALIZERS = {
-    "none": forecasts.by_nothing,
-    "last": forecasts.by_last,
-    "window": forecasts.by_window,
+    "none": forecast_heads.by_nothing,
+    "last": forecast_heads.by_last,
+    "window": forecast_heads.by_window,
 }
 FAILING = 2, 32  # times the one-step error, as the mean over so many steps
 
@@ -77,7 +78,7 @@ class Scores(NamedTuple):
     numbers: dict  # for summary.json
     steps: dict  # k: forecasts of each test row from k rows before, [rows, D]
     free: np.ndarray | None  # forecasts from the first test row on, [rows, D]
-    windows: forecasts.Forecast  # one after the other, [horizon, n, D]
+    windows: forecast_heads.Forecast  # one after the other, [horizon, n, D]
 
 
 def whole_numbers(flag):
@@ -146,7 +147,7 @@ def score(member, params, series, key):
     values = jnp.asarray(series.values, jnp.float32)
     first = max(begin - max(steps, default=1) + 1, model.tau)
     origins = np.arange(first, end)
-    found = forecasts.forecast_all(model, params, values, origins, horizon, key)
+    found = forecast_heads.forecast_all(model, params, values, origins, horizon, key)
 
     inside = slice(begin - first, end - horizon + 1 - first)
     whole = jax.tree.map(lambda a: a[:, inside], found)
@@ -174,9 +175,9 @@ def score(member, params, series, key):
     free = None
     if member.runs_free:
         start = np.array([begin])
-        free = forecasts.forecast_all(model, params, values, start, end - begin).mean[
-            :, 0
-        ]
+        free = forecast_heads.forecast_all(
+            model, params, values, start, end - begin
+        ).mean[:, 0]
         numbers["free_running_mse"] = metrics.mse(free, actual)
         one_step = metrics.mse(k_steps_ahead(1), actual)
         times, width = FAILING

@@ -26,7 +26,7 @@ from experiments.workdir import Workdir, restore_params
 from seqjax import metrics, training
 from seqjax.data import batching
 from seqjax.data import series as data
-from seqjax.forecasts import forecast_all
+from seqjax.nn.forecast_heads import forecast_all
 
 FLAGS = flags.FLAGS
 for module in (run, build, fit, forecasters):

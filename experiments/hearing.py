@@ -6,9 +6,9 @@ import numpy as np
 from absl import flags
 
 from experiments import run
-from seqjax import features
+from seqjax.audio import features
+from seqjax.audio.front_end import NORMALIZED, FrontEnd, SideBySide
 from seqjax.data import wav
-from seqjax.front_ends import NORMALIZED, FrontEnd, SideBySide
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(

@@ -8,13 +8,14 @@ import numpy as np
 from absl import flags
 
 from experiments import fit, hearing, run
-from seqjax import ctc, metrics
-from seqjax.data import buckets, utterances
+from seqjax import metrics
+from seqjax.data import buckets, speech
 from seqjax.data.batching import epoch_rng
 from seqjax.data.text import DataError
+from seqjax.structured import ctc
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("dataset", "syllables", "one of " + ", ".join(utterances.NAMES))
+flags.DEFINE_string("dataset", "syllables", "one of " + ", ".join(speech.NAMES))
 flags.DEFINE_string("wav_dir", None, "a folder of wav files of your own, instead, and")
 flags.DEFINE_list(
     "transcripts", [], "lines file<TAB>words of these: one file, or train,valid,test"
@@ -49,7 +50,7 @@ class Batch(NamedTuple):
 
 def check_flags():
     """Refuse a data set that there is not, and flags that do not go together."""
-    run.choose("dataset", dict.fromkeys(utterances.NAMES))
+    run.choose("dataset", dict.fromkeys(speech.NAMES))
     if bool(FLAGS.wav_dir) != bool(FLAGS.transcripts):
         raise run.UserError("--wav_dir and --transcripts need each other.")
     if len(FLAGS.transcripts) not in (0, 1, 3):
@@ -79,10 +80,10 @@ def load_corpus():
       DataError: also for what is said in a held-out part and never in training.
     """
     if FLAGS.wav_dir:
-        corpus = utterances.load_folder(FLAGS.wav_dir, FLAGS.transcripts)
+        corpus = speech.load_folder(FLAGS.wav_dir, FLAGS.transcripts)
     else:
         names = FLAGS.speaker_out, FLAGS.valid_speaker
-        corpus = utterances.load(FLAGS.dataset, FLAGS.data_dir, *names)
+        corpus = speech.load(FLAGS.dataset, FLAGS.data_dir, *names)
     corpus = fit.with_valid(corpus)
     known = {label for u in corpus.train for label in in_units(u.words)}
     for part in ("valid", "test"):
@@ -102,7 +103,7 @@ def joined(part, number):
         return part
     rngs = [np.random.default_rng([number, i]) for i in range(PASSES)]
     words = FLAGS.min_words, FLAGS.max_words
-    return [u for rng in rngs for u in utterances.join(part, *words, rng)]
+    return [u for rng in rngs for u in speech.join(part, *words, rng)]
 
 
 def most_words():
@@ -200,7 +201,7 @@ class Minibatches:
         rng = epoch_rng(FLAGS.seed, epoch)
         part, encoded = self._part, self._encoded
         if most_words() > 1:
-            part = utterances.join(part, FLAGS.min_words, most_words(), rng)
+            part = speech.join(part, FLAGS.min_words, most_words(), rng)
             encoded = [self._coder.encode(u.words) for u in part]
         heard = [hearing.augmented(u.samples, rng) for u in part]
         places = np.flatnonzero(self._fits(heard, encoded))

@@ -23,8 +23,8 @@ from absl import flags
 from experiments import build, fit, hearing, lines, recordings, run, speech_figures
 from experiments.workdir import open_run, restore_params
 from seqjax import training
-from seqjax.data import utterances, wav
-from seqjax.models.recognizer import Recognizer
+from seqjax.data import speech, wav
+from seqjax.models.ctc_model import Recognizer
 
 FLAGS = flags.FLAGS
 for module in (run, recordings, hearing, build, fit, lines):
@@ -180,7 +180,7 @@ def evaluate():
 def transcribe():
     workdir = open_workdir(must_hold_a_run=True)
     heard = [
-        utterances.Utterance(name, "", (), wav.read(path))
+        speech.Utterance(name, "", (), wav.read(path))
         for name, path in named_inputs(FLAGS.input)
     ]
     coder, front = recordings.Coder.read(workdir), hearing.build_front()
@@ -208,7 +208,7 @@ def named_inputs(given):
         if not Path(piece).is_dir():
             found.append((piece, piece))
             continue
-        files = utterances.wavs_in(piece)
+        files = speech.wavs_in(piece)
         if not files:
             raise run.UserError(f"--input: {piece} holds no wav file.")
         base = piece if len(pieces) == 1 else None

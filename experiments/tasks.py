@@ -12,9 +12,11 @@ from absl import flags
 
 from experiments import backprop, build, fit, run
 from experiments.workdir import restore_params
-from seqjax import layers, losses, training
-from seqjax.data import batching, synthetic_tasks
+from seqjax import training
+from seqjax.data import batching
+from seqjax.data.synthetic import memory_tasks
 from seqjax.models.language_model import LanguageModel
+from seqjax.nn import layers, losses
 from seqjax.truncation import truncated_unroll
 
 FLAGS = flags.FLAGS
@@ -42,10 +44,10 @@ class Adding:
 
     @property
     def baseline(self):
-        return synthetic_tasks.adding_baseline(self.length)
+        return memory_tasks.adding_baseline(self.length)
 
     def draw(self, rng, number):
-        return synthetic_tasks.adding(rng, self.length, number)
+        return memory_tasks.adding(rng, self.length, number)
 
     def init(self, key):
         k_cell, k_out = jax.random.split(key)
@@ -82,28 +84,28 @@ class Copying:
 
     @property
     def baseline(self):
-        return synthetic_tasks.copying_baseline(self.length)
+        return memory_tasks.copying_baseline(self.length)
 
     @property
     def model(self):
-        return LanguageModel(synthetic_tasks.GO + 1, self.cell)
+        return LanguageModel(memory_tasks.GO + 1, self.cell)
 
     def draw(self, rng, number):
-        return synthetic_tasks.copying(rng, self.length, number)
+        return memory_tasks.copying(rng, self.length, number)
 
     def init(self, key):
         return self.model.init(key)
 
     def features(self, tokens):
         """What the cell reads: [T, B] -> [T, B, 10]."""
-        return jax.nn.one_hot(tokens, synthetic_tasks.GO + 1)
+        return jax.nn.one_hot(tokens, memory_tasks.GO + 1)
 
     def loss(self, params, tokens, targets, factors=None):
         """((cross-entropy, number of steps), {"right": share of the letters})."""
         state = self.model.initial_state(tokens.shape[1:])
         _, logits = self.model.apply(params, tokens, state, factors=factors)
         right = jnp.argmax(logits, axis=-1) == targets
-        letters = right[-synthetic_tasks.NUM_COPIED :]
+        letters = right[-memory_tasks.NUM_COPIED :]
         return losses.cross_entropy(logits, targets), {"right": jnp.mean(letters)}
 
     def is_solved(self, numbers):

@@ -10,9 +10,10 @@ import numpy as np
 from absl import flags
 
 from experiments import run
-from seqjax import decoding, hypotheses
+from seqjax import decoding
 from seqjax.data import buckets
 from seqjax.data.vocab import BOS, EOS
+from seqjax.decoding import hypotheses
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("beam_size", 5, "hypotheses kept at a time; 1 is greedy", 1, 1000)

@@ -9,9 +9,9 @@ from absl import flags
 
 from experiments import run, verse_data
 from seqjax import decoding
-from seqjax.acrostic import acrostic
 from seqjax.data.poems import BREAKS
 from seqjax.data.vocab import BOS, EOS, PAD, UNK
+from seqjax.decoding.constraints import acrostic
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("title", "", "of the poem, where training read titles")

@@ -22,8 +22,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax.activations import tanh
-from seqjax.layers import matmul
+from seqjax.nn.activations import tanh
+from seqjax.nn.layers import matmul
 
 Array = jax.Array
 # (key, shape, dtype) -> array, as in jax.nn.initializers

@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from seqjax import cudnn as cudnn_lstm
-from seqjax import fused as fused_loop
-from seqjax import layers
+from seqjax.engine import fused as fused_loop
+from seqjax.nn import layers
+from seqjax.nn.masks import valid_steps
 
 
 def unroll(
@@ -29,7 +29,6 @@ def unroll(
     key=None,
     fused=True,
     checkpoint_every=None,
-    cudnn=None,
 ):
     """Run a cell over a sequence.
 
@@ -56,16 +55,13 @@ def unroll(
       checkpoint_every: k, to keep only the states of every k-th step and compute the
         rest again on the way back, k steps at a time; a divisor of T near sqrt(T)
         takes the least memory. None keeps all.
-      cudnn: whether NVIDIA's LSTM runs instead; None is where it can, see
-        `cudnn.obstacle`. In a Stack it must be able to run every layer.
 
     Returns:
       (state, ys): the state after the last step, and ys [T, ..., H].
 
     Raises:
       ValueError: if xs has no time axis, lengths are not integers of the batch shape,
-        checkpoint_every is not a whole number above 0, or cuDNN is asked for where it
-        cannot run.
+        or checkpoint_every is not a whole number above 0.
 
     Example:
       >>> cell = seqjax.Stack((seqjax.LSTM(64), seqjax.LSTM(64)))
@@ -77,11 +73,9 @@ def unroll(
     if state is None:
         state = _cast_like(params, cell.initial_state(xs.shape[1:-1]))
     if isinstance(cell, (Stack, Bidirectional)):
-        options = {"fused": fused, "checkpoint_every": checkpoint_every, "cudnn": cudnn}
+        options = {"fused": fused, "checkpoint_every": checkpoint_every}
         layer = partial(unroll, lengths=lengths, **options)
         return cell._unroll(layer, params, xs, state, reverse, key)
-    if _cudnn_runs(cudnn, cell, params, xs, state, reverse, fused, checkpoint_every):
-        return cudnn_lstm.unroll(params, xs, state, lengths)
     valid = None if lengths is None else valid_steps(xs.shape[0], lengths)
     return _unroll(cell, params, xs, state, valid, reverse, fused, checkpoint_every)
 
@@ -275,12 +269,6 @@ def is_bidirectional(cell):
     return isinstance(cell, Bidirectional)
 
 
-def valid_steps(num_steps, lengths):
-    """valid[t, ...] = t < lengths [...]: [T, ...]."""
-    times = jnp.arange(num_steps).reshape(-1, *[1] * lengths.ndim)
-    return times < lengths[None].astype(times.dtype)
-
-
 def _hold(valid, new, old):
     """The new state, or past the length the old; what the step never touches stays."""
     return old if new is old else _where(valid, new, old)
@@ -302,18 +290,6 @@ def _cast_like(params, state):
         lambda s: s.astype(dtype) if jnp.issubdtype(s.dtype, jnp.floating) else s,
         state,
     )
-
-
-def _cudnn_runs(wanted, cell, params, xs, state, reverse, fused, checkpoint_every):
-    """Whether the LSTM of cuDNN takes this call: by itself, or because it must."""
-    if wanted is False:
-        return False
-    obstacle = cudnn_lstm.obstacle(cell, params, xs, state)
-    if reverse or not fused or checkpoint_every is not None:
-        obstacle = "reverse, fused=False and checkpoint_every need the scan"
-    if wanted and obstacle:
-        raise ValueError(f"unroll: cudnn=True, but {obstacle}")
-    return obstacle is None
 
 
 def _check(xs, lengths, checkpoint_every):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqjax.activations import BOUND, tanh
+from seqjax.nn.activations import BOUND, tanh
 
 pytestmark = pytest.mark.optimized
 

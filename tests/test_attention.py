@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from seqjax.attention import Attention, masked_softmax
-from seqjax.layers import matmul
+from seqjax.nn.attention import Attention, masked_softmax
+from seqjax.nn.layers import matmul
 
 SCORES = ["dot", "general", "additive"]
 BATCHES = [(), (3,), (3, 2)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 
 from seqjax.baselines.autoregressive import MLP, LinearAR, LinearParams, SeasonalNaive
-from seqjax.forecasts import Gaussian, Quantiles, by_last
+from seqjax.nn.forecast_heads import Gaussian, Quantiles, by_last
 
 fuzz = settings(deadline=None, max_examples=10)
 

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqjax import hypotheses
-from seqjax.decoding import beam_search, exhaustive, greedy
+from seqjax.decoding import beam_search, exhaustive, greedy, hypotheses
 from tests.test_searches import (
     EOS,
     EVERY_PENALTY,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from seqjax import chain_messages, chains
+from seqjax.structured import linear_chain, messages
 
 ENGINES = {"sequential": False, "parallel": True}
 KINDS = ("shared", "per sequence", "per step")
@@ -86,7 +86,7 @@ def everything(unary, pairwise, lengths, parallel):
     args = unary, pairwise, lengths, parallel
 
     def loss(unary, pairwise):
-        log_z = chains.log_partition(unary, pairwise, lengths, parallel)
+        log_z = linear_chain.log_partition(unary, pairwise, lengths, parallel)
         weights = 1 + jnp.arange(log_z.size, dtype=log_z.dtype).reshape(log_z.shape)
         return jnp.sum(weights * jnp.where(jnp.isneginf(log_z), 0, log_z)), log_z
 
@@ -94,11 +94,11 @@ def everything(unary, pairwise, lengths, parallel):
     return {
         "log_z": log_z,
         "grads": grads,
-        "marginals": chains.marginals(*args),
-        "forward": chains.forward(*args),
-        "backward": chains.backward(*args),
-        "viterbi": chains.viterbi(*args),
-        "sample": chains.sample(jax.random.key(3), *args),
+        "marginals": linear_chain.marginals(*args),
+        "forward": linear_chain.forward(*args),
+        "backward": linear_chain.backward(*args),
+        "viterbi": linear_chain.viterbi(*args),
+        "sample": linear_chain.sample(jax.random.key(3), *args),
     }
 
 
@@ -137,7 +137,7 @@ def check_against_all_paths(problem, found, tolerance=1e-9):
     for one in (path, found["sample"]):  # the score says whether it is possible
         scores = path_scores(one, unary, pairwise, lengths)
         assert (np.isfinite(scores) | np.isneginf(log_z)).all()
-        near(chains.score(jnp.asarray(one), *map(jnp.asarray, problem)), scores)
+        near(linear_chain.score(jnp.asarray(one), *map(jnp.asarray, problem)), scores)
     near(path_scores(path, unary, pairwise, lengths), best)
 
 
@@ -214,7 +214,7 @@ def test_long_chains_lose_no_digits_in_float32(parallel):
     unary = np.float32(rng.normal(size=(2000, 4)) - 30.0)
     pairwise = np.float32(rng.normal(size=(4, 4)))
     args = jnp.asarray(unary), jnp.asarray(pairwise), None, parallel
-    found = jax.jit(chains.marginals, static_argnums=3)(*args)
+    found = jax.jit(linear_chain.marginals, static_argnums=3)(*args)
     log_z, states = numpy_loop(np.float64(unary), np.float64(pairwise))
     np.testing.assert_allclose(found.log_partition, log_z, rtol=2e-6)
     np.testing.assert_allclose(found.states, states, atol=5e-6)
@@ -226,9 +226,9 @@ def test_parallel_is_sequential(x64):
     @partial(jax.jit, static_argnums=3)
     def results(unary, pairwise, lengths, parallel):
         args = pairwise, lengths, parallel
-        gradient = jax.grad(lambda u: chains.log_partition(u, *args).sum())(unary)
-        path, _ = chains.viterbi(unary, *args)
-        return gradient, path, chains.sample(jax.random.key(3), unary, *args)
+        gradient = jax.grad(lambda u: linear_chain.log_partition(u, *args).sum())(unary)
+        path, _ = linear_chain.viterbi(unary, *args)
+        return gradient, path, linear_chain.sample(jax.random.key(3), unary, *args)
 
     for seed in range(3):
         problem = draw((4,), "shared", num_steps=37, states=5, seed=seed, forbid=0.1)
@@ -291,9 +291,9 @@ def test_samples_come_as_often_as_their_probability_says(parallel):
     unary = np.nan_to_num(unary, nan=0.5)
     keys = jax.random.split(jax.random.key(0), 20_000)
     args = jnp.float32(unary), jnp.float32(pairwise)
-    draws = jax.jit(jax.vmap(lambda k: chains.sample(k, *args, parallel=parallel)))(
-        keys
-    )
+    draws = jax.jit(
+        jax.vmap(lambda k: linear_chain.sample(k, *args, parallel=parallel))
+    )(keys)
     paths, scores = all_paths(unary, matrices(unary, pairwise), 3)
     probabilities = np.exp(scores - log_sum(scores))
     counts = (np.asarray(draws)[:, None] == paths).all(axis=-1).sum(axis=0)
@@ -305,13 +305,13 @@ def test_samples_come_as_often_as_their_probability_says(parallel):
 def test_the_fast_products_are_used_where_they_can_be(monkeypatch):
     """Ordinary and forbidden transitions run without the exact loop."""
     broken = lambda alpha, pairwise: jnp.full_like(alpha, jnp.nan)  # noqa: E731
-    monkeypatch.setattr(chain_messages, "_exact_product", broken)
+    monkeypatch.setattr(messages, "_exact_product", broken)
     unary = np.random.default_rng(0).normal(size=(9, 4))
     left_to_right = np.where(np.tri(4, k=-1) > 0, -np.inf, -1.0)
     log_z, _ = numpy_loop(unary, left_to_right)
     unary = jnp.float32(unary)
     for parallel in ENGINES.values():
-        total = partial(jax.jit(chains.log_partition, static_argnums=3), unary)
+        total = partial(jax.jit(linear_chain.log_partition, static_argnums=3), unary)
         pairwise = jnp.float32(left_to_right)
         np.testing.assert_allclose(total(pairwise, None, parallel), log_z, 1e-5)
         apart = -100 * (1 - jnp.eye(4))
@@ -321,7 +321,7 @@ def test_the_fast_products_are_used_where_they_can_be(monkeypatch):
 def test_finite_differences_agree(x64):
     unary, pairwise, lengths = draw((3,), "per sequence", seed=5)
     unary = jnp.asarray(np.nan_to_num(unary))
-    f = partial(chains.log_partition, lengths=jnp.asarray(lengths))
+    f = partial(linear_chain.log_partition, lengths=jnp.asarray(lengths))
     args = (unary, jnp.asarray(pairwise))
     check_grads(f, args, order=1, modes=["rev"], eps=1e-6)
 
@@ -340,4 +340,4 @@ def test_finite_differences_agree(x64):
 def test_shapes_that_do_not_fit_are_refused(unary, pairwise, lengths, sentence):
     lengths = None if lengths is None else jnp.ones(lengths, jnp.int32)
     with pytest.raises(ValueError, match=sentence):
-        chains.log_partition(jnp.zeros(unary), jnp.zeros(pairwise), lengths)
+        linear_chain.log_partition(jnp.zeros(unary), jnp.zeros(pairwise), lengths)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import seqjax
-from seqjax import losses
 from seqjax.data.labeled import Batch
 from seqjax.data.vocab import UNK
 from seqjax.models.classifier import POOLINGS, Classifier
+from seqjax.nn import losses
 from tests import references
 
 V, C, T, B, H, E = 13, 3, 7, 5, 4, 6

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqjax import ctc
+from seqjax.structured import ctc
 
 T, B, V, L = 5, 3, 3, 4
 ALL = 63  # labellings of at most 5 labels out of 2, the empty one too

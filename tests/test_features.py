@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqjax import features
-from seqjax.front_ends import FrontEnd, SideBySide
+from seqjax.audio import features
+from seqjax.audio.front_end import FrontEnd, SideBySide
 
 RATE = 8000
 small = partial(FrontEnd, frame_size=20, hop=8, fft_size=32, num_mels=6)

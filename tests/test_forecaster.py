@@ -10,8 +10,14 @@ from jax.test_util import check_grads
 
 import seqjax
 from seqjax.baselines.autoregressive import MLP, LinearAR, LinearParams, SeasonalNaive
-from seqjax.forecasts import Gaussian, Quantiles, by_last, by_window, forecast_all
 from seqjax.models.forecaster import Direct, Recursive
+from seqjax.nn.forecast_heads import (
+    Gaussian,
+    Quantiles,
+    by_last,
+    by_window,
+    forecast_all,
+)
 from tests import references
 
 TAU, HORIZON, COLUMNS = 6, 3, 2

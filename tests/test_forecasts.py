@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from seqjax import forecasts
-from seqjax.forecasts import POINT, Gaussian, Quantiles, feed_back, roll_out
+from seqjax.nn import forecast_heads
+from seqjax.nn.forecast_heads import POINT, Gaussian, Quantiles, feed_back, roll_out
 
 HEADS = {"point": POINT, "gaussian": Gaussian(0.8), "quantiles": Quantiles(0.8)}
 every_head = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
@@ -148,10 +148,14 @@ def test_without_a_key_there_is_no_interval():
 
 def test_what_a_history_is_brought_to(x64):
     history = draw(5, 3, 2)
-    for normalize in (forecasts.by_nothing, forecasts.by_last, forecasts.by_window):
+    for normalize in (
+        forecast_heads.by_nothing,
+        forecast_heads.by_last,
+        forecast_heads.by_window,
+    ):
         shift, scale = normalize(history)
         assert shift.shape == scale.shape == (3, 2)
-    shift, scale = forecasts.by_window(history)
+    shift, scale = forecast_heads.by_window(history)
     np.testing.assert_allclose(shift, np.mean(history, axis=0))
     np.testing.assert_allclose(scale**2, np.var(history, axis=0) + 1e-5)
-    np.testing.assert_array_equal(forecasts.by_last(history)[0], history[-1])
+    np.testing.assert_array_equal(forecast_heads.by_last(history)[0], history[-1])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import seqjax
 from seqjax import recurrence
-from seqjax.layers import matmul
+from seqjax.nn.layers import matmul
 from tests import odd_cells, odd_states, references
 from tests.gradients import (
     assert_both_same,

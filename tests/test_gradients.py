@@ -11,7 +11,7 @@ import pytest
 
 import seqjax
 from experiments import tasks
-from seqjax.data import synthetic_tasks
+from seqjax.data.synthetic import memory_tasks
 from tests import references
 from tests.commands import Command, files, refused, summary
 
@@ -254,7 +254,7 @@ def test_the_loss_of_copying_is_the_cross_entropy_of_every_step(key):
 def test_who_knows_no_letters_is_at_the_baseline_and_has_not_solved_it(key):
     task = tasks.Copying(seqjax.RNN(20), 12)
     tokens, targets = task.draw(np.random.default_rng(0), 500)
-    likely = np.where(np.arange(32) < 22, synthetic_tasks.BLANK, -1)
+    likely = np.where(np.arange(32) < 22, memory_tasks.BLANK, -1)
 
     class Ignorant(tasks.Copying):
         """Sure of the blanks; any letter may be in the last ten places."""

@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from seqjax.data import grammar
-from seqjax.data.grammar import Pairs, derive, held_out, lexicon, pairs, words
+from seqjax.data.synthetic import grammar
+from seqjax.data.synthetic.grammar import Pairs, derive, held_out, lexicon, pairs, words
 
 VOWELS = "aeiouyhâàéèêîôûœAEIOUÉ"
 SHA256 = "01314dd5b06c508f91faf9511e8eb6a5f9cb10af5557b262bba426ffc89ef3f6"

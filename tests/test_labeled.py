@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqjax.baselines import naive_bayes
-from seqjax.data import labeled, opinions
+from seqjax.data import labeled
+from seqjax.data.synthetic import opinions
 from seqjax.data.text import DataError
 from seqjax.data.tokenizers import Words
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqjax import layers
+from seqjax.nn import layers
 
 every_shape = pytest.mark.parametrize("shape", [(), (4,), (3, 2), (2, 3, 2)])
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqjax import losses
 from seqjax.metrics import bits_per_character, perplexity
+from seqjax.nn import losses
 
 cross_entropy = jax.jit(losses.cross_entropy)
 

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqjax import decoding
-from seqjax.acrostic import acrostic
-from seqjax.data import poems, verses
+from seqjax.data import poems
 from seqjax.data.poems import Poem
+from seqjax.data.synthetic import verses
 from seqjax.data.text import DataError
+from seqjax.decoding.constraints import acrostic
 
 FIVE = "青山映白水，孤月照寒林。"
 SEVEN = "支那弟子無言語，穿耳胡僧笑點頭。"

@@ -13,7 +13,8 @@ import pytest
 import seqjax
 from seqjax import training
 from seqjax.checkpoint import Checkpoints
-from seqjax.data import poems, verses
+from seqjax.data import poems
+from seqjax.data.synthetic import verses
 from seqjax.data.vocab import BOS, EOS, PAD, SENTENCE_TOKENS, UNK, Vocab
 from seqjax.models.language_model import LanguageModel
 from tests.commands import Command, refused, returned, summary

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import seqjax
-from seqjax.layers import matmul
+from seqjax.nn.layers import matmul
 from tests import references
 from tests.gradients import compiled, inputs, outputs_and_gradients
 from tests.test_cell_laws import ALL

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import seqjax
-from seqjax.models.recognizer import Recognizer, stacked
+from seqjax.models.ctc_model import Recognizer, stacked
 
 D, V, T, L = 3, 3, 11, 2
 LENGTHS = np.array([11, 0, 7, 1], np.int32)

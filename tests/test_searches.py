@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqjax import decoding, hypotheses
+from seqjax import decoding
+from seqjax.decoding import hypotheses
 from tests.test_decoding import distribution
 
 BOS, EOS = 0, 1

@@ -10,12 +10,12 @@ import pytest
 from jax.test_util import check_grads
 
 import seqjax
-from seqjax.attending import Attending
-from seqjax.attention import Attention
 from seqjax.data.buckets import Batch
 from seqjax.data.vocab import BOS, PAD
-from seqjax.losses import cross_entropy
 from seqjax.models.seq2seq import Seq2Seq
+from seqjax.nn.attention import Attention
+from seqjax.nn.attention_cell import Attending
+from seqjax.nn.losses import cross_entropy
 from tests.gradients import assert_both_same
 
 VOCAB, EMBED, HIDDEN = 11, 6, 4

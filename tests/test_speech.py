@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from experiments import speech_figures
-from seqjax.data import syllables, wav
+from seqjax.data import wav
+from seqjax.data.synthetic import syllables
 from tests.commands import Command, files, metrics, refused, returned, summary
 
 ROOT = Path(__file__).parent.parent
@@ -178,7 +179,7 @@ def test_limited_to_as_many_words_as_recordings_have(command, trained, tones, tm
 def limited():
     """How many words the likeliest labellings have, and those that are taken."""
     from experiments import hearing, recordings, speech
-    from seqjax.data.utterances import Utterance
+    from seqjax.data.speech import Utterance
 
     coder, front = recordings.Coder(["a"], (2, 2)), hearing.build_front()
     model = speech.build_model(coder, front)
@@ -348,7 +349,11 @@ def test_names_that_fit_into_no_line_are_named(command, trained, tmp_path, name)
 
 
 def test_our_own_voices_are_the_default(command, tmp_path):
-    few = ("seqjax.data.syllables", "corpus", partial(syllables.corpus, 100, 10))
+    few = (
+        "seqjax.data.synthetic.syllables",
+        "corpus",
+        partial(syllables.corpus, 100, 10),
+    )
     more = ("--tilt=0.3", "--warp=0.1", "--floor=0.1")
     flags = (f"--workdir={tmp_path / 'run'}", *SMALL, *more, "--epochs=1")
     result = command(*flags, patches=[few])
@@ -409,7 +414,7 @@ def test_the_flags_of_the_recipes_go_together(command, tmp_path, name):
 def rows_of_batches():
     """(seconds of the longest, rows, labels at most) of each minibatch."""
     from experiments import hearing, recordings, speech
-    from seqjax.data.utterances import Utterance
+    from seqjax.data.speech import Utterance
 
     heard = [
         Utterance(str(i), "", ("a",) * words, np.zeros(8000 * seconds, np.float32))
@@ -433,7 +438,7 @@ def test_a_long_recording_stands_alone_and_not_beside_empty_rows(command):
 def heard_in_training():
     """(samples of a recording as it is changed, the loss of a step on what is left)."""
     from experiments import hearing, recordings, speech
-    from seqjax.data.utterances import Utterance
+    from seqjax.data.speech import Utterance
 
     samples = np.sin(np.arange(6000) ** 1.5 / 300).astype(np.float32)
     changed = hearing.augmented(samples, np.random.default_rng(0))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seqjax.data import synthetic_tasks as data
+from seqjax.data.synthetic import memory_tasks as data
 
 
 @pytest.mark.parametrize("num_steps", [2, 3, 50])

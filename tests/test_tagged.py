@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqjax.data import apples, tagged
+from seqjax.data import tagged
+from seqjax.data.synthetic import apples
 from seqjax.data.tagged import Sentence, conll_lines, load_files, parse
 from seqjax.data.text import DataError, decode
 

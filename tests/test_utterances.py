@@ -7,9 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from seqjax.data import syllables, utterances, wav
+from seqjax.data import speech, wav
+from seqjax.data.speech import Utterance
+from seqjax.data.synthetic import syllables
 from seqjax.data.text import DataError
-from seqjax.data.utterances import Utterance
 
 needs_data = pytest.mark.skipif(
     "SEQJAX_DATA_DIR" not in os.environ, reason="needs real data in SEQJAX_DATA_DIR"
@@ -31,7 +32,7 @@ def write_folder(folder, number=40, words=("One", "two")):
 
 
 def test_own_files_are_in_one_part_each(tmp_path):
-    corpus = utterances.load_folder(tmp_path, [write_folder(tmp_path)])
+    corpus = speech.load_folder(tmp_path, [write_folder(tmp_path)])
     parts = corpus.train, corpus.valid, corpus.test
     names = [u.name for part in parts for u in part]
     assert sorted(names) == sorted(f"a/{i}.wav" for i in range(40))
@@ -40,10 +41,10 @@ def test_own_files_are_in_one_part_each(tmp_path):
         i = int(utterance.name.removesuffix(".wav")[2:])
         assert utterance.words == (("one", "two")[i % 2], "six")
         np.testing.assert_array_equal(utterance.samples, np.full(10 + i, 0.25))
-    again = utterances.load_folder(tmp_path, [tmp_path / "all.tsv"])
+    again = speech.load_folder(tmp_path, [tmp_path / "all.tsv"])
     assert [u.name for u in again.train] == [u.name for u in corpus.train]
     wav.write(tmp_path / "a" / "0.wav", np.zeros(10))
-    other = utterances.load_folder(tmp_path, [tmp_path / "all.tsv"])
+    other = speech.load_folder(tmp_path, [tmp_path / "all.tsv"])
     assert again.sha256 == corpus.sha256 != other.sha256
 
 
@@ -53,7 +54,7 @@ def test_three_files_are_the_three_parts(tmp_path):
     for i, part in enumerate(("train", "valid", "test")):
         paths.append(tmp_path / f"{part}.tsv")
         paths[-1].write_text("\n\n".join(lines[2 * i : 2 * i + 2]))
-    corpus = utterances.load_folder(tmp_path, paths)
+    corpus = speech.load_folder(tmp_path, paths)
     assert [u.name for u in corpus.test] == ["a/4.wav", "a/5.wav"]
     assert len(corpus.train) == len(corpus.valid) == 2
 
@@ -67,7 +68,7 @@ def test_the_checksum_tells_parts_apart(tmp_path):
         for path, end in zip(paths, ends, strict=True):
             path.write_text("".join(lines[begin:end]))
             begin = end
-        return utterances.load_folder(tmp_path, paths).sha256
+        return speech.load_folder(tmp_path, paths).sha256
 
     found = [sha256(2, 4, 6), sha256(3, 4, 6), sha256(2, 3, 6), sha256(2, 4, 6)]
     assert found[0] == found[3] and len(set(found)) == 3
@@ -75,13 +76,13 @@ def test_the_checksum_tells_parts_apart(tmp_path):
 
 def test_one_file_and_the_same_parts_in_three_are_the_same_data(tmp_path):
     path = write_folder(tmp_path)
-    corpus = utterances.load_folder(tmp_path, [path])
+    corpus = speech.load_folder(tmp_path, [path])
     lines = dict(line.split("\t") for line in path.read_text().splitlines())
     paths = []
     for i, part in enumerate((corpus.train, corpus.valid, corpus.test)):
         paths.append(tmp_path / f"{i}.tsv")
         paths[-1].write_text("".join(f"./{u.name}\t{lines[u.name]}\n" for u in part))
-    assert utterances.load_folder(tmp_path, paths).sha256 == corpus.sha256
+    assert speech.load_folder(tmp_path, paths).sha256 == corpus.sha256
 
 
 TRANSCRIPTS = {
@@ -104,7 +105,7 @@ TRANSCRIPTS = {
 @pytest.mark.parametrize(("text", "sentence"), TRANSCRIPTS.values(), ids=TRANSCRIPTS)
 def test_bad_transcripts_are_named(text, sentence):
     with pytest.raises(DataError) as error:
-        utterances.parse_transcripts(text, "t.tsv")
+        speech.parse_transcripts(text, "t.tsv")
     assert sentence in str(error.value)
 
 
@@ -113,7 +114,7 @@ def test_files_and_transcripts_without_each_other_are_named(tmp_path):
 
     def refused(sentence, folder=tmp_path, paths=(path,)):
         with pytest.raises(DataError) as error:
-            utterances.load_folder(folder, paths)
+            speech.load_folder(folder, paths)
         assert sentence in str(error.value), error.value
 
     text = path.read_text()
@@ -126,7 +127,7 @@ def test_files_and_transcripts_without_each_other_are_named(tmp_path):
     refused("x.wav has no line in ")
     (tmp_path / "a" / "x.wav").unlink()
     (tmp_path / "a" / "NOTES.txt").write_text("no wav file")
-    assert utterances.load_folder(tmp_path, [path]).train
+    assert speech.load_folder(tmp_path, [path]).train
     refused("nowhere is not a folder", tmp_path / "nowhere")
     refused("all.tsv is not a folder", path)
     refused("none.tsv does not exist", paths=[tmp_path / "none.tsv"])
@@ -143,7 +144,7 @@ def test_files_and_transcripts_without_each_other_are_named(tmp_path):
 
 @needs_data
 def test_fsdd_has_its_official_parts():
-    corpus = utterances.load("fsdd")
+    corpus = speech.load("fsdd")
     assert [len(part) for part in corpus[1:4]] == [2400, 300, 300]
     takes = [
         {int(u.name.removesuffix(".wav").split("_")[2]) for u in part}
@@ -153,19 +154,19 @@ def test_fsdd_has_its_official_parts():
     for part, number in zip(corpus[1:4], (240, 30, 30), strict=True):
         words = Counter(u.words for u in part)
         assert set(words.values()) == {number} and len(words) == 10
-        assert {u.speaker for u in part} == set(utterances.FSDD_SPEAKERS)
+        assert {u.speaker for u in part} == set(speech.FSDD_SPEAKERS)
     for u in corpus.test[:3] + corpus.test[-3:]:
-        assert u.words == (utterances.DIGITS[int(u.name[0])],)
+        assert u.words == (speech.DIGITS[int(u.name[0])],)
     assert sum(len(u.samples) for part in corpus[1:4] for u in part) == 10498424
 
 
 @needs_data
 def test_a_speaker_held_out_is_in_no_other_part():
-    corpus = utterances.load("fsdd", speaker_out="theo")
+    corpus = speech.load("fsdd", speaker_out="theo")
     assert {u.speaker for u in corpus.test} == {"theo"} and len(corpus.test) == 500
     assert [len(corpus.train), len(corpus.valid)] == [2000, 500]
     assert "theo" not in {u.speaker for u in corpus.train + corpus.valid}
-    both = utterances.load("fsdd", speaker_out="theo", valid_speaker="lucas")
+    both = speech.load("fsdd", speaker_out="theo", valid_speaker="lucas")
     assert {u.speaker for u in both.valid} == {"lucas"} and len(both.valid) == 500
     assert len({u.speaker for u in both.train}) == 4 and len(both.train) == 2000
     for names, sentence in (
@@ -174,22 +175,22 @@ def test_a_speaker_held_out_is_in_no_other_part():
         (("theo", "theo"), "theo cannot both test and validate"),
     ):
         with pytest.raises(DataError, match=sentence):
-            utterances.load("fsdd", None, *names)
+            speech.load("fsdd", None, *names)
 
 
 def test_fsdd_that_is_not_there_or_not_it_is_named(tmp_path):
     with pytest.raises(DataError, match="fsdd does not exist; git clone https"):
-        utterances.load("fsdd", tmp_path)
+        speech.load("fsdd", tmp_path)
     folder = tmp_path / "fsdd" / "recordings"
     folder.mkdir(parents=True)
     with pytest.raises(DataError, match=r"george_0\.wav does not exist"):
-        utterances.load("fsdd", tmp_path)
+        speech.load("fsdd", tmp_path)
     for digit in range(10):
-        for speaker in utterances.FSDD_SPEAKERS:
+        for speaker in speech.FSDD_SPEAKERS:
             for take in range(50):
                 (folder / f"{digit}_{speaker}_{take}.wav").write_bytes(b"x")
     with pytest.raises(DataError, match="fsdd/recordings is not what was published"):
-        utterances.load("fsdd", tmp_path)
+        speech.load("fsdd", tmp_path)
     sums = "".join(
         f"2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881  "
         f"recordings/{path.name}\n"
@@ -198,7 +199,7 @@ def test_fsdd_that_is_not_there_or_not_it_is_named(tmp_path):
     )
     (tmp_path / "fsdd" / "SHA256SUMS").write_text(sums)
     with pytest.raises(DataError, match=r"/3_theo_7\.wav is not what"):
-        utterances.load("fsdd", tmp_path)
+        speech.load("fsdd", tmp_path)
 
 
 # ---------------------------------------------------------------- joined
@@ -213,7 +214,7 @@ def spoken(speakers="aab", number=20):
 
 def test_joined_utterances_use_each_recording_once():
     parts = spoken()
-    joined = utterances.join(parts, 3, 6, np.random.default_rng(0))
+    joined = speech.join(parts, 3, 6, np.random.default_rng(0))
     used = [word for u in joined for word in u.words]
     assert len(set(used)) == len(used) and 60 - 2 * 2 <= len(used) <= 60
     assert {len(u.words) for u in joined} == {3, 4, 5, 6}
@@ -235,14 +236,14 @@ def test_joined_utterances_use_each_recording_once():
 
 def test_joining_is_decided_by_its_generator():
     names = [
-        [u.name for u in utterances.join(spoken(), 1, 4, np.random.default_rng(seed))]
+        [u.name for u in speech.join(spoken(), 1, 4, np.random.default_rng(seed))]
         for seed in (0, 0, 1)
     ]
     assert names[0] == names[1] != names[2]
-    single = utterances.join(spoken(), 1, 1, np.random.default_rng(0))
+    single = speech.join(spoken(), 1, 1, np.random.default_rng(0))
     assert sorted(u.name for u in single) == sorted(u.name for u in spoken())
     with pytest.raises(DataError, match="no speaker has 50 utterances"):
-        utterances.join(spoken(), 50, 60, np.random.default_rng(0))
+        speech.join(spoken(), 50, 60, np.random.default_rng(0))
 
 
 # ---------------------------------------------------------------- our own voices
@@ -252,7 +253,7 @@ def test_voices_are_in_one_part_and_say_every_word():
     parts = syllables.corpus(60, 40)
     voices = [{name for name, _, _ in part} for part in parts.values()]
     assert not voices[0] & voices[1] and not (voices[0] | voices[1]) & voices[2]
-    assert tuple(syllables.WORDS) == utterances.DIGITS
+    assert tuple(syllables.WORDS) == speech.DIGITS
     for part in parts.values():
         assert {w for _, words, _ in part for w in words} == set(syllables.WORDS)
         assert {len(words) for _, words, _ in part} == {1, 2, 3}
@@ -274,7 +275,7 @@ def test_our_own_voices_are_loaded_in_the_steps_of_a_file(monkeypatch):
     }
     said["train"] *= 2
     monkeypatch.setattr(syllables, "corpus", lambda: said)
-    corpus = utterances.load("syllables")
+    corpus = speech.load("syllables")
     assert [u.name for u in corpus.train] == ["train_0", "train_1"]
     assert corpus.test[0][:3] == ("test_0", "test_0", ("six",))
     steps = 2**15 * corpus.valid[0].samples

@@ -25,7 +25,7 @@ from absl import flags
 from experiments import run
 from experiments.benchmarks import ngram_baseline, timing
 from experiments.benchmarks.equality import compare
-from seqjax import chains
+from seqjax.structured import linear_chain
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(timing)
@@ -55,12 +55,12 @@ def seqjax_arm(parallel):
 
     @jax.jit
     def filtered(unary, pairwise):
-        found = chains.forward(unary, pairwise, parallel=parallel)
+        found = linear_chain.forward(unary, pairwise, parallel=parallel)
         return {"log Z": found.log_partition, "states": jnp.exp(found.filtered)}
 
     @jax.jit
     def smoothed(unary, pairwise):
-        found = chains.marginals(unary, pairwise, parallel=parallel)
+        found = linear_chain.marginals(unary, pairwise, parallel=parallel)
         return {
             "log Z": found.log_partition,
             "states": found.states,

@@ -24,8 +24,9 @@ import seqjax
 from experiments import run
 from experiments.benchmarks import timing
 from experiments.benchmarks.torch_beam import TorchTranslator
-from seqjax import decoding, hypotheses
+from seqjax import decoding
 from seqjax.data.vocab import BOS, EOS
+from seqjax.decoding import hypotheses
 from seqjax.models.seq2seq import Seq2Seq
 
 FLAGS = flags.FLAGS

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from seqjax.forecasts import (
+from seqjax.nn.forecast_heads import (
     POINT,
     Forecast,
     Quantiles,
@@ -21,7 +21,7 @@ from seqjax.forecasts import (
     by_nothing,
     feed_back,
 )
-from seqjax.layers import DenseParams, dense, dense_init
+from seqjax.nn.layers import DenseParams, dense, dense_init
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ followed by each other and emitted each thing; `maximize` makes parameters of th
 counts. The likelihood never falls. Statistics of minibatches add up, so that a corpus
 of any size needs the memory of one.
 
-Parameters are logs of probabilities, `chains.py` does the sums over paths, and
+Parameters are logs of probabilities, `linear_chain.py` does the sums over paths, and
 everything here has xs [T, ...] (with a last axis D of features for Gaussians) and
 lengths [...], as everywhere.
 
@@ -26,7 +26,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax import chains
+from seqjax.structured import linear_chain
 
 Array = jax.Array
 
@@ -206,7 +206,7 @@ class HMM:
     def log_likelihood(self, params, xs, lengths=None, parallel=False):
         """log p(xs) [...] of each sequence."""
         potentials = self.potentials(params, xs)
-        return chains.log_partition(*potentials, lengths, parallel)
+        return linear_chain.log_partition(*potentials, lengths, parallel)
 
     def filter(self, params, xs, lengths=None, belief=None, parallel=False):
         """The states by what came before, a `Filtered`.
@@ -216,7 +216,7 @@ class HMM:
             part before returned, as a recurrent network's state.
         """
         unary, pairwise = self.potentials(params, xs, belief)
-        found = chains.forward(unary, pairwise, lengths, parallel)
+        found = linear_chain.forward(unary, pairwise, lengths, parallel)
         start = params.initial if belief is None else belief
         start = jnp.broadcast_to(start, unary.shape[1:])
         if lengths is None:
@@ -233,12 +233,12 @@ class HMM:
         )
 
     def smooth(self, params, xs, lengths=None, parallel=False):
-        """The states by all of xs, and the transitions: `chains.Marginals`."""
-        return chains.marginals(*self.potentials(params, xs), lengths, parallel)
+        """The states by all of xs, and the transitions: `linear_chain.Marginals`."""
+        return linear_chain.marginals(*self.potentials(params, xs), lengths, parallel)
 
     def viterbi(self, params, xs, lengths=None, parallel=False):
         """The likeliest path [T, ...], and its log probability with xs [...]."""
-        return chains.viterbi(*self.potentials(params, xs), lengths, parallel)
+        return linear_chain.viterbi(*self.potentials(params, xs), lengths, parallel)
 
     def posterior_states(self, params, xs, lengths=None, parallel=False):
         """The likeliest state of each step by itself, int32 [T, ...]; 0 at padding.

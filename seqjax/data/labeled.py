@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqjax.data import buckets, opinions
+from seqjax.data import buckets
 from seqjax.data.corpora import Source, fetch, sha256_of, unknown_name
+from seqjax.data.synthetic import opinions
 from seqjax.data.text import DataError, decode, read_bytes, read_text
 
 

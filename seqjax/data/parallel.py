@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from seqjax.data import grammar
 from seqjax.data.corpora import Source, fetch, split_by_hash, unknown_name
+from seqjax.data.synthetic import grammar
 from seqjax.data.text import DataError, decode, read_bytes
 
 

@@ -8,8 +8,8 @@ import hashlib
 import re
 from typing import NamedTuple
 
-from seqjax.data import verses
 from seqjax.data.corpora import SOURCES, fetch, split_by_hash, unknown_name
+from seqjax.data.synthetic import verses
 from seqjax.data.text import DataError, decode, read_bytes
 
 NAMES = ("verses", "tang_poems")

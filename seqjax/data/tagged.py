@@ -14,7 +14,6 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from seqjax.data import apples
 from seqjax.data.corpora import (
     Source,
     fetch,
@@ -22,6 +21,7 @@ from seqjax.data.corpora import (
     split_by_hash,
     unknown_name,
 )
+from seqjax.data.synthetic import apples
 from seqjax.data.text import DataError, decode, read_bytes
 
 

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax import layers, losses
-from seqjax.activations import tanh
-from seqjax.attention import masked_softmax
 from seqjax.data.vocab import UNK
-from seqjax.recurrence import Bidirectional, Stack, unroll, valid_steps
+from seqjax.nn import layers, losses
+from seqjax.nn.activations import tanh
+from seqjax.nn.attention import masked_softmax
+from seqjax.nn.masks import valid_steps
+from seqjax.recurrence import Bidirectional, Stack, unroll
 
 POOLINGS = ("last", "max", "mean", "attention")
 

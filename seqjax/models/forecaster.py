@@ -12,8 +12,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax import layers
-from seqjax.forecasts import POINT, Quantiles, at_once, by_nothing, feed_back, roll_out
+from seqjax.nn import layers
+from seqjax.nn.forecast_heads import (
+    POINT,
+    Quantiles,
+    at_once,
+    by_nothing,
+    feed_back,
+    roll_out,
+)
 from seqjax.recurrence import is_bidirectional, unroll
 
 

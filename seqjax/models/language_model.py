@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax import layers, losses
+from seqjax.nn import layers, losses
 from seqjax.recurrence import is_bidirectional
 from seqjax.truncation import truncated_unroll
 

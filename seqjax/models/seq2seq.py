@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax.attending import Attending, AttendingState
-from seqjax.attention import Attention
 from seqjax.data.vocab import BOS
-from seqjax.layers import (
+from seqjax.nn.attention import Attention
+from seqjax.nn.attention_cell import Attending, AttendingState
+from seqjax.nn.layers import (
     dense,
     dense_init,
     dropout,
@@ -17,7 +17,7 @@ from seqjax.layers import (
     embed_init,
     matmul,
 )
-from seqjax.losses import smoothed_cross_entropy
+from seqjax.nn.losses import smoothed_cross_entropy
 from seqjax.recurrence import Stack, unroll
 
 

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqjax import chains, layers, losses
 from seqjax.data.vocab import UNK
-from seqjax.recurrence import unroll, valid_steps
+from seqjax.nn import layers, losses
+from seqjax.nn.masks import valid_steps
+from seqjax.recurrence import unroll
+from seqjax.structured import linear_chain
 
 OUTSIDE = "O"  # the tag of what is in no span
 
@@ -177,7 +179,7 @@ class Tagger:
         if not self.crf:
             return losses.cross_entropy(logits, tags, real)
         chain = *_potentials(params.crf, logits, lengths), lengths
-        total = chains.log_partition(*chain) - chains.score(tags, *chain)
+        total = linear_chain.log_partition(*chain) - linear_chain.score(tags, *chain)
         return total.sum(), jnp.sum(real, dtype=total.dtype)
 
     def predict(self, params, logits, lengths):
@@ -195,7 +197,7 @@ class Tagger:
             first, follows = (jnp.asarray(a, logits.dtype) for a in bio(self.tags))
             unary = unary.at[0].add(first)
             pairs = pairs + follows
-        return chains.viterbi(unary, pairs, lengths)
+        return linear_chain.viterbi(unary, pairs, lengths)
 
 
 def letter_features(params, chars, lengths):

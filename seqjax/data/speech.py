@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqjax.data import syllables, wav
+from seqjax.data import wav
 from seqjax.data.corpora import default_data_dir, split_by_hash, unknown_name
+from seqjax.data.synthetic import syllables
 from seqjax.data.text import DataError, decode, read_bytes
 
 

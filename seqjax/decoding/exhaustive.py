@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from seqjax.hypotheses import (
+from seqjax.decoding.hypotheses import (
     Hypotheses,
     Rules,
     best_first,

@@ -1,8 +1,8 @@
 """Sentences and clauses."""
 
-from seqjax.data.grammar import lexicon
-from seqjax.data.grammar.lexicon import Text
-from seqjax.data.grammar.phrases import Phrases, Turn, stand_in
+from seqjax.data.synthetic.grammar import lexicon
+from seqjax.data.synthetic.grammar.lexicon import Text
+from seqjax.data.synthetic.grammar.phrases import Phrases, Turn, stand_in
 
 
 class Writer(Phrases):

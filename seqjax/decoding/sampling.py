@@ -1,13 +1,4 @@
-"""Decoding from a step function: streams of tokens, greedy, samples, ensembles.
-
-`beam_search` and `exhaustive` have files of their own. A step function takes one
-hypothesis,
-
-    state, logits [V] = step(state, token)       or  step(state, token, context)
-
-and the searches run it for all sentences B and hypotheses K at once. Leaves of the
-state and of the context begin with B.
-"""
+"""Sampling and greedy decoding from a step function, and streams of tokens."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,25 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqjax.beam_search import beam_search
-from seqjax.exhaustive import exhaustive
-from seqjax.hypotheses import (
+from seqjax.decoding.hypotheses import (
     Hypotheses,
     Rules,
     best_first,
     forced_tokens,
 )
-
-__all__ = [
-    "Hypotheses",
-    "beam_search",
-    "ensemble",
-    "exhaustive",
-    "greedy",
-    "sample",
-    "sample_token",
-    "stream",
-]
 
 
 def sample_token(key, logits, temperature=1.0, top_k=0, top_p=1.0):

@@ -35,9 +35,9 @@ import random as random_module
 from collections import Counter
 from typing import NamedTuple
 
-from seqjax.data.grammar import lexicon
-from seqjax.data.grammar.spelling import spell_english, spell_french
-from seqjax.data.grammar.writer import Writer
+from seqjax.data.synthetic.grammar import lexicon
+from seqjax.data.synthetic.grammar.spelling import spell_english, spell_french
+from seqjax.data.synthetic.grammar.writer import Writer
 
 NARROW_SPACE = "\u202f"  # what French puts before a question mark
 HELD_OUT = 0.08  # of all combinations

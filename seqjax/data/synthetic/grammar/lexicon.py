@@ -3,8 +3,8 @@
 import re
 from typing import NamedTuple
 
-from seqjax.data.grammar import tables
-from seqjax.data.grammar.spelling import agreeing, join, plural, with_s
+from seqjax.data.synthetic.grammar import tables
+from seqjax.data.synthetic.grammar.spelling import agreeing, join, plural, with_s
 
 
 class Text(NamedTuple):

@@ -19,8 +19,8 @@ import numpy as np
 import optax
 from jax import lax
 
-from seqjax.hypotheses import Hypotheses
-from seqjax.recurrence import valid_steps
+from seqjax.decoding.hypotheses import Hypotheses
+from seqjax.nn.masks import valid_steps
 
 BLANK = 0
 

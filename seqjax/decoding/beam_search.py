@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqjax.hypotheses import (
+from seqjax.decoding.hypotheses import (
     Hypotheses,
     Rules,
     best_first,

@@ -12,7 +12,7 @@ import jax
 import jax.extend.core
 import jax.numpy as jnp
 
-from seqjax.layers import matmul
+from seqjax.nn.layers import matmul
 
 
 class Plan(NamedTuple):

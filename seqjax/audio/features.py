@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqjax.recurrence import valid_steps
+from seqjax.nn.masks import valid_steps
 
 EPSILON = 1e-8  # beside a variance or a power, which may be 0
 

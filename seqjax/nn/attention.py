@@ -6,8 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax.activations import tanh
-from seqjax.layers import matmul
+from seqjax.nn.activations import tanh
+from seqjax.nn.layers import matmul
 
 
 class AttentionParams(NamedTuple):

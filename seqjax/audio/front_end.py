@@ -4,7 +4,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from seqjax.features import (
+from seqjax.audio.features import (
     EPSILON,
     cosines,
     deltas,

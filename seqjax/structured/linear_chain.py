@@ -35,7 +35,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqjax.chain_messages import (
+from seqjax.structured.messages import (
     finite_max,
     max_alphas,
     scaled_exp,

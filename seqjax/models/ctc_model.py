@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax import ctc, layers
-from seqjax.recurrence import unroll, valid_steps
+from seqjax.nn import layers
+from seqjax.nn.masks import valid_steps
+from seqjax.recurrence import unroll
+from seqjax.structured import ctc
 
 
 class RecognizerParams(NamedTuple):

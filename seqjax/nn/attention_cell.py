@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax.activations import tanh
-from seqjax.attention import Attention, AttentionParams
+from seqjax.nn.activations import tanh
+from seqjax.nn.attention import Attention, AttentionParams
 
 
 class AttendingParams(NamedTuple):

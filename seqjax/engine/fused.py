@@ -31,8 +31,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqjax import buffers, tracing
-from seqjax.layers import matmul, matmul_gradient
+from seqjax.engine import buffers, tracing
+from seqjax.nn.layers import matmul, matmul_gradient
 
 
 def scan(step, params, xs, state, num_steps, reverse=False, width=None):

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from seqjax.data.grammar import lexicon, spelling, tables
-from seqjax.data.grammar.lexicon import Text
-from seqjax.data.grammar.spelling import join
+from seqjax.data.synthetic.grammar import lexicon, spelling, tables
+from seqjax.data.synthetic.grammar.lexicon import Text
+from seqjax.data.synthetic.grammar.spelling import join
 
 
 class Turn(NamedTuple):

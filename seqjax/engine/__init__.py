@@ -1,0 +1,1 @@
+"""How `unroll` runs a cell: the fused loop and its backward pass."""

@@ -1,0 +1,1 @@
+"""Building blocks of networks: layers, activations, losses, masks, attention."""

@@ -1,0 +1,1 @@
+"""Dynamic programs over label sequences: linear chains (HMM, CRF) and CTC."""
