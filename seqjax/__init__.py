@@ -1,35 +1,97 @@
-"""seqjax: recurrent sequence models in JAX, as plain as the formula and fast.
+"""seqjax: recurrent sequence models in JAX.
 
-The map, in reading order; a file imports only from those above it:
+The package in reading order. A file imports only from files above it.
 
-    data/            text, vocabularies, n-grams, corpora, pairs, labeled documents,
-                     tagged sentences, poems, series, recordings, minibatches; NumPy
-                     only
-    activations, layers, losses, metrics, forecasts
-    chains           sums over the paths of a chain: for HMMs and CRFs
-    cells            RNN, GRU, LSTM: init, initial_state, project, step
-    attention        dot, general, additive; attending is a cell that uses it
-    fused            the loop under unroll and its backward pass (buffers, tracing)
-    recurrence       unroll, Stack, Bidirectional: one engine for any cell
-    truncation       backpropagation through time cut short, at fixed or random steps
-    features, ctc    mel spectrograms and cepstra; labels without an alignment
-    decoding         streams, greedy, samples, exhaustive (hypotheses, beam_search);
-                     acrostic holds them to the initials of lines
-    baselines/       the RNN in plain NumPy; n-grams, Markov and hidden Markov models;
-                     forecasters without a state; naive Bayes
-    models/          language_model, seq2seq, forecaster, classifier, tagger,
-                     recognizer
-    training         TrainState, one step, many steps in one call, evaluation
+    data/            text, vocabularies, tokenizers, corpora, parallel sentences,
+                     documents, tagged sentences, poems, series, recordings,
+                     minibatches, and generated data (synthetic/); NumPy only
+    nn/              layers, activations, losses, masks, attention, forecast heads
+    metrics          accuracy, F1, spans, edit distances, forecast errors
+    cells            Cell (the protocol), RNN, GRU, LSTM
+    engine/          how `unroll` runs: the fused loop and its backward pass
+    recurrence       unroll, Stack, Bidirectional
+    truncation       truncated backpropagation through time
+    gradient_flow    the norms of gradients at earlier time steps
+    decoding/        sampling, greedy, beam search, exhaustive search, constraints
+    structured/      linear chains (HMM, CRF), BIO tags, CTC
+    audio/           mel spectrograms, cepstra, augmentation
+    baselines/       n-grams, Markov chains, HMM, naive Bayes, autoregression, and the
+                     plain RNN in NumPy
+    models/          LanguageModel, Seq2Seq, Classifier, Tagger, CTCModel, forecasters
+    training/        TrainState, one step, loops over many steps, evaluation
     checkpoint       save and restore
 
-Dimension letters: T time, B batch (any leading shape `...`), D input, H hidden, V
-vocabulary, E embedding, G gates, S source length, K beam. Time comes first, features
-last, everything between is batch: xs [T, ..., D], lengths [...].
+Dimension letters: T time, B batch (any leading shape `...`), D input, H hidden, G
+gates, V vocabulary, E embedding, S source length, K beam, L length of a hypothesis.
+Time comes first, features last, and everything between is batch: `xs [T, ..., D]`,
+`lengths [...]`.
+
+Example:
+
+    >>> import jax
+    >>> import seqjax
+    >>> cell = seqjax.LSTM(hidden_size=8)
+    >>> params = cell.init(jax.random.key(0), input_size=3)
+    >>> xs = jax.numpy.zeros((5, 2, 3))
+    >>> state, ys = seqjax.unroll(cell, params, xs, lengths=jax.numpy.array([5, 2]))
+    >>> state.h.shape, ys.shape
+    ((2, 8), (5, 2, 8))
 """
 
-from seqjax.cells import GRU, LSTM, RNN, LSTMState
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from seqjax import audio, baselines, decoding, metrics, models, nn, structured
+from seqjax.cells import GRU, LSTM, RNN, Cell, LSTMState
+from seqjax.decoding import Hypotheses
+from seqjax.models import Classifier, CTCModel, LanguageModel, Seq2Seq, Tagger
+from seqjax.nn import Attention, losses
 from seqjax.recurrence import Bidirectional, Stack, unroll
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from seqjax import training
+    from seqjax.training import TrainState
+else:
 
-__all__ = ["GRU", "LSTM", "RNN", "Bidirectional", "LSTMState", "Stack", "unroll"]
+    def __getattr__(name: str) -> Any:
+        # Training imports flax and optax, which take half as long as jax does.
+        if name not in ("training", "TrainState"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module("seqjax.training")
+        globals().update(training=module, TrainState=module.TrainState)
+        return globals()[name]
+
+
+__version__ = "0.2.0"
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Attention",
+    "Bidirectional",
+    "CTCModel",
+    "Cell",
+    "Classifier",
+    "Hypotheses",
+    "LSTMState",
+    "LanguageModel",
+    "Seq2Seq",
+    "Stack",
+    "Tagger",
+    "TrainState",
+    "audio",
+    "baselines",
+    "decoding",
+    "losses",
+    "metrics",
+    "models",
+    "nn",
+    "structured",
+    "training",
+    "unroll",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

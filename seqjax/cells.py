@@ -1,101 +1,169 @@
 """Recurrent cells: RNN, GRU and LSTM as frozen dataclasses with pure methods.
 
-A cell is four functions and no hidden state:
+A cell holds no arrays. It is five members, which `Cell` declares:
 
+    cell.output_size                             # width of y
     params = cell.init(key, input_size)          # NamedTuple of arrays
     state = cell.initial_state(batch_shape)      # NamedTuple or array
-    zs = cell.project(params, xs)                # all that needs no state, for all T
+    zs = cell.project(params, xs)                # all products without the state
     state, y = cell.step(params, state, z, dot)  # one time step
 
-`project` is called once before the loop and `step` inside it. `step` multiplies by
-recurrent weights only through `dot`, so that an engine may watch the products.
-Any object with these four functions and `hidden_size`, the width of y, is a cell;
-`seqjax.unroll` runs it.
+`seqjax.unroll` calls `project` once, before the loop, and `step` inside the loop.
 
-Letters: T time, D input, H hidden, G gates; `...` is any batch shape.
+Letters: T time, D input, H hidden, G number of gates; `...` is any batch shape.
 """
 
-import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from seqjax.nn.activations import tanh
 from seqjax.nn.layers import matmul
 
-Array = jax.Array
+Params: TypeAlias = Any  # a pytree of arrays, as `init` returns it
+State: TypeAlias = Any  # a pytree of arrays, as `initial_state` returns it
+Dot: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
 # (key, shape, dtype) -> array, as in jax.nn.initializers
-Initializer = Callable[..., Array]
-Dot = Callable[[Array, Array], Array]
+Initializer: TypeAlias = Callable[..., jax.Array]
 
 
-def uniform_by_hidden_size(key, shape, dtype=jnp.float32):
-    """U(-1/sqrt(H), 1/sqrt(H)) for a block `shape` [..., H]: torch's default."""
+@runtime_checkable
+class Cell(Protocol):
+    """The interface of a recurrent cell; any object that has it runs in `unroll`.
+
+    A cell must be hashable, because `unroll` passes it to `jax.jit` as a static
+    argument. A frozen dataclass is.
+
+    A cell may also have an attribute `gate_size`: the width of one gate, where a row
+    of zs or of a product holds several gates side by side. It is a hint for speed and
+    changes no value. The fused loop then reads such a row gate by gate, which XLA's
+    CPU compiler vectorizes.
+    """
+
+    @property
+    def output_size(self) -> int:
+        """Width of y. It may differ from the width of the state and of a gate."""
+
+    def init(self, key: jax.Array, input_size: int) -> Params:
+        """Draw parameters for inputs of width `input_size`."""
+
+    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> State:
+        """The state before the first step, each leaf [*batch_shape, ...]."""
+
+    def project(self, params: Params, xs: jax.Array) -> Any:
+        """Everything that needs no state: [T, ..., D] -> a pytree of [T, ..., ?]."""
+
+    def step(
+        self, params: Params, state: State, z: Any, dot: Dot = jnp.dot
+    ) -> tuple[State, jax.Array]:
+        """One time step: (new state, y [..., output_size]).
+
+        Args:
+          params: as `init` returns them.
+          state: as `initial_state` returns it; the new state has the same structure,
+            shapes and dtypes.
+          z: `project(params, xs)` at one time step.
+          dot: the product `v [..., H] @ w [H, G*H]`. A step that calls it for its
+            recurrent products lets the fused loop defer the weight gradients.
+        """
+
+
+def uniform_by_hidden_size(
+    key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
+) -> jax.Array:
+    """U(-1/sqrt(H), 1/sqrt(H)) for a block of `shape` [..., H]: torch's default."""
     bound = shape[-1] ** -0.5
     return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
 
 
-def _init_gates(init, key, shape, gates, dtype):
-    """Draw each gate's block on its own and join them: [..., H] -> [..., G*H]."""
-    keys = jax.random.split(key, gates)
+def _init_gates(
+    init: Initializer,
+    key: jax.Array,
+    shape: tuple[int, ...],
+    num_gates: int,
+    dtype: DTypeLike,
+) -> jax.Array:
+    """Draw the block [..., H] of each gate and join the blocks: [..., G*H]."""
+    keys = jax.random.split(key, num_gates)
     return jnp.concatenate([init(k, shape, dtype) for k in keys], axis=-1)
+
+
+def _check_hidden_size(cell: "RNN | GRU | LSTM") -> None:
+    if cell.hidden_size < 1:
+        raise ValueError(
+            f"{type(cell).__name__}: hidden_size must be at least 1, "
+            f"got {cell.hidden_size}"
+        )
 
 
 class RNNParams(NamedTuple):
     """Parameters of an RNN."""
 
-    w_x: Array  # [D, H]
-    w_h: Array  # [H, H]
-    b: Array  # [H]
+    w_x: jax.Array  # [D, H]
+    w_h: jax.Array  # [H, H]
+    b: jax.Array  # [H]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class RNN:
-    """The plain recurrent layer of Elman.
+    """The plain recurrent cell (Elman network).
 
         h_t = phi(x_t @ w_x + h_{t-1} @ w_h + b)
         y_t = h_t
 
     Args:
-      hidden_size: H.
+      hidden_size: H, the width of the state and of y.
       activation: phi, "tanh" or "relu".
       w_x_init, w_h_init, b_init: initializers `(key, shape, dtype) -> array`, as in
-        `jax.nn.initializers`; the default is torch's uniform.
+        `jax.nn.initializers`. The default is torch's, `uniform_by_hidden_size`.
 
     Shapes: w_x [D, H], w_h [H, H], b [H]; the state is the array h [..., H].
 
     Raises:
-      ValueError: for a hidden size below 1 or an unknown activation.
+      ValueError: hidden_size is below 1, or the activation is unknown.
 
     Example:
       >>> cell = seqjax.RNN(hidden_size=256)
       >>> params = cell.init(jax.random.key(0), input_size=28)
-      >>> h, ys = seqjax.unroll(cell, params, xs)        # xs [T, B, 28], ys [T, B, 256]
+      >>> xs = jnp.zeros((35, 32, 28))  # [T, B, D]
+      >>> h, ys = seqjax.unroll(cell, params, xs)
+      >>> h.shape, ys.shape
+      ((32, 256), (35, 32, 256))
 
     Source: Elman, "Finding structure in time", Cognitive Science 14, 1990.
     """
 
     hidden_size: int
     activation: str = "tanh"
-    w_x_init: Initializer = dataclasses.field(
-        default=uniform_by_hidden_size, repr=False
-    )
-    w_h_init: Initializer = dataclasses.field(
-        default=uniform_by_hidden_size, repr=False
-    )
-    b_init: Initializer = dataclasses.field(default=uniform_by_hidden_size, repr=False)
+    w_x_init: Initializer = field(default=uniform_by_hidden_size, repr=False)
+    w_h_init: Initializer = field(default=uniform_by_hidden_size, repr=False)
+    b_init: Initializer = field(default=uniform_by_hidden_size, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_hidden_size(self)
         if self.activation not in ("tanh", "relu"):
             raise ValueError(
                 f'RNN: activation must be "tanh" or "relu", got {self.activation!r}'
             )
 
-    def init(self, key, input_size, dtype=jnp.float32):
-        """Fresh parameters for inputs of width `input_size`."""
+    @property
+    def output_size(self) -> int:
+        """Width of y: H."""
+        return self.hidden_size
+
+    @property
+    def gate_size(self) -> int:
+        """Width of one gate: H."""
+        return self.hidden_size
+
+    def init(
+        self, key: jax.Array, input_size: int, dtype: DTypeLike = jnp.float32
+    ) -> RNNParams:
+        """Draw parameters for inputs of width `input_size`."""
         k_x, k_h, k_b = jax.random.split(key, 3)
         hidden = self.hidden_size
         return RNNParams(
@@ -104,43 +172,45 @@ class RNN:
             b=self.b_init(k_b, (hidden,), dtype),
         )
 
-    def initial_state(self, batch_shape=()):
-        """Zeros, float32, for a batch of any shape."""
+    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> jax.Array:
+        """Zeros in float32."""
         return jnp.zeros((*batch_shape, self.hidden_size), jnp.float32)
 
-    def project(self, params, xs):
-        """The products that need no state: [T, ..., D] -> [T, ..., G*H]."""
-        return matmul(xs, params.w_x)  # [T, ..., H]
+    def project(self, params: RNNParams, xs: jax.Array) -> jax.Array:
+        """xs @ w_x: [T, ..., D] -> [T, ..., H]."""
+        return matmul(xs, params.w_x)
 
-    def step(self, params, state, z, dot: Dot = jnp.dot):
-        """One time step from the projection z [..., G*H]: (new state, y [..., H])."""
+    def step(
+        self, params: RNNParams, state: jax.Array, z: jax.Array, dot: Dot = jnp.dot
+    ) -> tuple[jax.Array, jax.Array]:
+        """One time step from z [..., H]: (new state, y [..., H])."""
         phi = tanh if self.activation == "tanh" else jax.nn.relu
         h = phi(z + dot(state, params.w_h) + params.b)
         return h, h
 
 
 class GRUParams(NamedTuple):
-    """Parameters of a GRU with the reset before the product; gates r z n."""
+    """Parameters of a GRU with reset_after=False; gate order r z n."""
 
-    w_x: Array  # [D, 3H]
-    w_h: Array  # [H, 3H]
-    b: Array  # [3H]
+    w_x: jax.Array  # [D, 3H]
+    w_h: jax.Array  # [H, 3H]
+    b: jax.Array  # [3H]
 
 
 class GRUResetAfterParams(NamedTuple):
-    """Parameters of a GRU with the reset after the product; gates r z n."""
+    """Parameters of a GRU with reset_after=True; gate order r z n."""
 
-    w_x: Array  # [D, 3H]
-    w_h: Array  # [H, 3H]
-    b_x: Array  # [3H]
-    b_h: Array  # [3H]
+    w_x: jax.Array  # [D, 3H]
+    w_h: jax.Array  # [H, 3H]
+    b_x: jax.Array  # [3H]
+    b_h: jax.Array  # [3H]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class GRU:
     """The gated recurrent unit; gate order r z n (reset, update, candidate).
 
-    With `reset_after=True`, the default, as in cuDNN and torch:
+    With `reset_after=True`, as in cuDNN and torch:
 
         x_r, x_z, x_n = split(x @ w_x + b_x)
         h_r, h_z, h_n = split(h @ w_h + b_h)
@@ -148,7 +218,7 @@ class GRU:
         n = tanh(x_n + r * h_n)
         h' = z * h + (1 - z) * n
 
-    With `reset_after=False`, as in the textbooks, one bias:
+    With `reset_after=False`, as in textbooks, with one bias:
 
         x_r, x_z, x_n = split(x @ w_x + b)
         h_r, h_z = split(h @ w_h[:, :2H])
@@ -156,43 +226,57 @@ class GRU:
         n = tanh(x_n + (r * h) @ w_h[:, 2H:])
         h' = z * h + (1 - z) * n
 
-    z near 1 keeps the old state. Texts that write h' = (1 - z) * h + z * n mean the
-    same model with z replaced by 1 - z: negate w_x[z], w_h[z] and the bias.
+    z near 1 keeps the old state. Texts that write h' = (1 - z) * h + z * n define the
+    same model with 1 - z in place of z. To convert weights, negate the z blocks of
+    w_x, w_h and the biases.
 
     Args:
-      hidden_size: H.
-      reset_after: whether r scales the product (True) or the state (False).
-      w_x_init, w_h_init, b_init: initializers, called gate by gate.
+      hidden_size: H, the width of the state and of y.
+      reset_after: if True, r scales the product h @ w_h[:, 2H:]; if False, it scales
+        the state h before the product.
+      w_x_init, w_h_init, b_init: initializers, called once per gate.
 
     Shapes: w_x [D, 3H], w_h [H, 3H], biases [3H]; the state is the array h [..., H].
 
     Raises:
-      ValueError: for a hidden size below 1.
+      ValueError: hidden_size is below 1.
 
     Example:
       >>> cell = seqjax.GRU(hidden_size=256)
       >>> params = cell.init(jax.random.key(0), input_size=28)
-      >>> h, ys = seqjax.unroll(cell, params, xs)        # xs [T, B, 28], ys [T, B, 256]
+      >>> xs = jnp.zeros((35, 32, 28))  # [T, B, D]
+      >>> h, ys = seqjax.unroll(cell, params, xs)
+      >>> h.shape, ys.shape
+      ((32, 256), (35, 32, 256))
 
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder",
-    2014, arXiv:1406.1078, section 2.3 (v1 has the reset after the product, v3 before).
+    2014, arXiv:1406.1078, section 2.3. Version 1 of the
+    paper resets after the product, version 3 before it.
     """
 
     hidden_size: int
     reset_after: bool = True
-    w_x_init: Initializer = dataclasses.field(
-        default=uniform_by_hidden_size, repr=False
-    )
-    w_h_init: Initializer = dataclasses.field(
-        default=uniform_by_hidden_size, repr=False
-    )
-    b_init: Initializer = dataclasses.field(default=uniform_by_hidden_size, repr=False)
+    w_x_init: Initializer = field(default=uniform_by_hidden_size, repr=False)
+    w_h_init: Initializer = field(default=uniform_by_hidden_size, repr=False)
+    b_init: Initializer = field(default=uniform_by_hidden_size, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_hidden_size(self)
 
-    def init(self, key, input_size, dtype=jnp.float32):
-        """Fresh parameters for inputs of width `input_size`."""
+    @property
+    def output_size(self) -> int:
+        """Width of y: H."""
+        return self.hidden_size
+
+    @property
+    def gate_size(self) -> int:
+        """Width of one gate: H."""
+        return self.hidden_size
+
+    def init(
+        self, key: jax.Array, input_size: int, dtype: DTypeLike = jnp.float32
+    ) -> GRUParams | GRUResetAfterParams:
+        """Draw parameters for inputs of width `input_size`."""
         k_x, k_h, k_b, k_bh = jax.random.split(key, 4)
         hidden = self.hidden_size
         w_x = _init_gates(self.w_x_init, k_x, (input_size, hidden), 3, dtype)
@@ -203,16 +287,18 @@ class GRU:
         b_h = _init_gates(self.b_init, k_bh, (hidden,), 3, dtype)
         return GRUResetAfterParams(w_x, w_h, b_x, b_h)
 
-    def initial_state(self, batch_shape=()):
-        """Zeros, float32, for a batch of any shape."""
+    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> jax.Array:
+        """Zeros in float32."""
         return jnp.zeros((*batch_shape, self.hidden_size), jnp.float32)
 
-    def project(self, params, xs):
-        """The products that need no state: [T, ..., D] -> [T, ..., G*H]."""
-        return matmul(xs, params.w_x)  # [T, ..., 3H]
+    def project(self, params: Params, xs: jax.Array) -> jax.Array:
+        """xs @ w_x: [T, ..., D] -> [T, ..., 3H]."""
+        return matmul(xs, params.w_x)
 
-    def step(self, params, state, z, dot: Dot = jnp.dot):
-        """One time step from the projection z [..., G*H]: (new state, y [..., H])."""
+    def step(
+        self, params: Params, state: jax.Array, z: jax.Array, dot: Dot = jnp.dot
+    ) -> tuple[jax.Array, jax.Array]:
+        """One time step from z [..., 3H]: (new state, y [..., H])."""
         h = state
         b_x = params.b_x if self.reset_after else params.b
         x_r, x_z, x_n = jnp.split(z + b_x, 3, axis=-1)  # [..., 3H] -> 3 x [..., H]
@@ -230,48 +316,50 @@ class GRU:
 
 
 class LSTMParams(NamedTuple):
-    """Parameters of an LSTM; gates i f g o."""
+    """Parameters of an LSTM; gate order i f g o."""
 
-    w_x: Array  # [D, 4H]
-    w_h: Array  # [H, 4H]
-    b: Array  # [4H]
+    w_x: jax.Array  # [D, 4H]
+    w_h: jax.Array  # [H, 4H]
+    b: jax.Array  # [4H]
 
 
 class LSTMState(NamedTuple):
-    """The output h and the memory c of an LSTM."""
+    """State of an LSTM: the output h and the memory cell c."""
 
-    h: Array  # [..., H]
-    c: Array  # [..., H]
+    h: jax.Array  # [..., H]
+    c: jax.Array  # [..., H]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class LSTM:
-    """Long short-term memory; gate order i f g o (input, forget, cell, output).
+    """Long short-term memory; gate order i f g o (input, forget, candidate, output).
 
         i, f, g, o = split(x @ w_x + h @ w_h + b)
         c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
         h' = sigmoid(o) * tanh(c')
         y  = h'
 
-    The form on the concatenation, [x, h] @ W + b, is the same model with
-    W = [w_x; w_h] stacked by rows.
+    The form [x, h] @ W + b is the same model with w_x and w_h stacked by rows in W.
 
     Args:
-      hidden_size: H.
-      forget_bias: added to the initial bias of the forget gate; 1 makes a new network
-        remember (Jozefowicz et al. 2015), 0 is torch's.
-      w_x_init, w_h_init, b_init: initializers, called gate by gate.
+      hidden_size: H, the width of h, c and y.
+      forget_bias: constant added to the initial bias of the forget gate. 0 is torch's
+        value. 1 makes an untrained network remember (Jozefowicz et al. 2015).
+      w_x_init, w_h_init, b_init: initializers, called once per gate.
 
     Shapes: w_x [D, 4H], w_h [H, 4H], b [4H]; the state is LSTMState(h, c), each
     [..., H].
 
     Raises:
-      ValueError: for a hidden size below 1.
+      ValueError: hidden_size is below 1.
 
     Example:
       >>> cell = seqjax.LSTM(hidden_size=256)
       >>> params = cell.init(jax.random.key(0), input_size=28)
-      >>> (h, c), ys = seqjax.unroll(cell, params, xs)   # xs [T, B, 28], ys [T, B, 256]
+      >>> xs = jnp.zeros((35, 32, 28))  # [T, B, D]
+      >>> (h, c), ys = seqjax.unroll(cell, params, xs)
+      >>> c.shape, ys.shape
+      ((32, 256), (35, 32, 256))
 
     Source: Hochreiter and Schmidhuber, "Long short-term memory", Neural Computation 9,
     1997, with the forget gate of Gers, Schmidhuber and Cummins, 2000.
@@ -279,19 +367,27 @@ class LSTM:
 
     hidden_size: int
     forget_bias: float = 0.0
-    w_x_init: Initializer = dataclasses.field(
-        default=uniform_by_hidden_size, repr=False
-    )
-    w_h_init: Initializer = dataclasses.field(
-        default=uniform_by_hidden_size, repr=False
-    )
-    b_init: Initializer = dataclasses.field(default=uniform_by_hidden_size, repr=False)
+    w_x_init: Initializer = field(default=uniform_by_hidden_size, repr=False)
+    w_h_init: Initializer = field(default=uniform_by_hidden_size, repr=False)
+    b_init: Initializer = field(default=uniform_by_hidden_size, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_hidden_size(self)
 
-    def init(self, key, input_size, dtype=jnp.float32):
-        """Fresh parameters for inputs of width `input_size`."""
+    @property
+    def output_size(self) -> int:
+        """Width of y: H."""
+        return self.hidden_size
+
+    @property
+    def gate_size(self) -> int:
+        """Width of one gate: H."""
+        return self.hidden_size
+
+    def init(
+        self, key: jax.Array, input_size: int, dtype: DTypeLike = jnp.float32
+    ) -> LSTMParams:
+        """Draw parameters for inputs of width `input_size`."""
         k_x, k_h, k_b = jax.random.split(key, 3)
         hidden = self.hidden_size
         b = _init_gates(self.b_init, k_b, (hidden,), 4, dtype)
@@ -301,29 +397,23 @@ class LSTM:
             b=b.at[hidden : 2 * hidden].add(self.forget_bias),
         )
 
-    def initial_state(self, batch_shape=()):
-        """Zeros, float32, for a batch of any shape."""
+    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> LSTMState:
+        """Zeros in float32."""
         shape = (*batch_shape, self.hidden_size)
         return LSTMState(
             h=jnp.zeros(shape, jnp.float32), c=jnp.zeros(shape, jnp.float32)
         )
 
-    def project(self, params, xs):
-        """The products that need no state: [T, ..., D] -> [T, ..., G*H]."""
-        return matmul(xs, params.w_x)  # [T, ..., 4H]
+    def project(self, params: LSTMParams, xs: jax.Array) -> jax.Array:
+        """xs @ w_x: [T, ..., D] -> [T, ..., 4H]."""
+        return matmul(xs, params.w_x)
 
-    def step(self, params, state, z, dot: Dot = jnp.dot):
-        """One time step from the projection z [..., G*H]: (new state, y [..., H])."""
+    def step(
+        self, params: LSTMParams, state: LSTMState, z: jax.Array, dot: Dot = jnp.dot
+    ) -> tuple[LSTMState, jax.Array]:
+        """One time step from z [..., 4H]: (new state, y [..., H])."""
         gates = z + dot(state.h, params.w_h) + params.b
         i, f, g, o = jnp.split(gates, 4, axis=-1)  # [..., 4H] -> 4 x [..., H]
         c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * tanh(g)
         h = jax.nn.sigmoid(o) * tanh(c)
         return LSTMState(h, c), h
-
-
-def _check_hidden_size(cell):
-    if cell.hidden_size < 1:
-        raise ValueError(
-            f"{type(cell).__name__}: hidden_size must be at least 1, "
-            f"got {cell.hidden_size}"
-        )

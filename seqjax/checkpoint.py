@@ -1,61 +1,74 @@
-"""Checkpoints: the whole TrainState and the run's progress, by orbax.
+"""Checkpoints: the whole TrainState and the progress of a run, written by orbax.
 
-A checkpoint is written beside the others and renamed into place; last of all comes its
-seal, SHA256SUMS, the checksums of its files (`sha256sum -c` reads it). A folder whose
-seal is missing or broken, from a killed process or a failing disk, is never read: the
-one before it is.
+A checkpoint is a folder. Its last file, SHA256SUMS, has the checksums of all others
+(`sha256sum -c` reads it). A folder whose checksums are missing or do not match, after a
+killed process or a disk error, is not used; the checkpoint before it is.
+
+Needs orbax-checkpoint: `pip install "seqjax[experiments]"`.
 """
 
 import hashlib
 import shutil
 from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 
-SEAL = "SHA256SUMS"
+CHECKSUMS = "SHA256SUMS"
+State = TypeVar("State")  # a pytree of arrays
 
 
 class CheckpointError(RuntimeError):
-    """No checkpoint that can be used; the message is one sentence for the user."""
+    """No usable checkpoint; the message is one sentence for the user."""
 
 
 class Checkpoints:
-    """The newest checkpoints of a run, in a directory of their own.
+    """The newest checkpoints of a run, in their own directory.
 
     Args:
-      directory: made at the first save.
-      keep: how many of the newest to keep.
+      directory: created by the first save.
+      keep: the number of checkpoints to keep.
 
     Example:
-      >>> checkpoints = Checkpoints(workdir / "checkpoints", keep=2)
-      >>> checkpoints.save(500, state, {"best": 4.1})
-      >>> state, progress, unreadable = checkpoints.restore(state)
+      >>> import tempfile
+      >>> from seqjax.checkpoint import Checkpoints
+      >>> checkpoints = Checkpoints(tempfile.mkdtemp(), keep=2)
+      >>> checkpoints.save(500, {"w": jnp.ones(3)}, {"best": 4.1})
+      >>> state, progress, unreadable = checkpoints.restore({"w": jnp.zeros(3)})
+      >>> progress["best"]
+      4.1
     """
 
-    def __init__(self, directory, keep=2):
+    def __init__(self, directory: str | Path, keep: int = 2) -> None:
         self.directory = Path(directory).resolve()
         self.keep = keep
 
-    def steps(self):
-        """The steps that have a sealed checkpoint, rising."""
-        return [s for s in self._folders() if (self.directory / str(s) / SEAL).exists()]
+    def steps(self) -> list[int]:
+        """The steps of all complete checkpoints, in increasing order."""
+        return [
+            s for s in self._folders() if (self.directory / str(s) / CHECKSUMS).exists()
+        ]
 
-    def _folders(self):
+    def _folders(self) -> list[int]:
         if not self.directory.is_dir():
             return []
         return sorted(int(p.name) for p in self.directory.iterdir() if p.name.isdigit())
 
-    def save(self, step, state, progress):
+    def save(self, step: int, state: Any, progress: dict[str, Any]) -> None:
         """Write a checkpoint, then delete all but the newest `keep`.
 
         Args:
-          step: its name; an existing one is replaced.
-          state: a pytree of arrays; typed random keys are allowed.
-          progress: a dict that JSON can hold.
+          step: the name of the checkpoint; an existing one is replaced.
+          state: a pytree of arrays, which may include typed random keys.
+          progress: a dict of JSON values.
+
+        Raises:
+          CheckpointError: if orbax is missing.
         """
+        ocp = _orbax()
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(_to_numpy(state)),
             progress=ocp.args.JsonSave(progress),
@@ -63,37 +76,41 @@ class Checkpoints:
         path = self.directory / str(step)
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
             checkpointer.save(path, args=args, force=True)
-        (path / SEAL).write_text(_checksums(path))
+        (path / CHECKSUMS).write_text(_checksums(path))
         leftovers = list(self.directory.glob("*.orbax-checkpoint-tmp*"))
-        # Later ones are of a future that was given up when an earlier was restored.
+        # A run that continues from an earlier checkpoint replaces the later ones.
         kept = [s for s in self.steps() if s <= step][-self.keep :]
         leftovers += [self.directory / str(s) for s in self._folders() if s not in kept]
         for path in leftovers:
             shutil.rmtree(path)
 
-    def restore(self, template, step=None):
-        """Read the newest checkpoint that is whole, or that of one step.
+    def restore(
+        self, template: State, step: int | None = None
+    ) -> tuple[State, dict[str, Any], list[str]]:
+        """Read a checkpoint.
 
         Args:
-          template: a pytree with the structure, shapes and dtypes of what was saved.
-          step: which one; None is the newest.
+          template: a pytree with the structure, shapes and dtypes of the saved state.
+          step: the name of the checkpoint; None is the newest undamaged one.
 
         Returns:
-          (state, progress, unreadable): `unreadable` names the newer checkpoints that
-          were damaged and passed over, one sentence each.
+          (state, progress, unreadable): `unreadable` has one sentence for each newer
+          checkpoint that is damaged.
 
         Raises:
-          CheckpointError: if there is none, or none that is whole.
+          CheckpointError: if there is no undamaged checkpoint, its state does not match
+            the template, or orbax is missing.
         """
-        if step is not None:
-            return *_read(self.directory / str(step), template), []
-        if not self.steps():
+        if step is None and not self.steps():
             raise CheckpointError(f"there is no checkpoint in {self.directory}.")
-        unreadable = []
+        ocp = _orbax()
+        if step is not None:
+            return *_read(ocp, self.directory / str(step), template), []
+        unreadable: list[str] = []
         for step in reversed(self._folders()):
             path = self.directory / str(step)
             try:
-                return *_read(path, template), unreadable
+                return *_read(ocp, path, template), unreadable
             except CheckpointError as error:
                 unreadable.append(str(error))
         raise CheckpointError(
@@ -101,10 +118,12 @@ class Checkpoints:
         )
 
 
-def _read(path, template):
-    seal = path / SEAL
-    if not seal.exists() or seal.read_bytes() != _checksums(path).encode():
-        raise CheckpointError(f"{path} is damaged: its files do not match its {SEAL}.")
+def _read(ocp: ModuleType, path: Path, template: State) -> tuple[State, dict[str, Any]]:
+    checksums = path / CHECKSUMS
+    if not checksums.exists() or checksums.read_bytes() != _checksums(path).encode():
+        raise CheckpointError(
+            f"{path} is damaged: its files do not match its {CHECKSUMS}."
+        )
     args = ocp.args.Composite(
         state=ocp.args.PyTreeRestore(), progress=ocp.args.JsonRestore()
     )
@@ -117,7 +136,7 @@ def _read(path, template):
         names = sorted(
             n for n in {*found, *describe} if found.get(n) != describe.get(n)
         )
-        raise CheckpointError(f"{path} is of another model: {names[0]} differs.")
+        raise CheckpointError(f"{path} belongs to another model: {names[0]} differs.")
     values = [
         jax.random.wrap_key_data(array) if _is_key(leaf) else array
         for leaf, array in zip(
@@ -127,12 +146,13 @@ def _read(path, template):
     return jax.tree.unflatten(jax.tree.structure(template), values), restored.progress
 
 
-def _is_key(leaf):
-    return jnp.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key)
+def _is_key(leaf: Any) -> bool:
+    dtype = getattr(leaf, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
 
 
-def _to_numpy(state):
-    """The leaves by name, as numpy arrays; random keys as the integers in them."""
+def _to_numpy(state: Any) -> dict[str, np.ndarray]:
+    """The leaves by name as NumPy arrays; random keys as their integers."""
     named, _ = jax.tree_util.tree_flatten_with_path(state)
     return {
         jax.tree_util.keystr(path): np.asarray(
@@ -142,10 +162,21 @@ def _to_numpy(state):
     }
 
 
-def _checksums(path):
-    """A line for each file below `path`, bar the seal."""
-    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != SEAL)
+def _checksums(path: Path) -> str:
+    """A line for each file below `path`, except the file of the checksums."""
+    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != CHECKSUMS)
     return "".join(
         f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(path)}\n"
         for p in files
     )
+
+
+def _orbax() -> ModuleType:
+    """The module of orbax, which is slow to import."""
+    try:
+        import orbax.checkpoint
+    except ImportError:
+        raise CheckpointError(
+            'checkpoints need orbax-checkpoint: pip install "seqjax[experiments]".'
+        ) from None
+    return orbax.checkpoint

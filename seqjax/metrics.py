@@ -1,18 +1,22 @@
-"""Figures of merit, from exact totals over a whole corpus."""
+"""Evaluation metrics, from exact totals over a whole corpus."""
 
 import math
 from collections import Counter
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def perplexity(total, count):
-    """exp(total / count): 1 is perfect, V is uniform guessing, inf is impossible.
+def perplexity(total: float, count: float) -> float:
+    """exp(total / count).
+
+    1 is perfect, V is uniform guessing, inf is probability 0 for a token that occurs.
 
     Args:
       total: the sum of negative log-likelihoods, in nats.
-      count: how many predictions were summed; 0 gives nan.
+      count: the number of predictions; 0 gives nan.
     """
     if count == 0:
         return math.nan
@@ -22,22 +26,25 @@ def perplexity(total, count):
         return math.inf
 
 
-def bits_per_character(total, characters):
-    """total / (ln 2 * characters), for `total` in nats over `characters` characters."""
+def bits_per_character(total: float, characters: float) -> float:
+    """total / (ln 2 * characters), for `total` nats over `characters` characters."""
     return total / (math.log(2) * characters) if characters else math.nan
 
 
-def bleu(prediction, reference, max_n):
-    """The textbook's BLEU of one sentence, from 0 to 1, which is equality.
+def bleu(
+    prediction: Sequence[Hashable], reference: Sequence[Hashable], max_n: int
+) -> float:
+    """The textbook's BLEU of one sentence, from 0 to 1; 1 means that both are equal.
 
         exp(min(0, 1 - len(reference) / len(prediction))) * prod_n p_n ** (1 / 2**n)
 
-    p_n is the share of the prediction's n-grams, n = 1 .. max_n, that are in the
-    reference, each as often as it is there at most; n goes no further than the
-    prediction is long. It is not the BLEU of papers, which is of a whole corpus.
+    p_n is the share of the prediction's n-grams, n = 1 .. max_n, that occur in the
+    reference; an n-gram counts at most as often as it occurs there. n is at most the
+    length of the prediction. The BLEU of papers is another one, over a whole corpus.
 
     Args:
       prediction, reference: lists of tokens.
+      max_n: the longest n-grams to count.
 
     Example:
       >>> bleu("il est calme .".split(), "il est calme .".split(), max_n=2)
@@ -55,22 +62,25 @@ def bleu(prediction, reference, max_n):
     return score
 
 
-def mse(forecasts, values):
+def mse(forecasts: ArrayLike, values: ArrayLike) -> float:
     """mean (y - f)^2 over arrays of one shape, in float64."""
     return float(np.mean(np.subtract(values, forecasts, dtype=np.float64) ** 2))
 
 
-def mae(forecasts, values):
+def mae(forecasts: ArrayLike, values: ArrayLike) -> float:
     """mean |y - f| over arrays of one shape, in float64."""
     return float(np.mean(np.abs(np.subtract(values, forecasts, dtype=np.float64))))
 
 
-def mase(forecasts, values, train, period=1):
-    """The mean absolute error in units of the seasonal naive one on the training rows.
+def mase(
+    forecasts: ArrayLike, values: ArrayLike, train: ArrayLike, period: int = 1
+) -> float:
+    """The mean absolute scaled error.
 
         mean_d (mean |y_d - f_d| / mean_t |x_{t,d} - x_{t-m,d}|)
 
-    Below 1 is better than what repeating the last season does one season ahead there.
+    The scale is the error of the seasonal naive forecast, which repeats the last
+    season, on the training rows. Below 1 is better than that forecast.
 
     Args:
       forecasts, values: [..., D].
@@ -78,12 +88,13 @@ def mase(forecasts, values, train, period=1):
       period: m, rows in a season, below N.
 
     Returns:
-      The mean over the columns; inf if one of them repeats exactly.
+      The mean over the columns; inf if a column repeats exactly.
 
     Source: Hyndman and Koehler, "Another look at measures of forecast accuracy",
     International Journal of Forecasting 22, 2006.
     """
     errors = np.abs(np.subtract(values, forecasts, dtype=np.float64))
+    train = np.asarray(train)
     naive = np.abs(np.subtract(train[period:], train[:-period], dtype=np.float64))
     scales = naive.mean(axis=0)  # [D]
     if (scales == 0).any():
@@ -91,18 +102,23 @@ def mase(forecasts, values, train, period=1):
     return float((errors.reshape(-1, errors.shape[-1]).mean(axis=0) / scales).mean())
 
 
-def coverage(lower, upper, values):
+def coverage(lower: ArrayLike, upper: ArrayLike, values: ArrayLike) -> float:
     """The share of values within [lower, upper]."""
     values = np.asarray(values)
-    return float(np.mean((lower <= values) & (values <= upper)))
+    return float(np.mean((np.asarray(lower) <= values) & (values <= upper)))
 
 
-def fails_from(squared_errors, limit, width):
-    """Where errors that build up are past bearing.
+def fails_from(squared_errors: ArrayLike, limit: float, width: int) -> int | None:
+    """The step from which accumulating errors are above a limit.
+
+    Args:
+      squared_errors: [N].
+      limit: the largest acceptable mean.
+      width: the number of errors in a mean.
 
     Returns:
-      The first place i at which the mean of squared_errors[i : i + width] is above
-      `limit`; None if there is no such place.
+      The first index i for which the mean of squared_errors[i : i + width] is above
+      `limit`; None if there is no such index.
     """
     errors = np.asarray(squared_errors, np.float64)
     if len(errors) < width:
@@ -112,12 +128,12 @@ def fails_from(squared_errors, limit, width):
     return int(above[0]) if len(above) else None
 
 
-def _ngrams(tokens, n):
+def _ngrams(tokens: Sequence[Hashable], n: int) -> Counter[tuple[Hashable, ...]]:
     return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
 
 
-def confusion(predicted, labels, num_labels):
-    """Counts [C, C]: of the documents whose label is i, how many are taken for j.
+def confusion(predicted: ArrayLike, labels: ArrayLike, num_labels: int) -> np.ndarray:
+    """The confusion matrix, int [C, C]: entry i, j counts label i predicted as j.
 
     Args:
       predicted, labels: integers [N] in [0, C).
@@ -132,35 +148,35 @@ def confusion(predicted, labels, num_labels):
     return counts
 
 
-def accuracy(counts):
-    """The share on the diagonal of `confusion`'s counts [C, C]; nan of none."""
+def accuracy(counts: np.ndarray) -> float:
+    """The share of a confusion matrix [C, C] on its diagonal; nan if all are 0."""
     return float(np.trace(counts) / counts.sum()) if counts.any() else math.nan
 
 
-def macro_f1(counts):
-    """The mean over the labels of 2 TP / (2 TP + FP + FN), each label alike.
+def macro_f1(counts: np.ndarray) -> float:
+    """The unweighted mean over the labels of F1 = 2 TP / (2 TP + FP + FN).
 
-    Labels that neither stand anywhere nor are predicted are left out.
+    Labels that neither occur nor are predicted are left out.
 
     Args:
-      counts: [C, C] of `confusion`.
+      counts: the confusion matrix [C, C].
 
     Returns:
-      From 0 to 1; nan if nothing was counted.
+      From 0 to 1; nan if all counts are 0.
     """
-    there = counts.sum(axis=0) + counts.sum(axis=1)  # 2 TP + FP + FN
-    scores = 2 * np.diagonal(counts)[there > 0] / there[there > 0]
+    sums = counts.sum(axis=0) + counts.sum(axis=1)  # 2 TP + FP + FN
+    scores = 2 * np.diagonal(counts)[sums > 0] / sums[sums > 0]
     return float(scores.mean()) if len(scores) else math.nan
 
 
 # ---------------------------------------------------------------- edits
 
 
-def edit_distance(reference, prediction):
-    """The fewest insertions, deletions and substitutions from one to the other.
+def edit_distance(reference: Sequence[Hashable], prediction: Sequence[Hashable]) -> int:
+    """The smallest number of insertions, deletions and substitutions between the two.
 
     Args:
-      reference, prediction: sequences of what can be compared: words, or letters.
+      reference, prediction: sequences of words or letters.
 
     Example:
       >>> edit_distance("six seven".split(), "six to seven".split())
@@ -169,7 +185,7 @@ def edit_distance(reference, prediction):
     Source: Wagner and Fischer, "The string-to-string correction problem", Journal of
     the ACM 21, 1974.
     """
-    row = list(range(len(prediction) + 1))  # from nothing to each beginning
+    row = list(range(len(prediction) + 1))  # from no word to each prefix
     for i, wanted in enumerate(reference, start=1):
         above, row = row, [i]
         for j, found in enumerate(prediction, start=1):
@@ -177,16 +193,21 @@ def edit_distance(reference, prediction):
     return row[-1]
 
 
-def error_rate(references, predictions):
-    """Edits over all pairs by the length of all references: of words, or letters.
+def error_rate(
+    references: Sequence[Sequence[Hashable]], predictions: Sequence[Sequence[Hashable]]
+) -> float:
+    """The word error rate: all edits, divided by the length of all references.
 
-    It may be above 1; nan if all references are empty.
+    With sequences of letters it is the character error rate. It may be above 1.
 
     Args:
-      references, predictions: lists of sequences, as many.
+      references, predictions: lists of sequences, of one length.
+
+    Returns:
+      The rate; nan if all references are empty.
 
     Raises:
-      ValueError: if they differ in number.
+      ValueError: if the lists differ in length.
 
     Example:
       >>> error_rate(["one two".split(), ["six"]], [["one"], ["six"]])
@@ -201,33 +222,34 @@ def error_rate(references, predictions):
 
 
 class SpanScores(NamedTuple):
-    """How many spans of some tagging are right; all shares are from 0 to 1."""
+    """The scores of predicted spans; the rates are from 0 to 1."""
 
-    precision: float  # correct / predicted; 0 if there is none
-    recall: float  # correct / gold
+    precision: float  # correct / predicted; 0 if none is predicted
+    recall: float  # correct / gold; 0 if there is none
     f1: float  # their harmonic mean
     gold: int
     predicted: int
-    correct: int  # of the same place and type
+    correct: int  # with the same position and type
 
 
-def spans(tags):
-    """The spans of a tag sequence: (begin, end, type), the end not in.
+def spans(tags: Sequence[str]) -> list[tuple[int, int, str]]:
+    """The spans of a tag sequence: (begin, end, type), end exclusive.
 
-    A tag is "O" or B or I, perhaps with a type, "B-person". A span begins at each B,
-    and at each I whose type the tag before does not have: I without B counts as a
-    beginning.
+    A tag is "O", or "B" or "I" with or without a type, such as "B-person". A span
+    begins at each B, and at each I that follows a tag of another type or none.
 
     Example:
       >>> spans(["B-x", "I-x", "B-x", "O", "I-y"])
       [(0, 2, 'x'), (2, 3, 'x'), (4, 5, 'y')]
     """
-    found, before = [], None  # the type of the span that is under way, if one is
+    found: list[tuple[int, int, str]] = []
+    before: str | None = None  # the type of the unfinished span
     for i, tag in enumerate(tags):
         prefix, _, kind = tag.partition("-")
         if prefix == "O":
-            kind = None
-        elif prefix == "B" or kind != before:
+            before = None
+            continue
+        if prefix == "B" or kind != before:
             found.append((i, i + 1, kind))
         else:
             found[-1] = (found[-1][0], i + 1, kind)
@@ -235,18 +257,20 @@ def spans(tags):
     return found
 
 
-def span_scores(gold, predicted):
-    """Precision, recall and F1 of spans, as conlleval counts them over a corpus.
+def span_scores(
+    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
+) -> tuple[SpanScores, dict[str, SpanScores]]:
+    """Precision, recall and F1 of spans over a corpus, with the rules of conlleval.
 
     Args:
-      gold, predicted: lists of sentences, each a list of tags as in `spans`; no span
-        goes over the end of a sentence.
+      gold, predicted: lists of sentences, each a list of tags as in `spans`; a span
+        ends at the end of its sentence.
 
     Returns:
       (SpanScores over all types, {type: SpanScores}), types in alphabetical order.
 
     Raises:
-      ValueError: if sentences differ in number or length.
+      ValueError: if the numbers or the lengths of the sentences differ.
 
     Example:
       >>> span_scores([["B-x", "O", "B-y"]], [["B-x", "I-x", "B-y"]])[0].f1
@@ -255,14 +279,15 @@ def span_scores(gold, predicted):
     Source: Tjong Kim Sang and Buchholz, "Introduction to the CoNLL-2000 shared task:
     chunking", 2000, and its script conlleval.
     """
-    counts = {}
-    for right, ours in zip(gold, predicted, strict=True):
-        if len(right) != len(ours):
+    counts: dict[str, list[int]] = {}
+    for gold_tags, predicted_tags in zip(gold, predicted, strict=True):
+        if len(gold_tags) != len(predicted_tags):
             raise ValueError(
-                f"{len(right)} tags of a sentence, but {len(ours)} of ours"
+                f"a sentence has {len(gold_tags)} tags, but {len(predicted_tags)} "
+                f"predicted tags"
             )
-        right, ours = set(spans(right)), set(spans(ours))
-        for column, found in enumerate((right, ours, right & ours)):
+        true, guessed = set(spans(gold_tags)), set(spans(predicted_tags))
+        for column, found in enumerate((true, guessed, true & guessed)):
             for _, _, kind in found:
                 counts.setdefault(kind, [0, 0, 0])[column] += 1
     by_type = {kind: _span_scores(*counts[kind]) for kind in sorted(counts)}
@@ -270,7 +295,7 @@ def span_scores(gold, predicted):
     return _span_scores(*total), by_type
 
 
-def _span_scores(gold, predicted, correct):
+def _span_scores(gold: int, predicted: int, correct: int) -> SpanScores:
     precision = correct / predicted if predicted else 0.0
     recall = correct / gold if gold else 0.0
     f1 = 2 * correct / (gold + predicted) if correct else 0.0

@@ -1,20 +1,12 @@
-"""Commands run in a process of their own, since two share names of flags.
-
-One process serves all calls of a test file, so that jax is imported and programs are
-compiled once.
-"""
+"""Runs commands inside the test process and reads what they wrote."""
 
 import contextlib
-import importlib
 import io
 import json
-import multiprocessing
-import os
 import sys
-from functools import partial
-from typing import NamedTuple
-
-from tests import quick
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 
 class Result(NamedTuple):
@@ -23,107 +15,48 @@ class Result(NamedTuple):
     code: int
     out: str
     err: str
-    value: object = None  # of a function called instead
 
 
-class Command:
-    """python -m NAME, again and again.
+def run(main: Callable[[list[str]], Any], *argv: object, stdin: bytes = b"") -> Result:
+    """Call the `main` of an entry module with these arguments.
 
     Args:
-      name: the module's, with a `main`.
-      cache: a folder for compiled programs.
+      main: such as `experiments.translation.__main__.main`.
+      *argv: the arguments, as strings or paths.
+      stdin: the bytes of standard input.
     """
-
-    def __init__(self, name, cache):
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        args = (name, str(cache), theirs)
-        self._process = context.Process(target=_serve, args=args, daemon=True)
-        self._process.start()
-
-    def __call__(self, *argv, stdin=b"", patches=(), call=None):
-        """Run it with flags `argv`.
-
-        Args:
-          stdin: bytes.
-          patches: (module, attribute, value) to set before, for good.
-          call: a function of a test module, called instead of `main` where the flags
-            are set; what is of the experiment it imports itself.
-        """
-        self._pipe.send((list(map(str, argv)), stdin, patches, call))
-        return self._pipe.recv()
-
-    def close(self):
-        """End the process."""
-        self._process.kill()
-        self._process.join()
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    before = sys.stdin
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main(list(map(str, argv)))
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    finally:
+        sys.stdin = before
+    return Result(code, out.getvalue(), err.getvalue())
 
 
-def refused(result, sentence):
-    """Whether a command ended with exit code 2 and one sentence, which says this."""
+def refused(result: Result, sentence: str) -> None:
+    """Assert that a command ended with exit code 2 and one sentence with this part."""
     assert result.code == 2, result.err
     assert sentence in result.err
-    assert len(result.err.splitlines()) == 1
+    assert len(result.err.splitlines()) == 1, result.err
+    assert result.err.startswith("error: ")
 
 
-def returned(result):
-    """What a function called in a command's process returned."""
-    assert result.code == 0, result.err
-    return result.value
-
-
-def files(folder):
+def files(folder: Path) -> dict[Path, bytes]:
     """Every file below a folder with its content: what must not change."""
-    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {p: p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
 
 
-def summary(workdir):
-    """What summary.json holds."""
+def summary(workdir: Path) -> dict[str, Any]:
+    """The content of summary.json."""
     return json.loads((workdir / "summary.json").read_text())
 
 
-def metrics(workdir):
+def metrics(workdir: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl."""
     text = (workdir / "metrics.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
-
-
-def _serve(name, cache, pipe):
-    os.environ["XLA_FLAGS"] = quick.XLA_FLAGS
-    import jax
-    from absl import flags
-    from absl.testing import flagsaver
-
-    from experiments import run
-
-    jax.config.update("jax_compilation_cache_dir", cache)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    module = importlib.import_module(name)
-    while True:
-        argv, stdin, patches, call = pipe.recv()
-        for where, attribute, value in patches:
-            setattr(importlib.import_module(where), attribute, value)
-        out, err, value = io.StringIO(), io.StringIO(), []
-        main = partial(_keep, value, call) if call else module.main
-        sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
-        with (
-            flagsaver.flagsaver(),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            flags.FLAGS.unparse_flags()
-            try:
-                run.launch(main, module, [name, *argv])
-                code = 0
-            except SystemExit as stop:
-                code = stop.code or 0
-            except Exception:
-                import traceback
-
-                traceback.print_exc(file=err)
-                code = 1
-        pipe.send(Result(code, out.getvalue(), err.getvalue(), *value))
-
-
-def _keep(value, function):
-    value.append(function())

@@ -1,4 +1,4 @@
-"""Outputs and gradients of `unroll`, to hold one way of computing them to another."""
+"""Outputs and gradients of `unroll`, to compare two ways of computing them."""
 
 from functools import partial
 
@@ -9,12 +9,12 @@ import numpy as np
 import seqjax
 from tests import quick
 
-# LLVM's optimizations take long, and with them jaxlib 0.10 gets some plain scans wrong.
+# LLVM's optimizations are slow, and jaxlib 0.10 miscompiles some plain scans with them.
 compiled = partial(jax.jit, compiler_options=quick.OPTIONS)
 
 
 def inputs(cell, num_steps=6, batch_shape=(4,), input_size=3, dtype=jnp.float64):
-    """Parameters, inputs [T, ..., D] and a state, all of them varied."""
+    """Parameters, inputs [T, ..., D] and a state, all of them random."""
     rng = np.random.default_rng(0)
 
     def vary(s):
@@ -31,21 +31,21 @@ def inputs(cell, num_steps=6, batch_shape=(4,), input_size=3, dtype=jnp.float64)
 
 
 def outputs_and_gradients(cell, params, xs, state, *args, **options):
-    """(state, ys), and gradients for every float in params, xs and state.
+    """(state, ys), and the gradients of every float in params, xs and state.
 
-    They are those of a loss that feels each output differently.
+    The loss has another derivative for each element of each output.
     """
     leaves, tree = jax.tree.flatten((params, xs, state))
-    places = [i for i, leaf in enumerate(leaves) if is_float(leaf)]
+    indices = [i for i, leaf in enumerate(leaves) if is_float(leaf)]
 
     def run(floats):
         full = list(leaves)
-        for i, value in zip(places, floats, strict=True):
+        for i, value in zip(indices, floats, strict=True):
             full[i] = value
         outputs = seqjax.unroll(cell, *tree.unflatten(full), *args, **options)
         return [a for a in jax.tree.leaves(outputs) if is_float(a)], outputs
 
-    floats, pull, outputs = jax.vjp(run, [leaves[i] for i in places], has_aux=True)
+    floats, pull, outputs = jax.vjp(run, [leaves[i] for i in indices], has_aux=True)
     cotangents = [
         jnp.sin(jnp.arange(a.size, dtype=a.dtype) + i).reshape(a.shape)
         for i, a in enumerate(floats)
@@ -56,8 +56,8 @@ def outputs_and_gradients(cell, params, xs, state, *args, **options):
 def both_ways(calls, one, other):
     """{name: (outputs and gradients with options `one`, those with `other`)}.
 
-    All calls, {name: (cell, params, xs, state, lengths, reverse)}, are compiled as one
-    program, in a third of the time. An error is kept as what the call gave.
+    All calls, {name: (cell, params, xs, state, lengths, reverse)}, compile as one
+    program, which takes a third of the time. A call that raises has its error as value.
     """
     static = {name: (cell, reverse) for name, (cell, *_, reverse) in calls.items()}
     arrays = {name: call[1:-1] for name, call in calls.items()}
@@ -78,7 +78,7 @@ def both_ways(calls, one, other):
 
 
 def assert_both_same(pair, tolerance=1e-10):
-    """What `both_ways` gave is equal in structure, dtypes and values."""
+    """A result of `both_ways` is equal in structure, dtypes and values."""
     if isinstance(pair, Exception):
         raise pair
     got, want = pair

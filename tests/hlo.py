@@ -1,4 +1,4 @@
-"""Reading the text of a compiled program: what is done, on which shapes, in a loop?"""
+"""Parse the text of a compiled program: operations, their shapes, and their loops."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ BODY = re.compile(r" while\(.*body=%?([\w.\-]+)")
 class Operation(NamedTuple):
     kind: str  # as in "dot" or "copy"
     shape: tuple[int, ...]  # of its result
-    in_loop: bool  # one that makes products; random bits have loops of their own
+    in_loop: bool  # a loop with products; random bits have loops without
 
     @property
     def size(self):
@@ -26,7 +26,7 @@ class Operation(NamedTuple):
 
 
 def operations(text):
-    """Every operation with an array as its result, within fusions and loops too."""
+    """Every operation whose result is an array, including those inside of fusions."""
     lines, calls = {}, {}
     for line in text.splitlines():
         if head := HEAD.match(line):
@@ -49,7 +49,7 @@ def operations(text):
             " dot(" in line for name in _reachable(body, calls) for line in lines[name]
         )
     ]
-    assert with_products, "no loop in this program makes products"
+    assert with_products, "no loop of this program has a product"
     in_loop = set().union(*(_reachable(body, calls) for body in with_products))
     return [
         Operation(found["kind"], _numbers(found["shape"]), name in in_loop)

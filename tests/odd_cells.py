@@ -1,9 +1,9 @@
-"""Cells that nobody would publish, to put `seqjax.fused` to the test: their weights.
+"""Unusual cells that test the fused loop: how they use their weights.
 
-Each uses its weights in a way that is easy to get wrong when their gradients are
-deferred. A cell is a function, step(params, state, z, dot), with the shapes of its
-parameters; `w_x` projects the inputs unless `project` says otherwise. `ODD` has them
-by name; inputs, states and control flow are in `odd_states.py`.
+Each is a case that is easy to get wrong when weight gradients are deferred. A cell is
+written as a function step(params, state, z, dot) with the shapes of its parameters.
+`w_x` projects the inputs, unless `project` is given. `ODD` maps names to cells. The
+cases of inputs, states and control flow are in `odd_states.py`.
 """
 
 import collections
@@ -34,7 +34,8 @@ class Odd:
     shapes: tuple
     start: Callable
     project: Callable
-    hidden_size: int = H
+    output_size: int = H
+    gate_size: int = H
 
     def init(self, key, input_size):
         shapes = {"w_x": (input_size, H), **dict(self.shapes)}
@@ -55,7 +56,7 @@ class Odd:
 
 
 def odd(cells=ODD, start=zeros, project=product_of_inputs, **shapes):
-    """A decorator that makes a step a cell, and puts it among `cells`."""
+    """A decorator that turns a step into a cell and adds it to `cells`."""
 
     def add(run):
         cells[run.__name__] = Odd(run, tuple(shapes.items()), start, project)
@@ -74,7 +75,7 @@ def weight_of_two_products(params, h, z, dot):
 
 
 @odd(w=(H, 2))
-def weight_used_both_ways_round(params, h, z, dot):
+def weight_and_its_transpose(params, h, z, dot):
     h = jnp.tanh(z + dot(jnp.sin(dot(h, params.w)), params.w.T))
     return h, h
 
@@ -106,7 +107,7 @@ def weight_that_is_a_product(params, h, z, dot):
 
 
 @odd()
-def weight_of_the_cells_own(params, h, z, dot):
+def weight_that_is_a_constant(params, h, z, dot):
     h = jnp.tanh(z + dot(h, np.sin(np.arange(H * H, dtype=float)).reshape(W)))
     return h, h
 
@@ -136,7 +137,7 @@ def no_product_at_all(params, h, z, dot):
     return h, h
 
 
-# What becomes of a product.
+# How a product is used.
 
 
 @odd(w=W)
@@ -177,7 +178,7 @@ def product_that_is_the_output(params, h, z, dot):
 
 
 @odd(w=W)
-def product_that_goes_nowhere(params, h, z, dot):
+def product_that_is_not_used(params, h, z, dot):
     dot(z, params.w)
     h = jnp.tanh(z + h)
     return h, h
@@ -197,12 +198,12 @@ def stopped_product(params, h, z, dot):
 
 
 @odd(w=W, v=(H,))
-def product_of_no_batch(params, h, z, dot):
+def product_without_a_batch(params, h, z, dot):
     h = jnp.tanh(z + h * (params.v + dot(params.v, params.w)))
     return h, h
 
 
-# What is added to a product.
+# How a bias is used.
 
 
 @odd(w=W, b=(H,))

@@ -1,6 +1,6 @@
-"""More cells that nobody would publish: their inputs, their states, control flow.
+"""More unusual cells: their inputs, their states and control flow.
 
-Written as those of `odd_cells.py`.
+They are written like those of `odd_cells.py`.
 """
 
 from functools import partial
@@ -104,7 +104,7 @@ def integers_added_to_integers(params, h, z, dot):
     return h, h
 
 
-# What the state holds.
+# What the state contains.
 
 
 def start_counting(batch):
@@ -156,7 +156,7 @@ def context_that_is_multiplied(params, state, z, dot):
 
 
 @odd(start=two, w=W)
-def output_that_is_handed_on_untouched(params, state, z, dot):
+def output_that_is_a_constant_leaf(params, state, z, dot):
     h, context = state
     return (jnp.tanh(z + dot(h + context, params.w)), context), context
 
@@ -169,14 +169,14 @@ def input_of_the_step_before(params, state, z, dot):
 
 
 @odd(start=two, w=W)
-def leaf_that_is_put_back_to_zero(params, state, z, dot):
+def leaf_that_is_reset_to_zero(params, state, z, dot):
     h, once = state
     h = jnp.tanh(z + dot(h, params.w) + once)
     return (h, jnp.zeros_like(once)), h
 
 
 @odd(start=two, w=W)
-def leaves_that_change_places(params, state, z, dot):
+def leaves_that_are_exchanged(params, state, z, dot):
     older, newer = state
     return (newer, jnp.tanh(z + dot(older, params.w) + newer)), older
 
@@ -196,7 +196,7 @@ def output_narrower_than_the_memory(params, state, z, dot):
     return (h, c), h
 
 
-# Where the product is made.
+# Where the product is computed.
 
 
 @odd(w=W, v=W)
@@ -245,7 +245,7 @@ def product_in_grad(params, h, z, dot):
 
 
 @odd(w=W, v=W)
-def product_in_a_function_with_a_gradient_of_its_own(params, h, z, dot):
+def product_in_a_custom_vjp(params, h, z, dot):
     @jax.custom_vjp
     def clipped(p, v):
         return dot(p, v)

@@ -1,7 +1,7 @@
-"""The formulas again, in NumPy float64, a loop over time and batch: the oracle.
+"""Reference cells in NumPy float64: a loop over time and batch.
 
-Written from the papers' equations, not from the code under test: one sequence, one
-step, one gate at a time.
+They follow the papers' equations, not the code under test: one sequence, one step and
+one gate at a time.
 """
 
 import numpy as np
@@ -45,7 +45,7 @@ def gru_step(params, h, x):
 
 
 def lstm_step(params, state, x):
-    """On the concatenation [x, h], as half of the literature writes it."""
+    """The form on the concatenation [x, h]."""
     w_x, w_h, b = params
     h, c = state
     size = len(h)
@@ -61,9 +61,9 @@ def lstm_step(params, state, x):
 
 
 def unroll(step, params, xs, states, lengths, reverse=False):
-    """Each sequence of xs [T, B, D] alone, over its own length.
+    """Run each sequence of xs [T, B, D] alone, over its own length.
 
-    Returns the list of last states, one a sequence, and ys [T, B, H].
+    Returns the list of last states, one per sequence, and ys [T, B, H].
     """
     params = [np.asarray(p, np.float64) for p in params]
     num_steps, batch_size, _ = xs.shape

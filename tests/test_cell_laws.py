@@ -1,12 +1,11 @@
-"""Laws that hold for every cell, one of our own making included.
+"""Laws that hold for every cell, including one written for the tests alone.
 
-Each law is stated once and holds for all cells, for Stacks and Bidirectionals of them
-where it makes sense. A new cell joins by being added to CELLS.
+Each law holds for all of `law_cells.CELLS`, and where it makes sense for Stacks and
+Bidirectionals of them.
 """
 
 import dataclasses
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,72 +14,19 @@ import numpy as np
 import pytest
 
 import seqjax
+from tests.law_cells import ALL, BIDIRECTIONAL, CELLS, FORWARD, MGU, STACKS, H
 
-T, B, D, H = 6, 4, 3, 5
+T, B, D = 6, 4, 3
 LENGTHS = jnp.asarray([6, 0, 2, 5])
 
 
-class LeakyParams(NamedTuple):
-    w_x: jax.Array
-    w_h: jax.Array
-    w_r: jax.Array
-
-
-@dataclasses.dataclass(frozen=True)
-class Leaky:
-    """A cell nobody has heard of: two products, one gated, and a step counter."""
-
-    hidden_size: int
-
-    def init(self, key, input_size):
-        k_x, k_h, k_r = jax.random.split(key, 3)
-        square = (self.hidden_size, self.hidden_size)
-        return LeakyParams(
-            w_x=jax.random.normal(k_x, (input_size, self.hidden_size)),
-            w_h=0.5 * jax.random.normal(k_h, square),
-            w_r=0.5 * jax.random.normal(k_r, square),
-        )
-
-    def initial_state(self, batch_shape=()):
-        return jnp.zeros((*batch_shape, self.hidden_size)), jnp.zeros(batch_shape, int)
-
-    def project(self, params, xs):
-        return {"z": xs @ params.w_x}
-
-    def step(self, params, state, z, dot=jnp.dot):
-        h, count = state
-        leak = jax.nn.sigmoid(dot(h, params.w_r))
-        h = (1 - leak) * h + leak * jnp.tanh(z["z"] + dot(leak * h, params.w_h))
-        return (h, count + 1), 2 * h
-
-
-CELLS = {
-    "rnn": seqjax.RNN(H),
-    "rnn_relu": seqjax.RNN(H, activation="relu"),
-    "gru": seqjax.GRU(H),
-    "gru_textbook": seqjax.GRU(H, reset_after=False),
-    "lstm": seqjax.LSTM(H, forget_bias=1.0),
-    "own": Leaky(H),
-}
-STACKS = {
-    "stack": seqjax.Stack((seqjax.LSTM(4), Leaky(H))),
-}
-BIDIRECTIONAL = {
-    "bidirectional": seqjax.Bidirectional(seqjax.LSTM(H)),
-    "bidirectional_sum": seqjax.Bidirectional(seqjax.GRU(H), merge="sum"),
-    "nested": seqjax.Stack(
-        (seqjax.Bidirectional(seqjax.Stack((seqjax.RNN(4), Leaky(H)))), seqjax.GRU(H))
-    ),
-}
-FORWARD = CELLS | STACKS
-ALL = FORWARD | BIDIRECTIONAL
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 every_forward = pytest.mark.parametrize("cell", FORWARD.values(), ids=FORWARD)
 every = pytest.mark.parametrize("cell", ALL.values(), ids=ALL)
 
 
 def setup(cell, key, dtype=jnp.float32):
-    """Parameters, varied inputs [T, B, D] and a varied state."""
+    """Parameters, random inputs [T, B, D] and a random state."""
     params = jax.tree.map(lambda p: p.astype(dtype), cell.init(key, D))
     rng = np.random.default_rng(0)
     xs = jnp.asarray(rng.normal(size=(T, B, D)), dtype)
@@ -99,10 +45,77 @@ def assert_close(got, want, atol=1e-6):
 
 
 def scalar(last, ys):
-    """A loss that feels every output and every float of the last state."""
+    """A loss that depends on every output and every float of the last state."""
     weights = jnp.sin(jnp.arange(ys.size, dtype=ys.dtype)).reshape(ys.shape)
     floats = [s for s in jax.tree.leaves(last) if jnp.issubdtype(s.dtype, jnp.floating)]
     return jnp.sum(weights * ys) + sum(jnp.sum(jnp.cos(s)) for s in floats)
+
+
+@pytest.mark.parametrize("cell", [*CELLS.values(), MGU(5)], ids=[*CELLS, "mgu"])
+def test_every_cell_satisfies_the_protocol(cell):
+    assert isinstance(cell, seqjax.Cell)
+    assert hash(cell) == hash(dataclasses.replace(cell))
+
+
+@pytest.mark.parametrize("member", ["output_size", "init", "initial_state", "step"])
+def test_an_object_that_lacks_a_member_does_not_satisfy_the_protocol(member):
+    members = {"output_size": 5} | dict.fromkeys(
+        ("init", "initial_state", "project", "step"), lambda self: None
+    )
+    assert isinstance(type("Whole", (), members)(), seqjax.Cell)
+    del members[member]
+    assert not isinstance(type("Lacking", (), members)(), seqjax.Cell)
+
+
+WIDTHS = {name: H for name in CELLS} | {
+    "stack": H,
+    "bidirectional": 2 * H,
+    "bidirectional_sum": H,
+    "nested": H,
+}
+MORE = {  # containers in containers, and the width of their ys
+    "bidirectional_stack": (seqjax.Bidirectional(STACKS["stack"]), 2 * H),
+    "stack_ending_in_concat": (
+        seqjax.Stack((seqjax.GRU(3), BIDIRECTIONAL["bidirectional"])),
+        2 * H,
+    ),
+    "stack_ending_in_sum": (
+        seqjax.Stack((seqjax.GRU(3), BIDIRECTIONAL["bidirectional_sum"])),
+        H,
+    ),
+    "bidirectional_of_both": (
+        seqjax.Bidirectional(seqjax.Bidirectional(MGU(3)), merge="sum"),
+        6,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("cell", "width"),
+    [*((cell, WIDTHS[name]) for name, cell in ALL.items()), *MORE.values()],
+    ids=[*ALL, *MORE],
+)
+def test_output_size_is_the_width_of_ys(cell, width, key):
+    params = cell.init(key, D)
+    ys = jax.eval_shape(lambda: seqjax.unroll(cell, params, jnp.zeros((T, B, D)))[1])
+    assert ys.shape == (T, B, width)
+    assert cell.output_size == width
+
+
+class WithoutGateSize(MGU):
+    gate_size = None
+
+
+def test_a_gate_size_changes_no_value(key):
+    params, xs, state = setup(MGU(5), key)
+
+    def gradients(cell):
+        def loss(params, xs):
+            return scalar(*seqjax.unroll(cell, params, xs, state, LENGTHS))
+
+        return jax.grad(loss, (0, 1))(params, xs)
+
+    assert_close(gradients(MGU(5)), gradients(WithoutGateSize(5)))
 
 
 @every
@@ -148,7 +161,7 @@ def test_chunked_with_carried_state_is_whole(cell, key, cut):
 
 @every
 @pytest.mark.parametrize("padding", [0.0, 1e30, np.nan, np.inf])
-def test_padded_is_unpadded_whatever_the_padding_holds(cell, key, padding):
+def test_padded_is_unpadded_for_any_value_of_the_padding(cell, key, padding):
     params, xs, state = setup(cell, key)
     valid = jnp.arange(T)[:, None] < LENGTHS
     padded = jnp.where(valid[..., None], xs, padding)
@@ -164,7 +177,7 @@ def test_padded_is_unpadded_whatever_the_padding_holds(cell, key, padding):
 
 @every
 @pytest.mark.parametrize("padding", [0.7, np.nan])
-def test_gradients_of_padding_are_exactly_zero_and_of_the_rest_unharmed(
+def test_gradients_of_padding_are_exactly_zero_and_the_others_unchanged(
     cell, key, padding
 ):
     params, xs, state = setup(cell, key)
@@ -221,7 +234,7 @@ def test_hoisted_projection_is_projection_in_the_step(cell, key):
 
 @every_cell
 def test_every_recurrent_product_goes_through_dot(cell, key):
-    """With `dot` put to zero the weights that multiply the state cannot matter."""
+    """With a `dot` that returns zeros, the recurrent weights have no effect."""
     params, xs, state = setup(cell, key)
     z = jax.tree.map(lambda z: z[0], cell.project(params, xs))
     seen = []
@@ -296,7 +309,7 @@ def test_dtypes_are_kept(cell, key, x64):
 
 
 @every
-def test_state_has_no_buffer_twice(cell):
-    """A state whose leaves share memory could not be donated to a compiled call."""
+def test_leaves_of_a_state_share_no_buffer(cell):
+    """A state whose leaves share memory cannot be donated to a compiled call."""
     leaves = jax.tree.leaves(cell.initial_state((B,)))
     assert len({s.unsafe_buffer_pointer() for s in leaves}) == len(leaves)

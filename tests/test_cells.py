@@ -27,7 +27,7 @@ def inputs(seed=0):
 
 
 def random_state(cell, seed=1):
-    """A state of small random numbers, and the same as one state a sequence."""
+    """A random state, and the same as a list of states, one per sequence."""
     rng = np.random.default_rng(seed)
     state = jax.tree.map(
         lambda s: jnp.asarray(rng.normal(size=s.shape), s.dtype),
@@ -78,20 +78,20 @@ def test_gradient_is_that_of_finite_differences(cell, step, key, x64):
 
 
 def torch_layer(name, params, **kwargs):
-    """torch's layer with our weights: it keeps them transposed and adds two biases."""
+    """torch's layer with our weights: it stores them transposed and has two biases."""
     torch = pytest.importorskip("torch")
     layer = getattr(torch.nn, name)(D, H, **kwargs)
     zeros = np.zeros(params.w_x.shape[1], np.float32)
     b_x = getattr(params, "b", None)
     b_x, b_h = (params.b_x, params.b_h) if b_x is None else (b_x, zeros)
     with torch.no_grad():
-        for own, ours in (
+        for theirs, ours in (
             (layer.weight_ih_l0, params.w_x.T),
             (layer.weight_hh_l0, params.w_h.T),
             (layer.bias_ih_l0, b_x),
             (layer.bias_hh_l0, b_h),
         ):
-            own.copy_(torch.from_numpy(np.array(ours)))
+            theirs.copy_(torch.from_numpy(np.array(ours)))
     return torch, layer
 
 
@@ -189,7 +189,7 @@ def test_lstm_is_flaxs(key):
 def test_gru_is_flaxs(key):
     cell = seqjax.GRU(H)
     params = cell.init(key, D)
-    # flax has no second bias for r and z, whose two biases are only ever added.
+    # flax has one bias for r and one for z, where our b_x and b_h add up.
     params = params._replace(b_h=params.b_h.at[: 2 * H].set(0.0))
     w_x, w_h, b_x, b_h = (gates(p, "rzn") for p in params)
     flax_params = {f"i{g}": {"kernel": w_x[g], "bias": b_x[g]} for g in "rzn"}
@@ -212,7 +212,7 @@ def test_lstm_is_haikus(key):
     cell = seqjax.LSTM(H)
     params = cell.init(key, D)
     w_x, w_h, b = (gates(p, "ifgo") for p in params)
-    order = "igfo"  # haiku's, which also adds 1 to the forget gate
+    order = "igfo"  # haiku also adds 1 to the forget gate
     weights = jnp.concatenate(
         [jnp.concatenate([w[g] for g in order], axis=-1) for w in (w_x, w_h)]
     )
@@ -223,7 +223,7 @@ def test_lstm_is_haikus(key):
 def test_textbook_gru_is_haikus(key):
     cell = seqjax.GRU(H, reset_after=False)
     params = cell.init(key, D)
-    # haiku: gates z r a, and h' = (1 - z) h + z a: our z negated.
+    # haiku has gates z r a and h' = (1 - z) h + z a, so its z is our z negated.
     w_i, w_h, b = (
         jnp.concatenate([-w["z"], w["r"], w["n"]], axis=-1)
         for w in (gates(p, "rzn") for p in params)
@@ -232,7 +232,7 @@ def test_textbook_gru_is_haikus(key):
 
 
 def test_other_gru_convention_is_the_same_model(key):
-    """h' = (1 - z) h + z n with the weights of z negated (S12), by hand."""
+    """h' = (1 - z) h + z n with the weights of z negated, by hand."""
     cell = seqjax.GRU(H, reset_after=False)
     params = cell.init(key, D)
     negate = np.repeat([1.0, -1.0, 1.0], H)
@@ -269,7 +269,7 @@ def test_orthogonal_weights_are_orthogonal_gate_by_gate(key):
         np.testing.assert_allclose(w @ w.T, np.eye(H), atol=1e-5)
 
 
-def test_normal_weights_have_the_deviation_asked_for(key):
+def test_normal_weights_have_the_given_standard_deviation(key):
     normal = jax.nn.initializers.normal(0.01)
     params = seqjax.RNN(200, w_x_init=normal, w_h_init=normal).init(key, 300)
     np.testing.assert_allclose([params.w_x.std(), params.w_h.std()], 0.01, rtol=0.02)

@@ -1,4 +1,6 @@
-"""Checkpoints: bit for bit, the newest kept, damage found."""
+"""Checkpoints: equal bit for bit, the newest kept, damage detected."""
+
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +58,7 @@ def test_what_is_restored_is_what_was_saved(tmp_path, state):
     jax.random.normal(restored.key)  # still a typed key
 
 
-def test_the_newest_are_kept_and_the_newest_of_them_restored(tmp_path, state):
+def test_the_newest_are_kept_and_the_last_one_is_restored(tmp_path, state):
     checkpoints = Checkpoints(tmp_path, keep=2)
     for step in (5, 9, 10, 100):
         checkpoints.save(step, other(state, step), {"step": step})
@@ -66,7 +68,9 @@ def test_the_newest_are_kept_and_the_newest_of_them_restored(tmp_path, state):
     assert_same(restored, other(state, 100))
 
 
-def test_checkpoints_of_a_future_given_up_are_dropped(tmp_path, state):
+def test_later_checkpoints_are_removed_after_continuing_from_an_earlier_one(
+    tmp_path, state
+):
     checkpoints = Checkpoints(tmp_path, keep=2)
     checkpoints.save(1000, state, {"step": 1000})
     (tmp_path / "1000" / "SHA256SUMS").write_text("")
@@ -97,8 +101,8 @@ def damaged(content, how):
 
 
 @pytest.mark.parametrize("how", ["flip", "cut", "empty", "remove"])
-def test_damage_to_any_file_is_survived(tmp_path, state, how):
-    """The one before is restored, bit for bit, and it is said so."""
+def test_damage_to_any_file_restores_the_checkpoint_before(tmp_path, state, how):
+    """It is equal bit for bit, and the damaged one is named."""
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(10, other(state, 10), {"step": 10})
     checkpoints.save(20, other(state, 20), {"step": 20})
@@ -120,7 +124,7 @@ def test_damage_to_any_file_is_survived(tmp_path, state, how):
     assert checkpoints.restore(state)[1] == {"step": 20}
 
 
-def test_no_whole_checkpoint_is_an_error_of_one_sentence(tmp_path, state):
+def test_no_complete_checkpoint_is_an_error_of_one_sentence(tmp_path, state):
     checkpoints = Checkpoints(tmp_path)
     with pytest.raises(CheckpointError, match="there is no checkpoint in"):
         checkpoints.restore(state)
@@ -133,15 +137,29 @@ def test_no_whole_checkpoint_is_an_error_of_one_sentence(tmp_path, state):
     assert "\n" not in str(error.value)
 
 
-def test_a_checkpoint_of_another_model_is_not_mistaken_for_this_ones(tmp_path, state):
+def test_a_checkpoint_of_another_model_is_refused(tmp_path, state):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(3, state.replace(params=state.params[:1]), {})
-    with pytest.raises(CheckpointError, match="of another model"):
+    with pytest.raises(CheckpointError, match="belongs to another model"):
         checkpoints.restore(state)
     wider = seqjax.Stack((seqjax.LSTM(5), seqjax.GRU(3))).init(jax.random.key(0), 2)
     checkpoints.save(4, state.replace(params=wider), {})
     with pytest.raises(CheckpointError, match=r"\[0\]\.b differs"):
         checkpoints.restore(state)
+
+
+def test_without_orbax_the_error_names_the_extra(tmp_path, state, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(3, state, {})
+    monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
+    sentence = (
+        r'^checkpoints need orbax-checkpoint: pip install "seqjax\[experiments\]"\.$'
+    )
+    with pytest.raises(CheckpointError, match=sentence):
+        checkpoints.save(4, state, {})
+    for step in (None, 3):
+        with pytest.raises(CheckpointError, match=sentence):
+            checkpoints.restore(state, step)
 
 
 @pytest.mark.parametrize("name", ["9.orbax-checkpoint-tmp-1", "9"])

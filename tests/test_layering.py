@@ -1,6 +1,8 @@
 """A file imports only from the layers above it; flags and printing stay outside."""
 
 import ast
+import graphlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,44 +15,71 @@ LAYERS = [
         *("data.synthetic.syllables", "data.synthetic.memory_tasks"),
         *("data.synthetic.grammar.tables", "data.synthetic.grammar.spelling"),
     },
-    {"data.vocab", "data.synthetic.grammar.lexicon"},
+    {"data.vocab", "data.sources", "data.synthetic.grammar.lexicon"},
     {"data.synthetic.grammar.phrases"},
     {"data.synthetic.grammar.writer"},
     {"data.synthetic.grammar"},
-    {"data.batching", "data.buckets", "data.corpora", "data.tokenizers", "data.wav"},
+    {
+        *("data.batching", "data.buckets", "data.corpora", "data.csv_columns"),
+        *("data.tokenizers", "data.wav"),
+    },
     {
         *("data.parallel", "data.series", "data.labeled", "data.poems", "data.tagged"),
         "data.speech",
     },
+    {"data.transcripts"},
     {"data", "data.synthetic"},
     {"nn.activations", "nn.masks", "metrics"},
     {"nn.layers", "nn.losses", "nn.forecast_heads"},
     {"nn.attention"},
-    {"decoding.hypotheses", "decoding.constraints"},
-    {"decoding.beam_search", "decoding.exhaustive", "decoding.sampling"},
+    {"nn"},
+    {"decoding.penalties"},
+    {"decoding.hypotheses"},
+    {
+        *("decoding.constraints", "decoding.ensemble", "decoding.exhaustive"),
+        "decoding.sampling",
+    },
+    {"decoding.beam_search", "decoding.streaming"},
     {"decoding"},
-    {"structured.messages", "structured.ctc"},
+    {
+        *("structured.linear_chain.messages", "structured.linear_chain.potentials"),
+        *("structured.bio", "structured.ctc"),
+    },
+    {"structured.linear_chain.partition"},
+    {"structured.linear_chain.paths"},
     {"structured.linear_chain"},
     {"structured"},
-    {"cells", "nn.attention_cell", "engine.buffers", "engine.tracing"},
-    {"nn", "engine.fused"},
+    {"cells", "engine.buffers", "engine.tracing"},
+    {"nn.attention_cell", "engine.planned_step"},
+    {"engine.fused"},
+    {"engine.run_cell"},
     {"engine"},
     {"recurrence"},
     {"truncation"},
+    {"gradient_flow"},
     {"audio.features"},
-    {"audio.front_end"},
+    {"audio.augmentation", "audio.front_end"},
     {"audio"},
+    {"training.step"},
+    {"training.loops", "training.evaluation"},
+    {"training"},
+    {"baselines.emissions"},
     {
         *("baselines.ngram", "baselines.markov", "baselines.naive_bayes"),
         *("baselines.numpy_rnn", "baselines.hmm", "baselines.autoregressive"),
     },
     {"baselines"},
     {
-        *("models.language_model", "models.seq2seq", "models.forecaster"),
-        *("models.classifier", "models.tagger", "models.ctc_model"),
+        *("models.bridge", "models.channels", "models.decoder"),
+        *("models.decoder_inputs", "models.word_dropout"),
+    },
+    {
+        *("models.language_model", "models.seq2seq", "models.classifier"),
+        *("models.tagger", "models.ctc_model", "models.direct_forecaster"),
+        "models.recursive_forecaster",
     },
     {"models"},
-    {"training", "checkpoint"},
+    {"checkpoint"},
     {""},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
@@ -64,10 +93,14 @@ def name_of(path):
     return ".".join(part for part in parts if part != "__init__")
 
 
-def imports(path):
-    """Every module a file imports, whole names, also from within functions."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(path, everywhere=True):
+    """The full names that a file imports.
+
+    Args:
+      everywhere: also within functions and blocks.
+    """
+    tree, found = ast.parse(path.read_text()), set()
+    for node in ast.walk(tree) if everywhere else tree.body:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -115,6 +148,68 @@ def test_data_is_numpy_only(path):
     assert not {name.split(".")[0] for name in imports(path)} & {"jax", "flax", "optax"}
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
-def test_experiments_do_not_reach_into_tests(path):
+@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
+def test_the_library_is_imported_with_the_core_dependencies(path):
+    """Other packages are imported in the functions that need them."""
+    name = name_of(path)
+    more = {"training": {"flax", "optax"}}
+    core = {"jax", "numpy", "seqjax"} | more.get(name.split(".")[0], set())
+    tops = {module.split(".")[0] for module in imports(path, everywhere=False)}
+    assert tops - sys.stdlib_module_names <= core
+
+
+def experiment_id(path):
+    return ".".join(path.relative_to(ROOT / "experiments").with_suffix("").parts)
+
+
+def is_entry(path):
+    """Whether a file of experiments is started by `python -m`."""
+    guards = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.If)]
+    if not any("__name__" in ast.unparse(guard.test) for guard in guards):
+        return False
+    return path.name == "__main__.py" or path.parent.name == "benchmarks"
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=experiment_id)
+def test_experiments_import_no_tests(path):
     assert "tests" not in {name.split(".")[0] for name in imports(path)}
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=experiment_id)
+def test_experiments_import_only_common_and_their_own_package(path):
+    """So common is below all tasks, and no task knows another."""
+    modules = [name.split(".") for name in imports(path)]
+    packages = {name[1] for name in modules if name[0] == "experiments"}
+    (package, *_) = path.relative_to(ROOT / "experiments").parts
+    assert packages <= {"common", package}
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=experiment_id)
+def test_only_entry_modules_know_flags(path):
+    """absl has one importer, and only entry modules import that one."""
+    found = imports(path)
+    if experiment_id(path) != "common.command_line":
+        assert "absl" not in {name.split(".")[0] for name in found}
+    launcher = "experiments.common.command_line"
+    if any(name.startswith(launcher) for name in found):
+        assert is_entry(path)
+
+
+def test_every_command_has_an_entry_module():
+    folders = {path.parent for path in EXPERIMENTS if path.name == "config.py"}
+    entries = {path.parent for path in EXPERIMENTS if is_entry(path)}
+    assert folders <= entries
+
+
+def test_experiments_do_not_import_in_circles():
+    names = {experiment_id(path): path for path in EXPERIMENTS}
+    graph = {
+        name: {
+            module
+            for found in imports(path)
+            for module in names
+            if f"{found}.".startswith(f"experiments.{module}.")
+        }
+        for name, path in names.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()

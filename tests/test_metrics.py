@@ -45,24 +45,24 @@ tokens = st.lists(st.sampled_from("abc"), max_size=7)
             math.exp(-1 / 5) * (4 / 5) ** 0.5 * (3 / 4) ** 0.25 * (1 / 3) ** 0.125,
         ),
         ("A B B C D", "A B C D E F", 4, 0.0),
-        # Brevity: all that is there is right.
+        # Brevity: the prediction is correct but short.
         ("A B", "A B C D E F", 2, math.exp(-2)),
         ("A", "A B", 1, math.exp(-1)),
-        # A prediction too long is not punished but by its precision.
+        # The only penalty of a long prediction is its precision.
         ("A B C D", "A B", 1, (2 / 4) ** 0.5),
         ("A B C D", "A B", 2, (2 / 4) ** 0.5 * (1 / 3) ** 0.25),
         # Clipped: an n-gram counts as often as the reference has it.
         ("the the the the", "the cat the mat", 1, (2 / 4) ** 0.5),
         ("a b a b a b", "a b c a b c", 2, (4 / 6) ** 0.5 * (2 / 5) ** 0.25),
-        # n goes no further than the prediction is long.
+        # n is at most the length of the prediction.
         ("go", "go .", 2, math.exp(-1)),
         ("go", "go", 4, 1.0),
         ("il est calme .", "il est calme .", 2, 1.0),
-        # Order is in the pairs only.
+        # Only the pairs depend on the order.
         ("b a", "a b", 1, 1.0),
         ("b a", "a b", 2, 0.0),
         ("x y", "a b", 2, 0.0),
-        ("aa b", "a ab b x aa", 2, 0.0),  # letters are no pair
+        ("aa b", "a ab b x aa", 2, 0.0),  # two letters are not a pair
         ("", "a b", 2, 0.0),
         ("", "", 2, 0.0),
         ("a", "", 2, 0.0),
@@ -82,7 +82,7 @@ def test_bleu_by_hand(prediction, reference, max_n, want):
 
 
 def loop(prediction, reference, k):
-    """The textbook's function, as published but for tokens given as such."""
+    """The textbook's function as published, but with lists of tokens as arguments."""
     if not prediction:
         return 0.0
     score = math.exp(min(0, 1 - len(reference) / len(prediction)))
@@ -141,12 +141,12 @@ def test_the_seasonal_naive_on_its_own_training_rows_has_mase_one():
     assert mase(train[:-7], train[7:], train, period=7) == pytest.approx(1)
 
 
-def test_coverage_counts_what_is_within_ends_included():
+def test_coverage_counts_values_within_including_both_ends():
     y = np.array([1.0, 2, 3, 4])
     assert coverage(np.array([1.0, 2.5, 0, 0]), np.array([2.0, 3, 3, 3.9]), y) == 0.5
 
 
-def test_where_errors_begin_to_be_past_bearing():
+def test_the_step_from_which_errors_are_above_the_limit():
     errors = [1, 9, 1, 1, 1, 1, 5, 5, 5]
     assert fails_from(errors, limit=3, width=4) == 5  # from 4 on the mean is 3: not yet
     assert fails_from(errors, limit=3, width=1) == 1
@@ -167,17 +167,17 @@ def test_confusion_counts_by_label_and_prediction():
     assert macro_f1(counts) == pytest.approx((1 / 2 + 1 / 2 + 2 / 3) / 3)
 
 
-def test_macro_f1_takes_each_label_alike():
-    # 98 of label 0 right; the 2 of label 1 taken for 0: F1 of 2 * 98 / 198 and 0.
+def test_macro_f1_weights_all_labels_equally():
+    # 98 of label 0 are right, 2 of label 1 are predicted as 0: F1 2 * 98 / 198 and 0.
     assert macro_f1(confusion([0] * 100, [0] * 98 + [1] * 2, 2)) == pytest.approx(
         (196 / 198 + 0) / 2
     )
-    # Predicted but never there: 0; neither there nor predicted: left out.
+    # A label that is only predicted has F1 0; one that never occurs is left out.
     assert macro_f1(confusion([0, 1], [0, 0], 9)) == pytest.approx((2 / 3 + 0) / 2)
     assert macro_f1(confusion([0, 1], [0, 1], 9)) == 1
 
 
-def test_nothing_counted_has_no_accuracy():
+def test_without_counts_there_is_no_accuracy():
     counts = confusion([], [], 3)
     assert math.isnan(accuracy(counts)) and math.isnan(macro_f1(counts))
 
@@ -187,7 +187,7 @@ def test_nothing_counted_has_no_accuracy():
 
 @functools.cache
 def edits(a, b):
-    """The recursion over first letters that the distance is defined by."""
+    """The recursion that defines the distance."""
     if not (a and b):
         return len(a) + len(b)
     change = edits(a[1:], b[1:]) + (a[0] != b[0])

@@ -1,4 +1,6 @@
-"""Stack, Bidirectional and what unroll refuses."""
+"""Stack, Bidirectional, and the arguments that `unroll` refuses."""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seqjax
-from seqjax import recurrence
+from seqjax.engine.run_cell import run_cell
 from seqjax.recurrence import is_bidirectional
-from tests import references
-
-pytestmark = pytest.mark.optimized
+from tests import quick, references
 
 T, B, D = 6, 4, 3
 
@@ -32,7 +32,7 @@ def test_stack_is_its_layers_one_after_the_other(xs, key):
     np.testing.assert_allclose(ys, expected, atol=1e-6)
     np.testing.assert_allclose(last[0].c, lower_last.c, atol=1e-6)
     np.testing.assert_allclose(last[1], upper_last, atol=1e-6)
-    assert stack.hidden_size == 4
+    assert stack.output_size == 4
 
 
 @settings(deadline=None, max_examples=15)
@@ -54,9 +54,8 @@ def test_any_shape_and_any_lengths_are_the_loops(data):
     expected, expected_ys = references.unroll(
         references.gru_step, params, xs, rows, lengths, reverse
     )
-    last, ys = seqjax.unroll(
-        cell, params, jnp.asarray(xs), lengths=lengths, reverse=reverse
-    )
+    run = quick.optimized(partial(seqjax.unroll, cell, reverse=reverse))
+    last, ys = run(params, jnp.asarray(xs), lengths=jnp.asarray(lengths, int))
     np.testing.assert_allclose(last, expected, atol=1e-6)
     assert ys.shape == (num_steps, batch, hidden)
     np.testing.assert_allclose(
@@ -64,7 +63,7 @@ def test_any_shape_and_any_lengths_are_the_loops(data):
     )
 
 
-def test_layers_have_weights_of_their_own(key):
+def test_layers_have_different_weights(key):
     params = seqjax.Stack((seqjax.LSTM(5), seqjax.LSTM(5))).init(key, 5)
     assert not jnp.allclose(params[0].w_h, params[1].w_h)
 
@@ -82,7 +81,7 @@ def test_bidirectional_joins_both_directions(xs, key, merge):
     np.testing.assert_allclose(ys, join, atol=1e-6)
     np.testing.assert_allclose(forward, last_f, atol=1e-6)
     np.testing.assert_allclose(backward, last_b, atol=1e-6)
-    assert both.hidden_size == ys.shape[-1]
+    assert both.output_size == ys.shape[-1]
 
 
 def test_bidirectional_is_torchs(xs, key):
@@ -104,7 +103,7 @@ def test_bidirectional_is_torchs(xs, key):
 
 
 def test_dropout_is_between_the_layers_only_and_only_with_a_key(xs, key):
-    """At rate 1/2 the second layer reads values that are doubled or zero."""
+    """At rate 1/2 the second layer reads doubled values and zeros."""
     doubling = seqjax.RNN(5, activation="relu")
     stack = seqjax.Stack((doubling, doubling), dropout=0.5)
     params = stack.init(key, D)
@@ -136,7 +135,7 @@ def test_dropout_is_between_the_layers_only_and_only_with_a_key(xs, key):
         (seqjax.Stack((seqjax.LSTM(2), seqjax.Bidirectional(seqjax.GRU(2)))), True),
     ],
 )
-def test_is_bidirectional_looks_into_stacks(cell, answer):
+def test_is_bidirectional_searches_stacks(cell, answer):
     assert is_bidirectional(cell) is answer
 
 
@@ -162,12 +161,12 @@ def test_wrong_containers_are_refused():
 
 
 def test_a_second_call_does_not_compile_again(xs, key):
-    """Outside jit too: an eager unroll in a notebook compiles once for a shape."""
-    recurrence._unroll.clear_cache()
+    """Outside jit too: an eager unroll in a notebook compiles once per shape."""
+    run_cell.clear_cache()
     params = seqjax.GRU(5).init(key, D)
     seqjax.unroll(seqjax.GRU(5), params, xs)
-    compiled = recurrence._unroll._cache_size()
+    compiled = run_cell._cache_size()
     seqjax.unroll(seqjax.GRU(5), params, 2 * xs)
-    assert recurrence._unroll._cache_size() == compiled
+    assert run_cell._cache_size() == compiled
     seqjax.unroll(seqjax.GRU(5), params, xs[1:])
-    assert recurrence._unroll._cache_size() == compiled + 1
+    assert run_cell._cache_size() == compiled + 1

@@ -21,7 +21,7 @@ sentence = st.lists(tag, max_size=6)
         ("B-x B-x I-x", [(0, 1, "x"), (1, 3, "x")]),  # they touch
         ("B-x B-y", [(0, 1, "x"), (1, 2, "y")]),
         ("B-x I-y", [(0, 1, "x"), (1, 2, "y")]),  # another type begins
-        ("I-x I-x", [(0, 2, "x")]),  # I without B is a beginning
+        ("I-x I-x", [(0, 2, "x")]),  # I without B begins a span
         ("O I-x B-x I-x", [(1, 2, "x"), (2, 4, "x")]),
         ("I-x O I-x", [(0, 1, "x"), (2, 3, "x")]),
         ("B-x I-x I-y I-y O", [(0, 2, "x"), (2, 4, "y")]),
@@ -64,9 +64,9 @@ def test_spans_are_conllevals(tags):
     ("gold", "predicted", "want"),
     [  # gold, predicted, correct
         ("B-x I-x O", "B-x I-x O", (1, 1, 1)),
-        ("B-x I-x O", "B-x O O", (1, 1, 0)),  # half a span is none
+        ("B-x I-x O", "B-x O O", (1, 1, 0)),  # half a span does not count
         ("B-x I-x O", "B-x I-x I-x", (1, 1, 0)),
-        ("B-x O", "B-y O", (1, 1, 0)),  # the right place, the wrong type
+        ("B-x O", "B-y O", (1, 1, 0)),  # the right position, the wrong type
         ("B-x I-x", "B-x B-x", (1, 2, 0)),  # one span, not two that touch
         ("B-x B-x", "B-x I-x", (2, 1, 0)),
         ("B-x B-y", "I-x I-y", (2, 2, 2)),
@@ -92,13 +92,13 @@ def test_scores_by_hand():
     assert total == pytest.approx((2 / 6, 2 / 4, 0.4, 4, 6, 2))
 
 
-def test_no_span_goes_over_the_end_of_a_sentence():
+def test_a_span_ends_with_its_sentence():
     total, _ = span_scores([["B-x"], ["I-x"]], [["B-x"], ["I-x"]])
     assert total.correct == 2
 
 
-def test_sentences_of_other_lengths_are_refused():
-    with pytest.raises(ValueError, match="2 tags of a sentence, but 1"):
+def test_sentences_of_different_lengths_are_refused():
+    with pytest.raises(ValueError, match="a sentence has 2 tags, but 1 predicted"):
         span_scores([["O", "O"]], [["O"]])
     with pytest.raises(ValueError, match="zip"):
         span_scores([["O"]], [])
@@ -106,7 +106,7 @@ def test_sentences_of_other_lengths_are_refused():
 
 @fuzz
 @given(st.lists(st.tuples(sentence, st.integers(0, 99)), max_size=4))
-def test_f1_is_symmetric_and_one_for_equal_spans_alone(drawn):
+def test_f1_is_symmetric_and_one_only_for_equal_spans(drawn):
     gold = [tags for tags, _ in drawn]
     ours = [
         tags[n % (len(tags) + 1) :] + tags[: n % (len(tags) + 1)] for tags, n in drawn

@@ -1,4 +1,4 @@
-"""Truncated backpropagation: the values of unroll, the gradients that are wanted."""
+"""Truncated backpropagation: the values of `unroll`, and the gradients it defines."""
 
 import itertools
 
@@ -11,7 +11,6 @@ import seqjax
 from seqjax.truncation import (
     fixed_factors,
     random_factors,
-    state_gradients,
     truncated_unroll,
 )
 
@@ -21,6 +20,7 @@ CELLS = {
     "gru": seqjax.GRU(H),
     "lstm": seqjax.LSTM(H),
     "stack": seqjax.Stack((seqjax.GRU(H), seqjax.LSTM(H))),
+    "nested": seqjax.Stack((seqjax.Stack((seqjax.LSTM(3),)), seqjax.GRU(H))),
 }
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 
@@ -31,7 +31,7 @@ def inputs(cell):
 
 
 def gradients(cell, factors):
-    """Of a loss that reads all outputs, by the parameters."""
+    """Gradients of a loss of all outputs with respect to the parameters."""
     params, xs = inputs(cell)
     weights = jnp.cos(jnp.arange(T * B * H, dtype=jnp.float32)).reshape(T, B, H)
 
@@ -85,7 +85,7 @@ def test_fixed_truncation_is_segments_with_a_constant_state(cell, period):
 def test_the_expected_gradient_of_random_truncation_is_the_full_one(cell, keep):
     of_factors = jax.jit(lambda factors: gradients(cell, factors))
     expected = jax.tree.map(jnp.zeros_like, gradients(cell, None))
-    for kept in itertools.product((0, 1), repeat=T):  # all that can be drawn
+    for kept in itertools.product((0, 1), repeat=T):  # every possible draw
         probability = np.prod([keep if k else 1 - keep for k in kept])
         drawn = of_factors(jnp.asarray(kept, jnp.float32) / keep)
         expected = jax.tree.map(lambda e, g: e + probability * g, expected, drawn)  # noqa: B023
@@ -97,90 +97,35 @@ def test_a_truncated_gradient_differs():
     assert max(float(jnp.max(jnp.abs(a - b))) for a, b in zip(full, cut, strict=True))
 
 
-def test_factors_drawn_have_mean_one_and_two_values():
+def test_random_factors_have_mean_one_and_two_values():
     factors = random_factors(jax.random.key(0), 100_000, 0.8)
     np.testing.assert_allclose(np.unique(factors), [0, 1.25])
     np.testing.assert_allclose(factors.mean(), 1, atol=0.01)
 
 
-def test_what_cannot_be_is_refused():
-    with pytest.raises(ValueError, match="period of at least 1"):
+def test_invalid_arguments_are_refused():
+    with pytest.raises(ValueError, match="period must be at least 1, got 0"):
         fixed_factors(5, 0)
     for keep in (0, 1.5):
-        with pytest.raises(ValueError, match="probability"):
+        with pytest.raises(ValueError, match=f"probability in .0, 1., got {keep}"):
             random_factors(jax.random.key(0), 5, keep)
     both = seqjax.Bidirectional(seqjax.GRU(H))
     for cell in (both, seqjax.Stack((seqjax.GRU(H), both))):
-        with pytest.raises(ValueError, match="one direction"):
+        with pytest.raises(ValueError, match="must not be bidirectional"):
             truncated_unroll(cell, None, jnp.zeros((T, B, D)), jnp.ones(T))
 
 
 @every_cell
-def test_no_factors_are_unroll_itself(cell):
+def test_without_factors_it_is_unroll(cell):
     params, xs = inputs(cell)
     want = seqjax.unroll(cell, params, xs)
     assert_close(truncated_unroll(cell, params, xs, None), want, 0)
 
 
-# ---------------------------------------------------------------- dL/dh_t
-
-
-def reads_the_last(state):
-    """A loss whose gradient is not the same for all units."""
-    weights = jnp.cos(jnp.arange(B * H, dtype=jnp.float32)).reshape(B, H)
-    h = state.h if hasattr(state, "h") else state
-    return jnp.sum(weights.astype(h.dtype) * jnp.sin(h))
-
-
-def test_state_gradients_are_products_of_jacobians(x64):
-    """Of the RNN: dL/dh_{t-1} = w_h diag(1 - h_t^2) dL/dh_t, one sequence, one step."""
-    cell = seqjax.RNN(H)
+def test_the_initial_state_has_the_dtype_of_the_parameters(x64):
+    cell = CELLS["lstm"]
     params, xs = jax.tree.map(lambda a: a.astype(jnp.float64), inputs(cell))
-    w_x, w_h, b = (np.asarray(p) for p in params)
-    found, _ = state_gradients(cell, params, xs, reads_the_last)
-    for i in range(B):
-        h, hs = np.zeros(H), []
-        for x in np.asarray(xs)[:, i]:
-            h = np.tanh(x @ w_x + h @ w_h + b)
-            hs.append(h)
-        weights = np.cos(np.arange(B * H, dtype=np.float32)).reshape(B, H)[i]
-        gradient = weights * np.cos(hs[-1])
-        for t in reversed(range(T)):
-            np.testing.assert_allclose(found[t, i], gradient, rtol=1e-6, atol=1e-9)
-            gradient = w_h @ ((1 - hs[t] ** 2) * gradient)
-
-
-@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
-def test_state_gradients_are_those_of_going_on_from_a_state(name, x64):
-    """jax.jacobian of the rest of the sequence, by the state it starts from."""
-    cell = CELLS[name]
-    params, xs = jax.tree.map(lambda a: a.astype(jnp.float64), inputs(cell))
-    found, by_params = state_gradients(cell, params, xs, reads_the_last)
-
-    def rest(state, begin, params=params):
-        for x in xs[begin:]:
-            state, _ = cell.step(params, state, cell.project(params, x[None])[0])
-        return reads_the_last(state)
-
-    start = jax.tree.map(lambda s: s.astype(jnp.float64), cell.initial_state((B,)))
-    assert_close(by_params, jax.jacobian(lambda p: rest(start, 0, p))(params), 1e-9)
-    for t in (0, 2, T - 1):
-        state, _ = seqjax.unroll(cell, params, xs[: t + 1])
-        want = jax.jacobian(rest)(state, t + 1)
-        assert_close(jax.tree.map(lambda g: g[t], found), want, 1e-9)  # noqa: B023
-
-
-@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
-def test_factors_multiply_up_on_the_way_back(name):
-    cell = CELLS[name]
-    params, xs = inputs(cell)
-    factors = jnp.array([5.0, 0.5, 2.0, 0.0, 3.0])
-    full, _ = state_gradients(cell, params, xs, reads_the_last)
-    found, by_params = state_gradients(cell, params, xs, reads_the_last, factors)
-    for t, product in enumerate([0.0, 0.0, 0.0, 3.0, 1.0]):
-        want = jax.tree.map(lambda g: product * g[t], full)  # noqa: B023
-        assert_close(jax.tree.map(lambda g: g[t], found), want)  # noqa: B023
-    expected = jax.grad(
-        lambda p: reads_the_last(truncated_unroll(cell, p, xs, factors)[0])
-    )(params)
-    assert_close(by_params, expected)
+    want = seqjax.unroll(cell, params, xs)
+    found = truncated_unroll(cell, params, xs, jnp.ones(T))
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype(jnp.float64)}
+    assert_close(found, want, 1e-12)

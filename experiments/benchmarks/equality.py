@@ -1,55 +1,67 @@
-"""Equality before speed: every arm against one reference, tensor by tensor."""
+"""The check of every arm against a reference, tensor by tensor, before it is timed."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import run
-from experiments.benchmarks import arms, peers, timing
+from experiments.benchmarks import environment, layers, peers
+from experiments.benchmarks.config import Shape, StandardCell
+from experiments.benchmarks.layers import Layer, LoadedLayer, Problem
+from experiments.common.errors import UserError
 
 
-def check_float64(layers, cell, sizes):
-    """Outputs, last states and all gradients in float64, to 1e-9.
+def check_float64(arms: Mapping[str, Layer], cell: StandardCell, sizes: Shape) -> None:
+    """Compare outputs, last states and all gradients in float64, to 1e-9.
 
-    The reference is torch, where it is installed and has the model (it has no GRU that
-    resets before the product); else the plain scan of seqjax.
+    The reference is torch if it is installed and has the layer (it has no GRU that
+    applies the reset gate before the product), otherwise the plain scan of seqjax.
 
     Args:
-      layers: {label: layer}, all with parameters of `cell`.
-      sizes: (T, B, D, H), small.
+      arms: {label: layer}; all layers are made from the parameters of `cell`.
+      cell: the cell of the shared parameters.
+      sizes: (T, B, D, H); small sizes suffice.
 
     Raises:
       UserError: naming the arm, the cell and the tensor that differ.
     """
     with jax.enable_x64(True):
-        problem = arms.draw(cell, sizes, np.float64)
-        for label, layer in layers.items():
+        problem = layers.draw(cell, sizes, np.float64)
+        for label, layer in arms.items():
             reference = _reference(layer)
             want = tensors(reference, reference.load(problem), problem)
             got = tensors(layer, layer.load(problem), problem)
             compare(f"{label}, {cell}", got, want, 1e-9)
 
 
-def _reference(layer):
-    has_torch = getattr(layer.cell, "reset_after", True) and timing.installed("torch")
-    if has_torch:
-        reference = arms.TorchLayer(layer.cell)
-    else:
-        reference = peers.seqjax_layer(layer.cell, fused=False)
-    return dataclasses.replace(reference, ours=layer.ours)
+def _reference(layer: Layer) -> Layer:
+    in_torch = getattr(layer.cell, "reset_after", True)
+    if in_torch and environment.installed("torch"):
+        return layers.TorchLayer(layer.cell, adapt=layer.adapt)
+    plain_scan = peers.seqjax_layer(layer.cell, fused=False)
+    return dataclasses.replace(plain_scan, adapt=layer.adapt)
 
 
-def tensors(layer, loaded, problem):
-    """{name: array} of outputs, last state and gradients, those of our parameters."""
+def tensors(
+    layer: Layer, loaded: LoadedLayer, problem: Problem
+) -> dict[str, np.ndarray]:
+    """All results by name: outputs, last state, gradients of the shared parameters.
+
+    Args:
+      layer: a layer.
+      loaded: the same layer with the problem.
+      problem: the inputs of all arms.
+    """
     state, ys, (d_weights, d_xs, d_state) = loaded.tensors()
     params = jax.tree.map(jnp.asarray, problem.params)
-    back = jax.vjp(lambda p: layer.take(layer.ours(p)), params)[1]
-    trees = {
+    vjp = jax.vjp(lambda p: layer.convert(layer.adapt(p)), params)[1]
+    trees: dict[str, Any] = {
         "ys": ys,
         "last state": state,
-        "gradient of params": back(d_weights)[0],
+        "gradient of params": vjp(d_weights)[0],
         "gradient of xs": d_xs,
         "gradient of state": d_state,
     }
@@ -60,15 +72,29 @@ def tensors(layer, loaded, problem):
     }
 
 
-def compare(who, got, want, tolerance):
-    """Refuse arrays that differ by more than `tolerance` of the largest element or 1.
+def compare(
+    label: str,
+    got: Mapping[str, np.ndarray],
+    want: Mapping[str, np.ndarray],
+    tolerance: float,
+) -> None:
+    """Refuse arrays that differ from the reference.
+
+    Args:
+      label: names the arm in the error message.
+      got: {name: array} of the arm.
+      want: {name: array} of the reference.
+      tolerance: the largest absolute error, relative to the largest element of the
+        reference array or to 1, whichever is greater.
 
     Raises:
-      UserError: naming `who` and the tensor.
+      UserError: naming the arm and the array.
     """
     for name, expected in want.items():
         error = np.abs(got[name] - expected).max()
-        if not error <= tolerance * max(1.0, np.abs(expected).max()):  # nan too
-            raise run.UserError(
-                f"{who}: not the reference's model, {name} is off by {error:.1e}."
+        scale = max(1.0, np.abs(expected).max())
+        if not error <= tolerance * scale:  # `not`, so that nan is refused
+            raise UserError(
+                f"{label}: {name} differs from the reference by {error:.1e}; the "
+                f"tolerance is {tolerance * scale:.1e}."
             )

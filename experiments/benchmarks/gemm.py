@@ -1,68 +1,86 @@
-"""The matrix products of a recurrent layer and nothing else, as plain calls.
-
-A layer comes near this or, with weights packed once for all steps, as oneDNN does,
-slightly below.
+"""The matrix products of a recurrent layer without the rest of the layer.
 
 forward    Z = X W_x once, then h W_h at each of T steps
 backward   dz W_h' at each of T steps, then dW_x = X' dZ, dW_h = H' dZ, dX = dZ W_x'
 
-GH is the number of gates times H; ' is the transpose.
+GH is the number of gates times H; ' is the transpose. These plain calls bound the speed
+of a layer, except that oneDNN is slightly faster: it packs the weights once for all
+steps.
 """
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks import timing
+from experiments.benchmarks import environment, timing
+from experiments.benchmarks.config import Shape
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
-
-def flops(sizes, gates):
-    """Of the products of forward+backward; a third of them are the forward's."""
-    num_steps, batch, width, hidden = sizes
-    return 3 * 2 * num_steps * batch * gates * hidden * (width + hidden)
+Arrays: TypeAlias = Mapping[str, Any]
+Programs: TypeAlias = dict[str, Callable[[], Any]]  # project, forward, backward
 
 
-def measure(sizes, gates, rounds):
-    """The products by the better of JAX and torch, and the machine's peak.
+def flops(sizes: Shape, gates: int) -> int:
+    """Floating-point operations of all products in forward+backward.
 
-    The peak is the rate of X W_x alone, or of all products where D is so small that
-    theirs is higher.
+    A third of them belong to forward.
+
+    Args:
+      sizes: (T, B, D, H).
+      gates: G.
+    """
+    num_steps, batch_size, input_size, hidden_size = sizes
+    rows = num_steps * batch_size
+    return 3 * 2 * rows * gates * hidden_size * (input_size + hidden_size)
+
+
+def measure(sizes: Shape, gates: int, rounds: int) -> dict[str, Any]:
+    """The time of the products in JAX or in torch, whichever is faster.
+
+    Args:
+      sizes: (T, B, D, H).
+      gates: G.
+      rounds: timed calls.
 
     Returns:
-      {"products": {"forward", "backward" (both): spreads, "gflops"}, "peak_gflops"}.
+      {"products": {"forward": spread, "backward": spread, "gflops"}, "peak_gflops"};
+      "backward" includes forward, and the peak is the rate of X W_x alone or of all
+      products, whichever is higher (for small D it is the latter).
     """
     arrays = _draw(sizes, gates)
     programs = {"jax": _jax_products(arrays)}
-    if timing.installed("torch"):
+    if environment.installed("torch"):
         programs["torch"] = _torch_products(arrays)
     best = {}
     for kind in ("forward", "backward", "project"):
-        calls = {name: timing.warmed(calls[kind]) for name, calls in programs.items()}
-        seconds = timing.take_turns(calls, rounds)
-        spreads = [timing.spread(times) for times in seconds.values()]
-        best[kind] = min(spreads, key=lambda times: times["median"])
-    num_steps, batch, width, hidden = sizes
-    projected = 2 * num_steps * batch * width * gates * hidden
-    peak = projected / best.pop("project")["median"] / 1e9
+        calls = {name: calls[kind] for name, calls in programs.items()}
+        spreads = timing.spreads(timing.time_calls(calls, rounds))
+        best[kind] = min(spreads.values(), key=lambda spread: spread["median"])
+    num_steps, batch_size, input_size, hidden_size = sizes
+    projection = 2 * num_steps * batch_size * input_size * gates * hidden_size
+    peak = projection / best.pop("project")["median"] / 1e9
     gflops = flops(sizes, gates) / best["backward"]["median"] / 1e9
     return {"products": best | {"gflops": gflops}, "peak_gflops": max(peak, gflops)}
 
 
-def _draw(sizes, gates):
-    """xs, hs, dzs, w_x, w_h and their transposes, contiguous, float32."""
-    num_steps, batch, width, hidden = sizes
+def _draw(sizes: Shape, gates: int) -> dict[str, np.ndarray]:
+    """xs, hs, dzs, w_x, w_h and the transposed weights, contiguous, float32."""
+    num_steps, batch_size, input_size, hidden_size = sizes
     rng = np.random.default_rng(0)
 
-    def normal(*shape):
+    def normal(*shape: int) -> np.ndarray:
         return rng.normal(size=shape).astype(np.float32)
 
-    w_x, w_h = normal(width, gates * hidden), normal(hidden, gates * hidden)
+    w_x = normal(input_size, gates * hidden_size)
+    w_h = normal(hidden_size, gates * hidden_size)
     return {
-        "xs": normal(num_steps * batch, width),
-        "hs": normal(num_steps, batch, hidden),
-        "dzs": normal(num_steps, batch, gates * hidden),
+        "xs": normal(num_steps * batch_size, input_size),
+        "hs": normal(num_steps, batch_size, hidden_size),
+        "dzs": normal(num_steps, batch_size, gates * hidden_size),
         "w_x": w_x,
         "w_h": w_h,
         "w_x_t": np.ascontiguousarray(w_x.T),
@@ -70,49 +88,49 @@ def _draw(sizes, gates):
     }
 
 
-def _jax_products(arrays):
-    arrays = jax.tree.map(jnp.asarray, arrays)
+def _jax_products(arrays: Arrays) -> Programs:
+    arrays = {name: jnp.asarray(array) for name, array in arrays.items()}
 
-    def repeat(vs, w):
-        """The last of the products v w, each of them computed."""
+    def repeat(vs: jax.Array, w: jax.Array) -> jax.Array:
+        """Compute v @ w for each v of vs [T, ...]; return the last product."""
 
-        def body(_, v):
+        def body(_: jax.Array, v: jax.Array) -> tuple[jax.Array, None]:
             return v @ w, None
 
         last = jnp.zeros((vs.shape[1], w.shape[1]), vs.dtype)
         return jax.lax.scan(body, last, vs)[0]
 
-    def project(a):
+    def project(a: Arrays) -> Any:
         return a["xs"] @ a["w_x"]
 
-    def forward(a):
+    def forward(a: Arrays) -> Any:
         return project(a), repeat(a["hs"], a["w_h"])
 
-    def backward(a):
+    def backward(a: Arrays) -> Any:
         dz, h = (v.reshape(-1, v.shape[-1]) for v in (a["dzs"], a["hs"]))
         deferred = a["xs"].T @ dz, h.T @ dz, dz @ a["w_x_t"]
         return forward(a), repeat(a["dzs"], a["w_h_t"]), deferred
 
-    def blocked(function):
+    def blocking(function: Callable[[Arrays], Any]) -> Callable[[], Any]:
         compiled = jax.jit(function).lower(arrays).compile()
         return lambda: jax.block_until_ready(compiled(arrays))
 
-    return {f.__name__: blocked(f) for f in (project, forward, backward)}
+    return {f.__name__: blocking(f) for f in (project, forward, backward)}
 
 
-def _torch_products(arrays):
+def _torch_products(arrays: Arrays) -> Programs:
     import torch
 
     a = {name: torch.from_numpy(array) for name, array in arrays.items()}
     dz, h = a["dzs"].flatten(0, 1), a["hs"].flatten(0, 1)
 
-    def project():
+    def project() -> Any:
         return a["xs"] @ a["w_x"]
 
-    def forward():
+    def forward() -> Any:
         return project(), [v @ a["w_h"] for v in a["hs"]][-1]
 
-    def backward():
+    def backward() -> Any:
         forward()
         last = [v @ a["w_h_t"] for v in a["dzs"]][-1]
         return last, a["xs"].T @ dz, h.T @ dz, dz @ a["w_x_t"]

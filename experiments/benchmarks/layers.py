@@ -1,159 +1,185 @@
-"""One recurrent layer in each library, from the same weights, behind one signature.
+"""One recurrent layer in JAX or in PyTorch, with one interface for all libraries.
 
-A layer knows its `cell`, the seqjax cell that is the same model, and gets its weights
-in two steps, both differentiable, so that gradients come back by them:
+A layer has a `cell`, the seqjax cell that computes the same function. Shared parameters
+become the weights of its library in two differentiable steps:
 
-    ours(params)    parameters shared by all arms -> parameters of `cell`
-    take(params)    parameters of `cell` -> the library's own weights
+    params of `cell` = adapt(shared params)
+    weights = convert(params of `cell`)
 
-`ours` is the identity unless the library has another model; `note` then says which.
+so that the chain rule gives the gradients of the shared parameters. `adapt` is the
+identity unless the library computes another function; `note` then names the difference.
 """
 
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import seqjax
+from experiments.benchmarks.config import Shape, StandardCell
+
+Params: TypeAlias = Any  # the parameters of a seqjax cell
+Weights: TypeAlias = Any  # the parameters of a library's layer, a pytree
+State: TypeAlias = Any  # the state of a seqjax cell
+# (last state, ys, (gradient of weights, gradient of xs, gradient of the initial state))
+Tensors: TypeAlias = tuple[State, Any, tuple[Weights, Any, State]]
 
 
 class Problem(NamedTuple):
-    """What every arm is given, as NumPy arrays.
+    """The inputs of every arm, as NumPy arrays.
 
-    The loss is sum(mix_state * last state) + sum(mix * ys).
+    loss = sum(state_coefficients * last state) + sum(ys_coefficients * ys)
     """
 
-    params: Any
-    xs: Any  # [T, B, D]
-    state: Any
-    mix_state: Any
-    mix: Any  # [T, B, H]
+    params: Params
+    xs: np.ndarray  # [T, B, D]
+    state: State
+    state_coefficients: State
+    ys_coefficients: np.ndarray  # [T, B, H]
 
 
-def draw(cell, sizes, dtype=np.float32, seed=0):
-    """A random Problem for `cell` of sizes (T, B, D, H)."""
-    num_steps, batch, width, hidden = sizes
+def draw(
+    cell: StandardCell,
+    sizes: Shape,
+    dtype: type[np.float32 | np.float64] = np.float32,
+    seed: int = 0,
+) -> Problem:
+    """A random Problem.
+
+    Args:
+      cell: a cell of width H.
+      sizes: (T, B, D, H).
+      dtype: of all arrays.
+      seed: random seed.
+    """
+    num_steps, batch_size, input_size, hidden_size = sizes
     rng = np.random.default_rng(seed)
 
-    def normal(*shape):
+    def normal(*shape: int) -> np.ndarray:
         return rng.normal(size=shape).astype(dtype)
 
-    def like(tree, scale):
+    def like(tree: Any, scale: float) -> Any:
         return jax.tree.map(lambda a: normal(*a.shape) * dtype(scale), tree)
 
-    params = jax.eval_shape(lambda k: cell.init(k, width), jax.random.key(0))
-    state = jax.eval_shape(lambda: cell.initial_state((batch,)))
+    params = jax.eval_shape(lambda k: cell.init(k, input_size), jax.random.key(0))
+    state = jax.eval_shape(lambda: cell.initial_state((batch_size,)))
     return Problem(
-        params=like(params, 0.5 * hidden**-0.5),
-        xs=normal(num_steps, batch, width),
+        params=like(params, 0.5 * hidden_size**-0.5),
+        xs=normal(num_steps, batch_size, input_size),
         state=like(state, 0.5),
-        mix_state=like(state, 1.0),
-        mix=normal(num_steps, batch, hidden),
+        state_coefficients=like(state, 1.0),
+        ys_coefficients=normal(num_steps, batch_size, hidden_size),
     )
 
 
-def same(params):
-    """The identity."""
+def identity(params: Params) -> Params:
+    """The parameters, unchanged."""
     return params
 
 
 @dataclasses.dataclass(frozen=True)
 class JaxLayer:
-    """A JAX library's: apply(weights, xs, state) -> (state, ys), as `unroll`."""
+    """A layer of a JAX library: `apply(weights, xs, state) -> (state, ys)`."""
 
-    cell: Any
-    apply: Callable
-    take: Callable = same
-    ours: Callable = same
+    cell: StandardCell
+    apply: Callable[[Weights, jax.Array, State], tuple[State, jax.Array]]
+    convert: Callable[[Params], Weights] = identity
+    adapt: Callable[[Params], Params] = identity
     note: str = ""
 
-    def load(self, problem):
-        """The layer with the problem's weights and inputs, ready to compile."""
-        return JaxRun(self, problem)
+    def load(self, problem: Problem) -> "LoadedJaxLayer":
+        """The layer with the weights and inputs of a problem, compiled."""
+        return LoadedJaxLayer(self, problem)
 
 
-class JaxRun:
-    """Forward, and forward+backward in one program, compiled; weights are arguments.
+class LoadedJaxLayer:
+    """Two compiled programs, forward and forward+backward; weights are arguments.
 
     Attributes:
-      compile_seconds: of forward+backward.
-      temp_bytes: what XLA says forward+backward needs beside arguments and results.
+      compile_seconds: the compile time of forward+backward.
+      temp_bytes: the memory of forward+backward by XLA's count, without arguments and
+        results; None if XLA gives no count.
     """
 
-    def __init__(self, layer, problem):
+    def __init__(self, layer: JaxLayer, problem: Problem) -> None:
         problem = jax.tree.map(jnp.asarray, problem)
-        weights = layer.take(layer.ours(problem.params))
+        weights = layer.convert(layer.adapt(problem.params))
         self._args = weights, problem.xs, problem.state
-        self._mix = problem.mix_state, problem.mix
+        self._coefficients = problem.state_coefficients, problem.ys_coefficients
 
-        def loss(weights, xs, state, mix):
+        def loss(
+            weights: Weights, xs: jax.Array, state: State, coefficients: Any
+        ) -> Any:
             results = jax.tree.leaves(layer.apply(weights, xs, state))
-            pairs = zip(results, jax.tree.leaves(mix), strict=True)
+            pairs = zip(results, jax.tree.leaves(coefficients), strict=True)
             return sum(jnp.sum(a * b) for a, b in pairs)
 
         self._forward = jax.jit(layer.apply).lower(*self._args).compile()
-        clock = time.perf_counter()
+        start = time.perf_counter()
         gradient = jax.jit(jax.value_and_grad(loss, (0, 1, 2)))
-        self._backward = gradient.lower(*self._args, self._mix).compile()
-        self.compile_seconds = time.perf_counter() - clock
-        self.temp_bytes = self._backward.memory_analysis().temp_size_in_bytes
+        self._backward = gradient.lower(*self._args, self._coefficients).compile()
+        self.compile_seconds: float | None = time.perf_counter() - start
+        memory = self._backward.memory_analysis()
+        self.temp_bytes: int | None = (
+            None if memory is None else memory.temp_size_in_bytes
+        )
 
-    def forward(self):
+    def forward(self) -> tuple[State, jax.Array]:
         """(last state, ys)."""
         return jax.block_until_ready(self._forward(*self._args))
 
-    def backward(self):
+    def backward(self) -> tuple[jax.Array, tuple[Weights, jax.Array, State]]:
         """(loss, gradients of weights, xs and initial state)."""
-        return jax.block_until_ready(self._backward(*self._args, self._mix))
+        return jax.block_until_ready(self._backward(*self._args, self._coefficients))
 
-    def tensors(self):
+    def tensors(self) -> Tensors:
         """(last state, ys, (d_weights, d_xs, d_state))."""
         return *self.forward(), self.backward()[1]
 
 
 @dataclasses.dataclass(frozen=True)
 class TorchLayer:
-    """torch.nn's layer; on a CPU that is oneDNN's where it has one."""
+    """A layer of torch.nn, which calls oneDNN on CPUs where oneDNN has the layer.
 
-    cell: Any
-    bfloat16: bool = False  # by autocast
-    ours: Callable = same
+    `bfloat16` computes products in bfloat16, by torch.autocast.
+    """
+
+    cell: StandardCell
+    bfloat16: bool = False
+    adapt: Callable[[Params], Params] = identity
     note: str = ""
 
-    def take(self, params):
-        """Transposed weights; a second bias only where it is a parameter of ours."""
+    def convert(self, params: Params) -> Weights:
+        """Transposed weights, and a second bias only if the seqjax cell has one."""
         weights = {"weight_ih_l0": params.w_x.T, "weight_hh_l0": params.w_h.T}
         if isinstance(self.cell, seqjax.GRU):
             return weights | {"bias_ih_l0": params.b_x, "bias_hh_l0": params.b_h}
         return weights | {"bias_ih_l0": params.b}
 
-    def load(self, problem):
-        """The layer with the problem's weights and inputs."""
-        return TorchRun(self, problem)
+    def load(self, problem: Problem) -> "LoadedTorchLayer":
+        """The layer with the weights and inputs of a problem."""
+        return LoadedTorchLayer(self, problem)
 
 
-class TorchRun:
-    """Like JaxRun, in eager torch; there is nothing to compile."""
+class LoadedTorchLayer:
+    """The interface of LoadedJaxLayer in eager torch, which does not compile."""
 
-    compile_seconds = temp_bytes = None
+    compile_seconds: float | None = None
+    temp_bytes: int | None = None
 
-    def __init__(self, layer, problem):
+    def __init__(self, layer: TorchLayer, problem: Problem) -> None:
         import torch
 
         self._torch, self._problem = torch, problem
         self._autocast = torch.autocast("cpu", torch.bfloat16, layer.bfloat16)
-        kwargs = {"dtype": torch.from_numpy(problem.xs).dtype}
-        if isinstance(layer.cell, seqjax.RNN):
-            kwargs["nonlinearity"] = layer.cell.activation
-        module = getattr(torch.nn, type(layer.cell).__name__)
-        self._module = module(problem.xs.shape[-1], layer.cell.hidden_size, **kwargs)
-        self._weights = {}
+        self._module = _torch_module(layer.cell, problem.xs)
+        self._weights: dict[str, Any] = {}
         params = jax.tree.map(jnp.asarray, problem.params)
-        weights = layer.take(layer.ours(params))
+        weights = layer.convert(layer.adapt(params))
         for name, parameter in self._module.named_parameters():
             if name in weights:
                 parameter.data.copy_(torch.from_numpy(np.array(weights[name])))
@@ -164,34 +190,52 @@ class TorchRun:
         leaves = jax.tree.leaves(problem.state)
         self._xs = torch.from_numpy(problem.xs).requires_grad_()
         self._state = [torch.from_numpy(s)[None].requires_grad_() for s in leaves]
-        mix = jax.tree.leaves((problem.mix_state, problem.mix))
-        self._mix = [torch.from_numpy(m) for m in mix]
+        coefficients = problem.state_coefficients, problem.ys_coefficients
+        self._coefficients = [
+            torch.from_numpy(array) for array in jax.tree.leaves(coefficients)
+        ]
 
-    def _run(self):
+    def _run(self) -> tuple[Any, ...]:
         h = self._state[0] if len(self._state) == 1 else tuple(self._state)
         with self._autocast:
             ys, last = self._module(self._xs, h)
         return (*last, ys) if isinstance(last, tuple) else (last, ys)
 
-    def forward(self):
+    def forward(self) -> tuple[Any, ...]:
         """(*last state, ys)."""
         with self._torch.inference_mode():
             return self._run()
 
-    def backward(self):
+    def backward(self) -> tuple[Any, tuple[Any, ...]]:
         """(loss, gradients of weights, xs and initial state in one flat tuple)."""
-        loss = sum((a * b).sum() for a, b in zip(self._run(), self._mix, strict=True))
+        pairs = zip(self._run(), self._coefficients, strict=True)
+        loss: Any = sum((a * b).sum() for a, b in pairs)
         inputs = [*self._weights.values(), self._xs, *self._state]
         return loss, self._torch.autograd.grad(loss, inputs)
 
-    def tensors(self):
+    def tensors(self) -> Tensors:
         """(last state, ys, (d_weights, d_xs, d_state)) as NumPy arrays."""
         *last, ys = (np.asarray(a.to(self._xs.dtype)) for a in self.forward())
         grads = list(map(np.asarray, self.backward()[1]))
         d_weights = {name: grads.pop(0) for name in self._weights}
         d_xs, *d_state = grads
-        return self._like_ours(last), ys, (d_weights, d_xs, self._like_ours(d_state))
+        return self._to_state(last), ys, (d_weights, d_xs, self._to_state(d_state))
 
-    def _like_ours(self, state):
+    def _to_state(self, leaves: list[np.ndarray]) -> State:
         tree = jax.tree.structure(self._problem.state)
-        return jax.tree.unflatten(tree, [s[0] for s in state])
+        return jax.tree.unflatten(tree, [leaf[0] for leaf in leaves])
+
+
+def _torch_module(cell: StandardCell, xs: np.ndarray) -> Any:
+    """The layer of torch.nn with its own random weights."""
+    import torch
+
+    kwargs: dict[str, Any] = {"dtype": torch.from_numpy(xs).dtype}
+    if isinstance(cell, seqjax.RNN):
+        kwargs["nonlinearity"] = cell.activation
+    module = getattr(torch.nn, type(cell).__name__)
+    return module(xs.shape[-1], cell.hidden_size, **kwargs)
+
+
+Layer: TypeAlias = JaxLayer | TorchLayer
+LoadedLayer: TypeAlias = LoadedJaxLayer | LoadedTorchLayer

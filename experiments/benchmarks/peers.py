@@ -1,42 +1,62 @@
-"""The peers of one recurrent layer, each a function of the seqjax cell: see `arms`.
+"""One recurrent layer of each library, as a function of the seqjax cell.
 
-Every library at its best: compiled whole, time first, weights as arguments.
+Each library is used in its fastest form: compiled as a whole, time first, weights as
+arguments. See `layers` for the interface.
 """
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 import seqjax
-from experiments.benchmarks.arms import JaxLayer, TorchLayer, same
-from seqjax.cells import GRUParams
+from experiments.benchmarks.config import StandardCell
+from experiments.benchmarks.layers import (
+    JaxLayer,
+    Layer,
+    Params,
+    State,
+    TorchLayer,
+    Weights,
+    identity,
+)
+from seqjax.cells import GRUParams, LSTMState
 
-FLAX_CELLS = {
+FLAX_CELLS: dict[type[StandardCell], str] = {
     seqjax.LSTM: "OptimizedLSTMCell",
     seqjax.GRU: "GRUCell",
     seqjax.RNN: "SimpleCell",
 }
 
 
-def seqjax_layer(cell, bfloat16=False, **options):
-    """This project's; `options` are keyword arguments of `seqjax.unroll`."""
+def seqjax_layer(
+    cell: StandardCell, bfloat16: bool = False, **options: Any
+) -> JaxLayer:
+    """The layer of seqjax.
 
-    def apply(params, xs, state):
+    Args:
+      cell: RNN, GRU or LSTM.
+      bfloat16: compute products in bfloat16.
+      **options: keyword arguments of `seqjax.unroll`.
+    """
+
+    def apply(params: Params, xs: jax.Array, state: State) -> tuple[State, jax.Array]:
         with jax.default_matmul_precision("BF16_BF16_F32" if bfloat16 else None):
             return seqjax.unroll(cell, params, xs, state, **options)
 
     return JaxLayer(cell, apply)
 
 
-def linen_layer(cell):
-    """flax.linen's RNN. Its GRU adds the two biases of r and z into one."""
+def linen_layer(cell: StandardCell) -> JaxLayer:
+    """The RNN of flax.linen. Its GRU has one bias instead of two for r and for z."""
     from flax import linen as nn
 
     core = getattr(nn, FLAX_CELLS[type(cell)])(cell.hidden_size)
     layer = nn.RNN(core, time_major=True, return_carry=True)
 
-    def take(params):
+    def convert(params: Params) -> Weights:
         if isinstance(cell, seqjax.RNN):
             return {
                 "i": {"kernel": params.w_x, "bias": params.b},
@@ -52,21 +72,21 @@ def linen_layer(cell):
         weights |= {f"h{g}": {"kernel": w_h[g]} for g in "rz"}
         return weights | {"hn": {"kernel": w_h["n"], "bias": b_h["n"]}}
 
-    def apply(weights, xs, state):
+    def apply(weights: Weights, xs: jax.Array, state: State) -> tuple[State, Any]:
         variables = {"params": {"cell": weights}}
-        carry, ys = layer.apply(variables, xs, initial_carry=_flax_carry(state))
-        return _our_state(state, carry), ys
+        carry, ys = layer.apply(variables, xs, initial_carry=_to_flax(state))
+        return _from_flax(carry, state), ys
 
-    return JaxLayer(cell, apply, take)
+    return JaxLayer(cell, apply, convert)
 
 
-def nnx_layer(cell):
-    """flax.nnx's RNN. Its GRU has no bias within r * (...): ours is zero there."""
+def nnx_layer(cell: StandardCell) -> JaxLayer:
+    """The RNN of flax.nnx. Its GRU has no bias b_hn, which is set to zero in seqjax."""
     from flax import nnx
 
-    def make():
+    def make() -> Any:
         core = getattr(nnx, FLAX_CELLS[type(cell)])(
-            1,  # the input's width, which the weights decide
+            1,  # input size; the weights that `apply` merges have their own
             cell.hidden_size,
             dtype=None,  # SimpleCell would cast to float32
             rngs=nnx.Rngs(0),
@@ -75,12 +95,12 @@ def nnx_layer(cell):
 
     graph, _ = nnx.split(nnx.eval_shape(make))
 
-    def ours(params):
+    def adapt(params: Params) -> Params:
         return params._replace(b_h=params.b_h.at[2 * cell.hidden_size :].set(0.0))
 
-    def take(params):
+    def convert(params: Params) -> Weights:
         if isinstance(cell, seqjax.GRU):
-            b = params.b_x + params.b_h  # of n nothing is added
+            b = params.b_x + params.b_h  # b_hn is zero
             dense_i, dense_h = {"kernel": params.w_x, "bias": b}, {"kernel": params.w_h}
         elif isinstance(cell, seqjax.LSTM):
             dense_i = {"kernel": params.w_x}
@@ -90,21 +110,24 @@ def nnx_layer(cell):
             dense_h = {"kernel": params.w_h}
         return {"cell": {"dense_i": dense_i, "dense_h": dense_h}}
 
-    def apply(weights, xs, state):
+    def apply(weights: Weights, xs: jax.Array, state: State) -> tuple[State, Any]:
         layer = nnx.merge(graph, weights)
-        carry, ys = layer(xs, initial_carry=_flax_carry(state))
-        return _our_state(state, carry), ys
+        carry, ys = layer(xs, initial_carry=_to_flax(state))
+        return _from_flax(carry, state), ys
 
     if isinstance(cell, seqjax.GRU):
-        return JaxLayer(cell, apply, take, ours, "no b_hn")
-    return JaxLayer(cell, apply, take)
+        return JaxLayer(cell, apply, convert, adapt, "no b_hn")
+    return JaxLayer(cell, apply, convert)
 
 
-def haiku_layer(cell):
-    """haiku's cores. Its GRU resets before the product, its VanillaRNN is a relu's."""
+def haiku_layer(cell: StandardCell) -> JaxLayer:
+    """The cores of haiku.
+
+    Its GRU applies the reset gate before the product, its VanillaRNN uses a relu.
+    """
     import haiku as hk
 
-    def forward(xs, state):
+    def forward(xs: jax.Array, state: State) -> Any:
         if isinstance(cell, seqjax.LSTM):
             core, state = hk.LSTM(cell.hidden_size), hk.LSTMState(*state)
         elif isinstance(cell, seqjax.GRU):
@@ -113,67 +136,70 @@ def haiku_layer(cell):
             core = hk.VanillaRNN(cell.hidden_size, double_bias=False)
         return hk.dynamic_unroll(core, xs, state)
 
-    def take(params):
+    def convert(params: Params) -> Weights:
         if isinstance(cell, seqjax.LSTM):
-            # Gates i g f o; one is added to the forget gate.
+            # haiku has the gate order i g f o and adds 1 to the forget gate.
             w_x, w_h, b = (_gates(p, "ifgo") for p in params)
             b["f"] = b["f"] - 1.0
             w = jnp.concatenate([_join(w_x, "igfo"), _join(w_h, "igfo")])
             return {"lstm/linear": {"w": w, "b": _join(b, "igfo")}}
         if isinstance(cell, seqjax.GRU):
-            # Gates z r n, and h' = (1 - z) h + z n: our z negated.
-            w_x, w_h, b = (_gates(p, "rzn") for p in params)
-            w_x, w_h, b = (_join(p | {"z": -p["z"]}, "zrn") for p in (w_x, w_h, b))
-            return {"gru": {"w_i": w_x, "w_h": w_h, "b": b}}
+            # haiku has the gate order z r n and h' = (1 - z) h + z n. Since
+            # sigmoid(-x) = 1 - sigmoid(x), the weights of z change their sign.
+            gates = (_gates(p, "rzn") for p in params)
+            arrays = (_join(g | {"z": -g["z"]}, "zrn") for g in gates)
+            return {"gru": dict(zip(("w_i", "w_h", "b"), arrays, strict=True))}
         return {
             "vanilla_rnn/linear": {"w": params.w_x, "b": params.b},
             "vanilla_rnn/linear_1": {"w": params.w_h},
         }
 
-    transformed = hk.without_apply_rng(hk.transform(forward))
+    transformed: Any = hk.without_apply_rng(hk.transform(forward))
 
-    def apply(weights, xs, state):
+    def apply(weights: Weights, xs: jax.Array, state: State) -> tuple[State, Any]:
         ys, last = transformed.apply(weights, xs, state)
-        return (type(state)(*last) if isinstance(state, tuple) else last), ys
+        return (LSTMState(*last) if isinstance(state, LSTMState) else last), ys
 
     if isinstance(cell, seqjax.GRU):
-        before = dataclasses.replace(cell, reset_after=False)
-        return JaxLayer(before, apply, take, _without_b_h, "resets before")
+        reset_before = dataclasses.replace(cell, reset_after=False)
+        return JaxLayer(reset_before, apply, convert, _without_b_h, "resets before")
     if isinstance(cell, seqjax.RNN):
         relu = dataclasses.replace(cell, activation="relu")
-        return JaxLayer(relu, apply, take, same, "relu")
-    return JaxLayer(cell, apply, take)
+        return JaxLayer(relu, apply, convert, identity, "relu")
+    return JaxLayer(cell, apply, convert)
 
 
-def _without_b_h(params):
+def _without_b_h(params: Params) -> GRUParams:
     return GRUParams(params.w_x, params.w_h, params.b_x)
 
 
-def _flax_carry(state):
-    """flax carries (c, h)."""
-    return (state.c, state.h) if isinstance(state, tuple) else state
+def _to_flax(state: State) -> Any:
+    """The carry of flax, (c, h) for an LSTM."""
+    return (state.c, state.h) if isinstance(state, LSTMState) else state
 
 
-def _our_state(like, carry):
-    return type(like)(carry[1], carry[0]) if isinstance(like, tuple) else carry
+def _from_flax(carry: Any, like: State) -> State:
+    return LSTMState(carry[1], carry[0]) if isinstance(like, LSTMState) else carry
 
 
-def _gates(array, order):
-    """Blocks of the last axis [G*H] by gate name."""
+def _gates(array: jax.Array, order: str) -> dict[str, jax.Array]:
+    """The blocks of the last axis [G*H] by gate."""
     return dict(zip(order, jnp.split(array, len(order), axis=-1), strict=True))
 
 
-def _join(blocks, order):
+def _join(blocks: Mapping[str, jax.Array], order: str) -> jax.Array:
     return jnp.concatenate([blocks[gate] for gate in order], axis=-1)
 
 
-LIBRARIES = {
+# For each library, a function of the cell and of the options of its arms.
+LIBRARIES: dict[str, Callable[..., Layer]] = {
     "seqjax": seqjax_layer,
     "linen": linen_layer,
     "nnx": nnx_layer,
     "haiku": haiku_layer,
     "torch": TorchLayer,
 }
+# The module that each peer imports.
 MODULES = {
     "linen": "flax.linen",
     "nnx": "flax.nnx",

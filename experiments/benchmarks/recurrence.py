@@ -1,279 +1,211 @@
-"""One recurrent layer beside the same layer in flax, haiku and PyTorch.
+"""Speed and memory of one recurrent layer in seqjax, flax, haiku and PyTorch.
 
     python -m experiments.benchmarks.recurrence
     python -m experiments.benchmarks.recurrence --quick
     python -m experiments.benchmarks.recurrence --long
 
-All arms have the same weights and inputs. Before anything is timed they must agree with
-one reference in float64 (at sizes cut to `CUT`), and with each other in float32 at the
-very sizes. Then they take turns: forward alone, and forward+backward with the gradients
-of all weights, the inputs and the initial state. "products alone" is what the layer's
-matrix products take, without all else, and "peak" the best rate among these. Peers that
-are not installed are left out. "peak MB" is what forward+backward adds to the resident
-memory of a process of its own, gradients included; "temporary MB" is XLA's own count,
-without them. `--long` runs one long sequence with and without checkpoints in time,
-`--bfloat16` products in bfloat16 beside those in float32, here and in torch.
+An arm is one implementation of the layer. All arms have the same weights and inputs.
+Before they are timed, they must agree with a reference in float64 at small sizes, and
+with seqjax in float32 at the measured sizes.
 
-A peer whose model is another one is held against this project's layer of that model:
-haiku's GRU resets before the product, its RNN is a relu's.
+Two computations are timed: forward, and forward+backward with the gradients of all
+weights, the inputs and the initial state. --long measures one long sequence, with and
+without checkpoints in time. --bfloat16 adds arms with products in bfloat16. Peers that
+are not installed are left out.
+
+A ratio is the time of seqjax divided by the time of the arm: below 1, seqjax is faster.
+A peer that computes another function is compared with the seqjax layer of that
+function: the GRU of haiku applies the reset gate before the product, and its RNN uses
+a relu.
+
+Rows and columns of the tables:
+  products alone   the matrix products of the layer without the rest
+  peak             the highest rate of these products
+  peak MB          memory that forward+backward adds to its process, with gradients
+  temporary MB     XLA's count of this memory, without gradients
 """
 
 import dataclasses
-import math
-import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
-from absl import flags
+from experiments.benchmarks import environment, gemm, layers, memory, peers, timing
+from experiments.benchmarks import recurrence_arms as arms
+from experiments.benchmarks.config import (
+    CELLS,
+    CellBenchmarkConfig,
+    Shape,
+    format_shape,
+    format_shapes,
+    parse_shapes,
+)
+from experiments.benchmarks.layers import LoadedLayer
+from experiments.benchmarks.recurrence_arms import ArmSpec
+from experiments.benchmarks.recurrence_tables import (
+    LETTERS,
+    print_records,
+    print_summary,
+    summarize,
+)
+from experiments.benchmarks.results import check_json, write_json
+from experiments.common.command_line import launch
+from experiments.common.console import note
+from experiments.common.settings import setting
 
-from experiments import build, run  # noqa: F401, build defines --bfloat16
-from experiments.benchmarks import arms, equality, gemm, memory, peers, timing
-
-FLAGS = flags.FLAGS
-flags.DEFINE_list("peers", list(peers.MODULES), "which of linen, nnx, haiku and torch")
-flags.DEFINE_bool("memory", None, "measure peak memory (yes; not with --quick)")
-flags.DEFINE_bool("long", False, "one long sequence, with and without checkpoints")
-flags.DEFINE_integer("segment", None, "steps between those (about sqrt(T))", 1)
-flags.declare_key_flag("bfloat16")
-flags.adopt_module_key_flags(timing)
-
-LETTERS = "TxBxDxH"
-SHAPES = [
+SHAPES: list[Shape] = [
     *((35, 20, 650, 650), (64, 64, 512, 512), (35, 32, 256, 256)),
     *((100, 16, 128, 128), (200, 1, 256, 256), (32, 1024, 28, 32)),
     (70, 20, 400, 1150),
 ]
-QUICK_SHAPES = [(35, 32, 256, 256), (100, 16, 128, 128)]
-LONG_SHAPES = [(8192, 8, 256, 256)]
-QUICK_LONG_SHAPES = [(1024, 8, 64, 64)]
-CUT = (12, 6, 48, 48)  # the largest sizes of the check in float64
-TOLERANCE = {False: 1e-4, True: 3e-2}  # of the check in float32; with bfloat16
+QUICK_SHAPES: list[Shape] = [(35, 32, 256, 256), (100, 16, 128, 128)]
+LONG_SHAPES: list[Shape] = [(8192, 8, 256, 256)]
+QUICK_LONG_SHAPES: list[Shape] = [(1024, 8, 64, 64)]
 
 
-def chosen_peers():
-    """The names in --peers that are installed; a note on each that is not."""
-    if FLAGS.long and not FLAGS["peers"].present:
-        return []
-    names = timing.choose_all("peers", peers.MODULES)
-    there = [name for name in names if timing.installed(peers.MODULES[name])]
+@dataclasses.dataclass(frozen=True)
+class Config(CellBenchmarkConfig):
+    """The settings of this benchmark."""
+
+    shapes: tuple[str, ...] = setting(
+        format_shapes(SHAPES),
+        f"Shapes {LETTERS} to measure, joined by commas: time steps, batch size, input "
+        f"size, hidden size.",
+    )
+    json: str = setting(
+        "runs/benchmarks/recurrence.json", "JSON file for all measured numbers."
+    )
+    peers: tuple[str, ...] = setting(
+        tuple(peers.MODULES),
+        "Libraries to compare with, joined by commas.",
+        choices=list(peers.MODULES),
+    )
+    memory: bool = setting(True, "Whether to measure peak memory.")
+    long: bool = setting(
+        False,
+        "Whether to measure one long sequence, with and without checkpoints in time.",
+    )
+    segment: int = setting(
+        0,
+        "Number of steps between two checkpoints with --long; 0 selects a power of two "
+        "near the square root of T.",
+        minimum=0,
+    )
+    bfloat16: bool = setting(
+        False, "Whether to add arms of seqjax and torch with products in bfloat16."
+    )
+
+    @classmethod
+    def defaults(cls, given: Mapping[str, Any]) -> Self:
+        """Few rounds with --quick; one cell without peers with --long."""
+        config, quick, long = cls(), given.get("quick"), given.get("long")
+        shapes = SHAPES
+        if quick:
+            config, shapes = config.replace(rounds=3, memory=False), QUICK_SHAPES
+        if long:
+            json = "runs/benchmarks/recurrence_long.json"
+            config = config.replace(cells=("lstm",), peers=(), json=json)
+            shapes = QUICK_LONG_SHAPES if quick else LONG_SHAPES
+        return config.replace(shapes=format_shapes(shapes))
+
+
+def installed_peers(names: Sequence[str]) -> list[str]:
+    """The peers that are installed; prints a note for each of the others."""
+    found = [name for name in names if environment.installed(peers.MODULES[name])]
     for name in names:
-        if name not in there:
-            run.note(f"{name} is left out: {peers.MODULES[name]} is not installed.")
-    return there
+        if name not in found:
+            note(f"{name} is left out: {peers.MODULES[name]} is not installed.")
+    return found
 
 
-def arms_for(sizes, peer_names):
-    """{label: (library, its options)}; this project's arms come first."""
-    chosen = {"seqjax": ("seqjax", {})}
-    if FLAGS.long:
-        steps = segment(sizes)
-        chosen[f"every {steps}"] = ("seqjax", {"checkpoint_every": steps})
-    else:
-        chosen["plain scan"] = ("seqjax", {"fused": False})
-    chosen |= {name: (name, {}) for name in peer_names}
-    if FLAGS.bfloat16:
-        chosen |= {
-            f"{name} bfloat16": (name, {"bfloat16": True})
-            for name in ("seqjax", "torch")
-            if name in chosen
-        }
-    return chosen
+def measure(
+    config: Config, cell_name: str, sizes: Shape, specs: Mapping[str, ArmSpec]
+) -> dict[str, Any]:
+    """The record of one cell and shape, with the measurements of every arm.
 
-
-def segment(sizes):
-    """Steps between two checkpoints: --segment, or a power of two near sqrt(T)."""
-    return FLAGS.segment or 2 ** round(math.log2(sizes[0]) / 2)
-
-
-def make_layers(chosen, cell):
-    """{label: layer} of one cell, and this project's of each other model among them."""
-    layers = {
-        label: peers.LIBRARIES[library](cell, **options)
-        for label, (library, options) in chosen.items()
-    }
-    for layer in list(layers.values()):
-        if layer.cell != cell:
-            layers[f"seqjax, {layer.note}"] = dataclasses.replace(
-                peers.seqjax_layer(layer.cell), ours=layer.ours, note=layer.note
-            )
-    return layers
-
-
-def rival(label, layer, cell):
-    """The label of this project's layer that an arm is held against."""
-    if label == "torch bfloat16":
-        return "seqjax bfloat16"
-    return "seqjax" if layer.cell == cell else f"seqjax, {layer.note}"
-
-
-def check_small(cell_name, chosen, sizes, checked):
-    """The check in float64, once for each (cell, sizes after cutting)."""
-    small = tuple(map(min, sizes, CUT))
-    if FLAGS.long:  # long enough for a few checkpoints
-        small = (min(sizes[0], 3 * segment(sizes)), *small[1:])
-    if (cell_name, small) in checked:
-        return
-    checked.add((cell_name, small))
-    cell = timing.CELLS[cell_name](small[-1])
-    exact = {k: arm for k, arm in chosen.items() if "bfloat16" not in arm[1]}
-    equality.check_float64(make_layers(exact, cell), cell, small)
-
-
-def check_timed(chosen, layers, loaded, problem):
-    """What is timed is equal too, in float32, where an arm is the very same model."""
-    ours = layers["seqjax"]
-    want = equality.tensors(ours, loaded["seqjax"], problem)
-    for label, (_, options) in chosen.items():
-        layer = layers[label]
-        if (layer.cell, layer.ours) == (ours.cell, ours.ours) and layer is not ours:
-            got = equality.tensors(layer, loaded[label], problem)
-            tolerance = TOLERANCE["bfloat16" in options]
-            equality.compare(f"{label}, {ours.cell}, float32", got, want, tolerance)
-
-
-def measure(cell_name, sizes, chosen):
-    """The record of one cell at one shape: every number about every arm."""
-    cell = timing.CELLS[cell_name](sizes[-1])
-    problem = arms.draw(cell, sizes, seed=FLAGS.seed)
-    layers = make_layers(chosen, cell)
-    loaded = {label: layer.load(problem) for label, layer in layers.items()}
-    check_timed(chosen, layers, loaded, problem)
-    rounds, gates = timing.chosen_rounds(), gemm.GATES[cell_name]
-    spreads = {label: {} for label in layers}
-    for kind in ("forward", "backward"):
-        calls = {label: timing.warmed(getattr(loaded[label], kind)) for label in layers}
-        for label, times in timing.take_turns(calls, rounds).items():
-            spreads[label][kind] = timing.spread(times)
-    rivals = {label: rival(label, layer, cell) for label, layer in layers.items()}
-    flops = gemm.flops(sizes, gates)
-    record = {"cell": cell_name, "shape": timing.joined(sizes), "flops": flops}
-    record["arms"] = {
-        label: {
-            "note": layers[label].note,
+    Raises:
+      UserError: if an arm differs from seqjax in float32.
+    """
+    cell = CELLS[cell_name](sizes[-1])
+    problem = layers.draw(cell, sizes, seed=config.seed)
+    of_arm = arms.make_layers(specs, cell)
+    loaded = {label: layer.load(problem) for label, layer in of_arm.items()}
+    arms.check_in_float32(specs, of_arm, loaded, problem)
+    spreads = time_layers(loaded, config.rounds)
+    flops = gemm.flops(sizes, gemm.GATES[cell_name])
+    numbers: dict[str, Any] = {}
+    for label, layer in of_arm.items():
+        reference = spreads[arms.reference_label(label, layer, cell)]
+        numbers[label] = {
+            "note": layer.note,
             **spreads[label],
             "ratio": {
-                kind: spreads[rivals[label]][kind]["median"] / times["median"]
+                kind: reference[kind]["median"] / times["median"]
                 for kind, times in spreads[label].items()
             },
             "gflops": flops / spreads[label]["backward"]["median"] / 1e9,
             "compile_seconds": loaded[label].compile_seconds,
             "temp_bytes": loaded[label].temp_bytes,
-            "peak_bytes": peak_bytes(*chosen[label], cell_name, sizes)
-            if label in chosen
-            else None,
+            "peak_bytes": peak_bytes(config, specs.get(label), cell_name, sizes),
         }
-        for label in layers
-    }
-    return record | gemm.measure(sizes, gates, rounds)
+    record = {"cell": cell_name, "shape": format_shape(sizes), "flops": flops}
+    products = gemm.measure(sizes, gemm.GATES[cell_name], config.rounds)
+    return {**record, "arms": numbers, **products}
 
 
-def peak_bytes(library, options, cell_name, sizes):
-    """Of forward+backward in a process of its own; None unless --memory."""
-    wanted = not FLAGS.quick if FLAGS.memory is None else FLAGS.memory
-    if not wanted:
+def time_layers(
+    loaded: Mapping[str, LoadedLayer], rounds: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """{arm: {"forward", "backward": spread of the seconds}}."""
+    spreads: dict[str, Any] = {label: {} for label in loaded}
+    for kind in ("forward", "backward"):
+        calls = {label: getattr(layer, kind) for label, layer in loaded.items()}
+        for label, times in timing.time_calls(calls, rounds).items():
+            spreads[label][kind] = timing.spread(times)
+    return spreads
+
+
+def peak_bytes(
+    config: Config, arm: ArmSpec | None, cell_name: str, sizes: Shape
+) -> int | None:
+    """The peak memory of an arm; None if it is not measured."""
+    if not config.memory or arm is None:
         return None
-    return memory.peak_bytes(library, options, cell_name, sizes)
+    return memory.peak_bytes(arm.library, arm.options, cell_name, sizes)
 
 
-def summarize(records):
-    """{cell: {arm: {kind: geometric mean of the ratio, the worst and where}}}."""
-    ratios = {}
-    for record in records:
-        for label, arm in record["arms"].items():
-            for kind, ratio in arm["ratio"].items():
-                of_cell = ratios.setdefault(record["cell"], {})
-                of_kind = of_cell.setdefault(label, {}).setdefault(kind, {})
-                of_kind[record["shape"]] = ratio
-    return {
-        cell: {
-            label: {kind: timing.summarize(by_shape) for kind, by_shape in arm.items()}
-            for label, arm in of_cell.items()
-            if label != "seqjax" and not label.startswith("seqjax, ")
-        }
-        for cell, of_cell in ratios.items()
-    }
-
-
-def print_records(cell_name, records):
-    """The table of one cell: a section a shape, a row an arm."""
-    header = (
-        *("arm", "forward ms", "forward+backward ms", "(range)", "seqjax/arm"),
-        *("GFLOP/s", "compile s", "peak MB", "temporary MB"),
-    )
-    sections = {}
-    for record in records:
-        peak = record["peak_gflops"]
-        sections[record["shape"]] = [
-            *(row(label, arm, peak) for label, arm in record["arms"].items()),
-            row("products alone", record["products"], peak),
-            ("peak", "-", "-", "", "-", f"{peak:.0f}", "-", "-", "-"),
-        ]
-    run.print_columns(f"{cell_name}, {LETTERS}", header, sections)
-
-
-def row(label, arm, peak_gflops):
-    """One line of the table; this project's GFLOP/s with their share of the peak."""
-    forward, backward, note = arm["forward"], arm["backward"], arm.get("note")
-    gflops = f"{arm['gflops']:.0f}"
-    if label == "seqjax":
-        gflops += f" ({arm['gflops'] / peak_gflops:.0%})"
-    return (
-        f"{label} ({note})" if note and note not in label else label,
-        timing.show(forward["median"] * 1e3, 2),
-        timing.show(backward["median"] * 1e3, 2),
-        f"({timing.show(backward['low'] * 1e3, 2)}-"
-        f"{timing.show(backward['high'] * 1e3, 2)})",
-        timing.show(arm.get("ratio", {}).get("backward"), 2),
-        gflops,
-        timing.show(arm.get("compile_seconds"), 2),
-        *(megabytes(arm.get(name)) for name in ("peak_bytes", "temp_bytes")),
-    )
-
-
-def megabytes(size):
-    return timing.show(None if size is None else size / 1e6, 1)
-
-
-def print_summary(summary):
-    """The geometric means over the shapes, and the worst ratio of each peer."""
-    rows = [
-        (
-            cell,
-            label,
-            timing.show(kinds["forward"]["geometric_mean"], 2),
-            timing.show(kinds["backward"]["geometric_mean"], 2),
-            timing.show(kinds["backward"]["worst"], 2),
-            kinds["backward"]["worst_shape"],
-        )
-        for cell, of_cell in summary.items()
-        for label, kinds in of_cell.items()
-    ]
-    header = ("cell", "arm", "forward", "forward+backward", "worst", LETTERS)
-    run.print_columns("time of seqjax / time of arm, geometric mean", header, rows)
-
-
-def main():
-    cells = timing.chosen_cells()
-    if FLAGS.long and not FLAGS["cells"].present:
-        cells = ["lstm"]
-    defaults = SHAPES, QUICK_SHAPES
-    if FLAGS.long:
-        defaults = LONG_SHAPES, QUICK_LONG_SHAPES
-    shapes = timing.chosen_shapes(LETTERS, *defaults)
-    peer_names = chosen_peers()
-    path = timing.json_path("recurrence_long" if FLAGS.long else "recurrence")
-    timing.prepare()
-    records, checked = [], set()
+def run(config: Config) -> dict[str, Any]:
+    """Measure all cells at all shapes; returns the summary of the ratios."""
+    shapes = parse_shapes(config.shapes, LETTERS)
+    peer_names = installed_peers(list(dict.fromkeys(config.peers)))
+    check_json(config.json)
+    environment.prepare()
+    records: list[dict[str, Any]] = []
+    checked: set[tuple[str, Shape]] = set()
+    cells = list(dict.fromkeys(config.cells))
     for cell_name in cells:
         for sizes in shapes:
-            run.note(f"{cell_name} {timing.joined(sizes)} ...")
-            chosen = arms_for(sizes, peer_names)
-            check_small(cell_name, chosen, sizes, checked)
-            records.append(measure(cell_name, sizes, chosen))
+            note(f"{cell_name} {format_shape(sizes)} ...")
+            steps = None
+            if config.long:
+                steps = arms.steps_per_segment(config.segment, sizes[0])
+            specs = arms.choose_arms(peer_names, steps, config.bfloat16)
+            small = arms.float64_sizes(sizes, steps)
+            if (cell_name, small) not in checked:
+                checked.add((cell_name, small))
+                arms.check_in_float64(specs, cell_name, small)
+            records.append(measure(config, cell_name, sizes, specs))
             summary = summarize(records)
-            timing.write_json(path, sys.modules[__name__], records, summary)
+            write_json("recurrence", config, records, summary)
         print_records(cell_name, [r for r in records if r["cell"] == cell_name])
     if summary[cells[0]]:
         print_summary(summary)
+    return summary
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the benchmark with these arguments, by default those of the process."""
+    launch(__doc__, Config, {"run": run}, argv)
 
 
 if __name__ == "__main__":
-    run.launch(main, sys.modules[__name__])
+    main()

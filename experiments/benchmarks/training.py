@@ -1,51 +1,99 @@
-"""Whole training steps of language models beside the same models in PyTorch.
+"""Speed of whole training steps of language models in seqjax and in PyTorch.
 
     python -m experiments.benchmarks.training
     python -m experiments.benchmarks.training --quick
 
-Embedding (one-hot at a small vocabulary), layers, softmax, clipping, SGD, the state
-carried. Both arms start from the same weights and read the same minibatches. First, and
-without dropout, whose masks differ, their losses must agree. Then they take turns, deep
-models with dropout, and the table shows medians of tokens a second. torch is needed
-(`pip install torch`); both arms use all cores.
+The model has an embedding (one-hot input if the vocabulary is small), recurrent layers
+and a softmax. It is trained by SGD with gradient clipping and carried state. The two
+implementations (arms) start from the same weights, read the same minibatches and use
+all cores. Their losses must agree first, without dropout, because the dropout masks
+differ. Then models of several layers are timed with dropout, those of one layer
+without.
+
+The table shows medians of tokens per second, and the time of seqjax divided by the time
+of torch: below 1, seqjax is faster. The benchmark needs torch.
 """
 
+import dataclasses
 import math
-import sys
 import time
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 
 import seqjax
-from experiments import run
-from experiments.benchmarks import timing
-from seqjax import training
-from seqjax.models.language_model import LanguageModel
-
-FLAGS = flags.FLAGS
-flags.DEFINE_integer(
-    "minibatches", None, "in a timed call (as many as take a second)", 1, 1000
+from experiments.benchmarks import environment, timing, torch_language_model
+from experiments.benchmarks.config import (
+    CELLS,
+    CellBenchmarkConfig,
+    Shape,
+    format_shape,
+    format_shapes,
+    parse_shapes,
 )
-flags.adopt_module_key_flags(timing)
+from experiments.benchmarks.results import (
+    check_json,
+    format_number,
+    format_spread,
+    write_json,
+)
+from experiments.common.command_line import launch
+from experiments.common.console import note, print_columns
+from experiments.common.errors import UserError
+from experiments.common.settings import setting
+from seqjax import training
+from seqjax.models.language_model import LanguageModel, LanguageModelParams
 
-LETTERS = "VxHxLxTxB"  # L: layers
-SHAPES = [
+LETTERS = "VxHxLxTxB"
+SHAPES: list[Shape] = [
     *((10000, 650, 2, 35, 20), (10000, 200, 2, 20, 20)),
     *((28, 256, 1, 35, 32), (5000, 256, 2, 35, 64)),
 ]
-QUICK_SHAPES = [(28, 256, 1, 35, 32)]
-MOST_MINIBATCHES = 1000  # in a timed call
-SMALL_VOCABULARY = 100  # up to here the input is one-hot
-CHECKED = 5  # minibatches whose losses are compared
-WARMING = 3  # untimed ones before a timed call
+QUICK_SHAPES: list[Shape] = [(28, 256, 1, 35, 32)]
+MAX_MINIBATCHES = 1000  # in a timed call
+MAX_ONE_HOT = 100  # largest vocabulary with one-hot input
+NUM_CHECKED = 5  # minibatches whose losses are compared
+NUM_WARMUP = 3  # untimed minibatches before a timed call
+
+# train(count) trains on the first `count` minibatches and returns their mean loss.
+Trainer: TypeAlias = Callable[[int], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(CellBenchmarkConfig):
+    """The settings of this benchmark."""
+
+    shapes: tuple[str, ...] = setting(
+        format_shapes(SHAPES),
+        f"Shapes {LETTERS} to measure, joined by commas: vocabulary size, hidden size, "
+        f"layers, time steps, batch size.",
+    )
+    json: str = setting(
+        "runs/benchmarks/training.json", "JSON file for all measured numbers."
+    )
+    minibatches: int = setting(
+        0,
+        "Number of minibatches in a timed call; 0 selects as many as take about one "
+        "second.",
+        minimum=0,
+        maximum=MAX_MINIBATCHES,
+    )
+
+    @classmethod
+    def defaults(cls, given: Mapping[str, Any]) -> Self:
+        """One small model in few rounds with --quick."""
+        if not given.get("quick"):
+            return cls()
+        shapes = format_shapes(QUICK_SHAPES)
+        return cls().replace(rounds=3, cells=("lstm",), shapes=shapes)
 
 
 class Sizes(NamedTuple):
-    """What --shapes says of a model and its minibatches."""
+    """The sizes of a model and its minibatches: one shape of --shapes."""
 
     vocab_size: int
     hidden_size: int
@@ -54,40 +102,41 @@ class Sizes(NamedTuple):
     batch_size: int
 
     @property
-    def embed_size(self):
+    def embed_size(self) -> int | None:
         """H, or None for one-hot input."""
-        return None if self.vocab_size <= SMALL_VOCABULARY else self.hidden_size
+        return None if self.vocab_size <= MAX_ONE_HOT else self.hidden_size
 
     @property
-    def dropout(self):
-        """As Zaremba et al. 2014 in deep models, none in a single layer."""
+    def dropout(self) -> float:
+        """The rate of Zaremba et al. 2014 for several layers, 0 for one layer."""
         return 0.5 if self.num_layers > 1 else 0.0
 
 
-def make_model(cell_name, sizes, dropout):
-    """The model of both arms; `init` gives the weights of both."""
-    cell = timing.CELLS[cell_name](sizes.hidden_size)
+def make_model(cell_name: str, sizes: Sizes, dropout: float) -> LanguageModel:
+    """The model of both arms; its `init` draws the weights of both."""
+    cell = CELLS[cell_name](sizes.hidden_size)
     layers = seqjax.Stack((cell,) * sizes.num_layers, dropout)
     return LanguageModel(sizes.vocab_size, layers, sizes.embed_size, dropout=dropout)
 
 
-def seqjax_arm(cell_name, sizes, dropout, params, tokens):
-    """train(count): the mean loss over that many minibatches, which it trains on."""
-    model = make_model(cell_name, sizes, dropout)
+def make_trainer(
+    model: LanguageModel, params: LanguageModelParams, tokens: np.ndarray
+) -> Trainer:
+    """The training of seqjax; see `torch_language_model.make_trainer`."""
     optimizer = training.make_optimizer("sgd", 1.0, 1.0)
     step = training.make_train_step(
         lambda p, carry, window, key: model.loss(
-            p, window, carry, key if dropout else None
+            p, window, key if model.dropout else None, state=carry
         ),
         optimizer,
     )
     loop = training.make_train_loop(step, lambda windows, i: windows[i])
-    params = jax.tree.map(jnp.array, params)  # a copy: the loop reuses its buffers
-    carry = model.initial_state((sizes.batch_size,))
+    params = jax.tree.map(jnp.array, params)  # a copy, because the loop donates it
+    carry = model.initial_state((tokens.shape[-1],))
     state = training.init_state(params, optimizer, carry, jax.random.key(0))
     windows, plan = jnp.asarray(tokens), jnp.arange(len(tokens))
 
-    def train(count):
+    def train(count: int) -> float:
         nonlocal state
         state, summed = loop(state, windows, plan, 0, count)
         return float(summed.total / summed.count)
@@ -95,126 +144,45 @@ def seqjax_arm(cell_name, sizes, dropout, params, tokens):
     return train
 
 
-def torch_arm(cell_name, sizes, dropout, params, tokens):
-    """The same in PyTorch, as its own tutorials write it."""
-    import torch
-
-    model = make_torch_model(cell_name, sizes, dropout)
-    load_weights(model, params)
-    weights = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(weights, lr=1.0)
-    windows = torch.from_numpy(tokens.astype(np.int64))
-    state = None
-
-    def train(count):
-        nonlocal state
-        total = 0.0
-        for window in windows[:count]:
-            logits, state = model(window[:-1], state)
-            labels = window[1:].reshape(-1)
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(weights, 1.0)
-            optimizer.step()
-            is_pair = isinstance(state, tuple)
-            state = tuple(s.detach() for s in state) if is_pair else state.detach()
-            total += loss.detach()
-        return float(total) / count
-
-    return train
+ARMS: dict[str, Callable[..., Trainer]] = {
+    "seqjax": make_trainer,
+    "torch": torch_language_model.make_trainer,
+}
 
 
-def make_torch_model(cell_name, sizes, dropout):
-    """LanguageModel as a torch.nn.Module: (tokens, state) -> (logits, state)."""
-    import torch
+def measure(config: Config, cell_name: str, sizes: Sizes) -> dict[str, Any]:
+    """The record of one cell and shape: tokens per second of both arms.
 
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            width = sizes.embed_size or sizes.vocab_size
-            if sizes.embed_size:
-                self.embed = torch.nn.Embedding(sizes.vocab_size, width)
-            self.layers = getattr(torch.nn, cell_name.upper())(
-                width, sizes.hidden_size, sizes.num_layers, dropout=dropout
-            )
-            self.dropout = torch.nn.Dropout(dropout)
-            self.out = torch.nn.Linear(sizes.hidden_size, sizes.vocab_size)
-
-        def forward(self, tokens, state):
-            if sizes.embed_size:
-                xs = self.dropout(self.embed(tokens))
-            else:
-                one_hot = torch.nn.functional.one_hot
-                xs = one_hot(tokens, sizes.vocab_size).float()
-            ys, state = self.layers(xs, state)
-            return self.out(self.dropout(ys)), state
-
-    return Model()
-
-
-def load_weights(model, params):
-    """Give a torch model our weights."""
-    import torch
-
-    ours = {"out.weight": params.out.w.T, "out.bias": params.out.b}
-    if params.embed is not None:
-        ours["embed.weight"] = params.embed
-    for layer, cell in enumerate(params.cell):
-        ours[f"layers.weight_ih_l{layer}"] = cell.w_x.T
-        ours[f"layers.weight_hh_l{layer}"] = cell.w_h.T
-        is_gru = hasattr(cell, "b_h")
-        ours[f"layers.bias_ih_l{layer}"] = cell.b_x if is_gru else cell.b
-        if is_gru:
-            ours[f"layers.bias_hh_l{layer}"] = cell.b_h
-    for name, parameter in model.named_parameters():
-        if name in ours:
-            parameter.data.copy_(torch.tensor(np.array(ours[name])))
-        else:  # our one bias, not two that move together
-            parameter.data.zero_()
-            parameter.requires_grad_(False)
-
-
-ARMS = {"seqjax": seqjax_arm, "torch": torch_arm}
-
-
-def measure(cell_name, sizes):
-    """The record of one cell at one shape: equality, then tokens a second."""
-    rng = np.random.default_rng(FLAGS.seed)
-    shape = (MOST_MINIBATCHES, sizes.num_steps + 1, sizes.batch_size)
+    Raises:
+      UserError: if the losses differ or become infinite.
+    """
+    rng = np.random.default_rng(config.seed)
+    shape = (MAX_MINIBATCHES, sizes.num_steps + 1, sizes.batch_size)
     tokens = rng.integers(0, sizes.vocab_size, shape, dtype=np.int32)
     model = make_model(cell_name, sizes, 0.0)
-    params = jax.device_get(model.init(jax.random.key(FLAGS.seed)))
-
-    def make_arms(dropout):
-        return {
-            name: arm(cell_name, sizes, dropout, params, tokens)
-            for name, arm in ARMS.items()
-        }
-
-    who = f"{cell_name} {timing.joined(sizes)}"
-    arms = make_arms(dropout=0.0)
-    check_equal(who, arms)
+    params = jax.device_get(model.init(jax.random.key(config.seed)))
+    label = f"{cell_name} {format_shape(sizes)}"
+    arms = {name: make(model, params, tokens) for name, make in ARMS.items()}
+    check_equal(label, arms)
     if sizes.dropout:
-        arms = make_arms(sizes.dropout)
-    count = FLAGS.minibatches or minibatches_of_a_second(arms)
-    calls = {
-        name: (lambda train=train: train(WARMING), lambda train=train: train(count))
-        for name, train in arms.items()
-    }
-    seconds = timing.take_turns(calls, timing.chosen_rounds())
-    check_finite(who, arms)
-    tokens_a_call = count * sizes.num_steps * sizes.batch_size
-    spreads = {name: timing.spread(times) for name, times in seconds.items()}
+        model = make_model(cell_name, sizes, sizes.dropout)
+        arms = {name: make(model, params, tokens) for name, make in ARMS.items()}
+    count = config.minibatches or minibatches_per_second(arms)
+    seconds = time_arms(arms, count, config.rounds)
+    check_finite(label, arms)
+    tokens_per_call = count * sizes.num_steps * sizes.batch_size
+    spreads = timing.spreads(seconds)
     return {
         "cell": cell_name,
-        "shape": timing.joined(sizes),
+        "shape": format_shape(sizes),
         "dropout": sizes.dropout,
         "minibatches": count,
         "arms": {
             name: {
                 "seconds": spreads[name],
-                "tokens_per_second": timing.spread([tokens_a_call / s for s in times]),
+                "tokens_per_second": timing.spread(
+                    [tokens_per_call / s for s in times]
+                ),
             }
             for name, times in seconds.items()
         },
@@ -222,79 +190,97 @@ def measure(cell_name, sizes):
     }
 
 
-def check_equal(who, arms):
+def time_arms(
+    arms: Mapping[str, Trainer], count: int, rounds: int
+) -> dict[str, list[float]]:
+    """{arm: seconds of each timed call of `count` minibatches}."""
+    calls: dict[str, tuple[timing.Call, timing.Call]] = {
+        name: (partial(train, NUM_WARMUP), partial(train, count))
+        for name, train in arms.items()
+    }
+    return timing.interleave(calls, rounds)
+
+
+def check_equal(label: str, arms: Mapping[str, Trainer]) -> None:
     """Refuse arms whose mean losses over the first minibatches differ.
 
     Raises:
-      UserError: naming them.
+      UserError: naming the cell and shape by `label`, with both losses.
     """
-    ours, theirs = (train(CHECKED) for train in arms.values())
+    losses = {name: train(NUM_CHECKED) for name, train in arms.items()}
+    ours, theirs = losses.values()
     if not math.isclose(ours, theirs, rel_tol=1e-5):
-        raise run.UserError(f"{who}: the arms differ, mean losses {ours} and {theirs}.")
+        both = " and ".join(f"{loss} in {name}" for name, loss in losses.items())
+        raise UserError(f"{label}: the mean losses differ: {both}.")
 
 
-def check_finite(who, arms):
-    """A loop that met an infinite loss stopped early: no time to report."""
+def check_finite(label: str, arms: Mapping[str, Trainer]) -> None:
+    """Refuse times after an infinite loss, because the training loop stops at it.
+
+    Raises:
+      UserError: naming the cell and shape by `label`, and the arm.
+    """
     for name, train in arms.items():
         if not math.isfinite(train(1)):
-            raise run.UserError(f"{who}: the loss of {name} is not finite any more.")
+            raise UserError(f"{label}: the loss of {name} is not finite.")
 
 
-def minibatches_of_a_second(arms):
-    """How many minibatches the slower arm trains on in about a second."""
+def minibatches_per_second(arms: Mapping[str, Trainer]) -> int:
+    """The number of minibatches that the slower arm processes in about one second."""
     slowest = 0.0
     for train in arms.values():
-        train(WARMING)
-        clock = time.perf_counter()
-        train(WARMING)
-        slowest = max(slowest, (time.perf_counter() - clock) / WARMING)
-    return min(max(round(1.0 / slowest), 2), MOST_MINIBATCHES)
+        train(NUM_WARMUP)
+        start = time.perf_counter()
+        train(NUM_WARMUP)
+        slowest = max(slowest, (time.perf_counter() - start) / NUM_WARMUP)
+    return min(max(round(1.0 / slowest), 2), MAX_MINIBATCHES)
 
 
-def summarize(records):
-    """{cell: geometric mean of the ratio over the shapes, the worst and where}."""
-    ratios = {}
+def summarize(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """{cell: `timing.summarize` of the ratios over the shapes}."""
+    ratios: dict[str, Any] = {}
     for record in records:
         ratios.setdefault(record["cell"], {})[record["shape"]] = record["ratio"]
     return {cell: timing.summarize(by_shape) for cell, by_shape in ratios.items()}
 
 
-def print_records(cell_name, records, summary):
-    """The table of one cell: a row a shape, and the geometric mean of the ratios."""
+def print_records(
+    cell_name: str, records: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]
+) -> None:
+    """Print the table of one cell: one row per shape, and the mean of the ratios."""
     header = [LETTERS, "seqjax", "(range)", "torch", "(range)", "time seqjax/torch"]
     rows = []
     for record in records:
         row = [record["shape"]]
         for arm in record["arms"].values():
-            tokens = arm["tokens_per_second"]
-            low, high = (timing.show(tokens[end], 0) for end in ("low", "high"))
-            row += [timing.show(tokens["median"], 0), f"({low}-{high})"]
-        rows.append([*row, timing.show(record["ratio"], 2)])
-    mean = timing.show(summary["geometric_mean"], 2)
+            row += format_spread(arm["tokens_per_second"], 0)
+        rows.append([*row, format_number(record["ratio"], 2)])
+    mean = format_number(summary["geometric_mean"], 2)
     rows.append(["geometric mean", *[""] * 4, mean])
-    run.print_columns(f"{cell_name}, tokens/s", header, rows)
+    print_columns(f"{cell_name}, tokens/s", header, rows)
 
 
-def main():
-    cells = timing.chosen_cells()
-    if FLAGS.quick and not FLAGS["cells"].present:
-        cells = ["lstm"]
-    shapes = timing.chosen_shapes(LETTERS, SHAPES, QUICK_SHAPES)
-    path = timing.json_path("training")
-    if not timing.installed("torch"):
-        raise run.UserError(
-            "the peer is missing: pip install torch, then run this again."
-        )
-    timing.prepare()
-    records = []
-    for cell_name in cells:
+def run(config: Config) -> dict[str, Any]:
+    """Measure all cells at all shapes; returns the summary of the ratios."""
+    shapes = parse_shapes(config.shapes, LETTERS)
+    check_json(config.json)
+    environment.require("torch")
+    environment.prepare()
+    records: list[dict[str, Any]] = []
+    for cell_name in dict.fromkeys(config.cells):
         for shape in shapes:
-            run.note(f"{cell_name} {timing.joined(shape)} ...")
-            records.append(measure(cell_name, Sizes(*shape)))
-            timing.write_json(path, sys.modules[__name__], records, summarize(records))
+            note(f"{cell_name} {format_shape(shape)} ...")
+            records.append(measure(config, cell_name, Sizes(*shape)))
+            write_json("training", config, records, summarize(records))
         of_cell = [record for record in records if record["cell"] == cell_name]
         print_records(cell_name, of_cell, summarize(records)[cell_name])
+    return summarize(records)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the benchmark with these arguments, by default those of the process."""
+    launch(__doc__, Config, {"run": run}, argv)
 
 
 if __name__ == "__main__":
-    run.launch(main, sys.modules[__name__])
+    main()

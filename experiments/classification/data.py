@@ -1,138 +1,127 @@
-"""Documents with labels from flags: the corpus, its words, minibatches."""
+"""Documents with labels: the corpus, its encoder, the minibatches of an epoch."""
 
-from functools import lru_cache, partial
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
-from absl import flags
 
-from experiments import run
+from experiments.classification.config import DataConfig
+from experiments.common.console import note
+from experiments.common.training_run import epoch_plan
+from experiments.common.workdir import Workdir
 from seqjax.data import labeled
-from seqjax.data.batching import epoch_rng
-from seqjax.data.parallel import clean
-from seqjax.data.tokenizers import Words
+from seqjax.data.text import clean
+from seqjax.data.tokenizers import WordTokenizer
 from seqjax.data.vocab import UNK, Vocab
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("dataset", "opinions", "one of " + ", ".join(labeled.NAMES))
-flags.DEFINE_list("corpus", [], "lines label<TAB>text: one file, or train,valid,test")
-flags.DEFINE_integer("folds", 10, "shares, by text: one tests, one validates", 3, 1000)
-flags.DEFINE_integer("fold", 0, "the share that tests; the next one validates", 0)
-flags.DEFINE_integer("split_seed", 0, "another one makes other shares", lower_bound=0)
-
-flags.DEFINE_enum("level", "word", ["word", "char"], "what a token is")
-flags.DEFINE_bool("clean", None, "the textbook's cleaning (yes with --level=word)")
-flags.DEFINE_integer("min_freq", 1, "rarer tokens become <unk>", lower_bound=1)
-flags.DEFINE_integer("max_length", 512, "tokens of a document that are read", 1, 10**5)
-flags.DEFINE_integer("batch_size", 32, "documents in a minibatch", lower_bound=1)
+EpochPlan = Callable[[int], Sequence[Callable[[], labeled.LabeledBatch]]]
 
 
-def check_flags():
-    """Refuse a data set that there is not, and a share that there is not."""
-    run.choose("dataset", dict.fromkeys(labeled.NAMES))
-    if FLAGS.fold >= FLAGS.folds:
-        raise run.UserError(f"--fold={FLAGS.fold} must be below --folds={FLAGS.folds}.")
-    if len(FLAGS.corpus) > 1 or (not FLAGS.corpus and FLAGS.dataset == "opinions"):
-        for name in ("folds", "fold", "split_seed"):
-            if FLAGS[name].value != FLAGS[name].default:
-                raise run.UserError(
-                    f"--{name} is of documents in one file; these have parts already."
-                )
+class EncodedSplit(NamedTuple):
+    """Documents and their labels as integers."""
+
+    documents: list[np.ndarray]  # int32 [N], one array per document
+    labels: np.ndarray  # int32 [documents]
 
 
-def load_corpus():
-    """The LabeledCorpus that the flags name."""
-    shares = FLAGS.folds, FLAGS.fold, FLAGS.split_seed
-    if FLAGS.corpus:
-        return labeled.load_files(FLAGS.corpus, *shares)
-    return labeled.load(FLAGS.dataset, FLAGS.data_dir, *shares)
+def load_corpus(config: DataConfig, data_dir: str | None) -> labeled.LabeledCorpus:
+    """The documents of the settings.
+
+    Raises:
+      DataError: if they cannot be read, or a part or a label is missing.
+    """
+    folds = config.folds, config.fold, config.split_seed
+    if config.corpus:
+        return labeled.load_files(config.corpus, *folds)
+    return labeled.load(config.dataset, data_dir, *folds)
 
 
-def prepare(text):
-    """A text as training saw them."""
-    cleaning = FLAGS.level == "word" if FLAGS.clean is None else FLAGS.clean
-    return clean(text) if cleaning else text
-
-
-class Coder:
-    """Texts and labels as integers, and back.
+class DocumentEncoder:
+    """Texts and labels as integers.
 
     Args:
-      words: a Words.
-      labels: a list of strings.
+      tokenizer: the tokens of the training part.
+      labels: the names of the labels, by index.
+      config: whether texts are cleaned, and how many tokens are kept.
     """
 
-    def __init__(self, words, labels):
-        self.words = words
-        self.labels = labels
+    def __init__(
+        self, tokenizer: WordTokenizer, labels: Sequence[str], config: DataConfig
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.labels = list(labels)
+        self.config = config
 
     @classmethod
-    def train(cls, corpus):
-        """The tokens and labels of a corpus's training part."""
-        texts = map(prepare, corpus.train.texts)
-        return cls(Words.train(texts, FLAGS.level, FLAGS.min_freq), corpus.labels)
-
-    def write(self, workdir, sha256):
-        """Keep them as vocab.json."""
-        tokens = {"labels": self.labels, "tokens": self.words.vocab.tokens}
-        workdir.write_vocab(tokens, sha256)
+    def train(cls, corpus: labeled.LabeledCorpus, config: DataConfig) -> Self:
+        """The encoder of the tokens and labels of a corpus's training part."""
+        texts = (clean(t) if config.clean else t for t in corpus.train.texts)
+        tokenizer = WordTokenizer.train(texts, config.level, config.min_freq)
+        return cls(tokenizer, corpus.labels, config)
 
     @classmethod
-    def read(cls, workdir):
-        """What `write` wrote.
+    def read(cls, workdir: Workdir, config: DataConfig) -> Self:
+        """The encoder that `write` stored.
 
         Raises:
           UserError: if it is missing or damaged.
         """
-        found, _ = workdir.read_vocab(lambda t: (t["tokens"], list(t["labels"])))
-        return cls(Words(Vocab.from_list(found[0]), FLAGS.level), found[1])
+        (vocab, labels), _ = workdir.read_vocab(
+            lambda found: (Vocab.from_list(found["tokens"]), list(found["labels"]))
+        )
+        return cls(WordTokenizer(vocab, config.level), labels, config)
 
-    def encode(self, text):
-        """The whole of a text, int32 [N]."""
-        return self.words.encode(prepare(text))
+    def write(self, workdir: Workdir, sha256: str) -> None:
+        """Store the encoder as vocab.json."""
+        tokens = {"labels": self.labels, "tokens": self.tokenizer.vocab.tokens}
+        workdir.write_vocab(tokens, sha256)
 
-    def texts(self, texts):
-        """A list of int32 arrays, no longer than --max_length."""
-        return [self.encode(text)[: FLAGS.max_length] for text in texts]
+    def encode_whole(self, text: str) -> np.ndarray:
+        """All tokens of a text, int32 [N]."""
+        return self.tokenizer.encode(clean(text) if self.config.clean else text)
 
-    def split(self, split):
-        """(documents, labels int32 [N]) of a Split."""
-        places = {label: i for i, label in enumerate(self.labels)}
-        labels = [places[label] for label in split.labels]
-        return self.texts(split.texts), np.asarray(labels, np.int32)
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The tokens of each text, int32 [N], N at most `config.max_length`."""
+        return [self.encode_whole(text)[: self.config.max_length] for text in texts]
+
+    def encode_split(self, split: labeled.LabeledSplit) -> EncodedSplit:
+        """Documents and labels as integers."""
+        index_of = {label: index for index, label in enumerate(self.labels)}
+        labels = np.asarray([index_of[label] for label in split.labels], np.int32)
+        return EncodedSplit(self.encode(split.texts), labels)
 
 
-class Minibatches:
-    """The minibatches of training, by epoch."""
+def make_plan(split: EncodedSplit, batch_size: int, seed: int) -> EpochPlan:
+    """epoch -> functions that each make one minibatch of training documents."""
 
-    def __init__(self, documents, labels):
-        self._documents = documents
-        self._labels = labels
-
-    @lru_cache(maxsize=1)  # noqa: B019, one per run
-    def plan(self, epoch):
-        """A function for each minibatch of an epoch, which makes it."""
-        rng = epoch_rng(FLAGS.seed, epoch)
+    def make(rng: np.random.Generator) -> list[Callable[[], labeled.LabeledBatch]]:
         return [
-            partial(labeled.make_batch, self._documents, self._labels, bucket)
-            for bucket in labeled.plan(self._documents, FLAGS.batch_size, rng)
+            functools.partial(labeled.make_batch, *split, bucket)
+            for bucket in labeled.plan(split.documents, batch_size, rng)
         ]
 
+    return epoch_plan(seed, make)
 
-def note_unread(coder, texts, documents):
-    """Say what is cut off, and how many tokens nobody knows.
+
+def note_unread(
+    encoder: DocumentEncoder, texts: Sequence[str], documents: Sequence[np.ndarray]
+) -> None:
+    """Tell the user how many tokens are unknown and how many documents are cut.
 
     Args:
-      coder: a Coder.
-      texts: strings, and
-      documents: what `coder.texts` made of them.
+      encoder: what encoded the texts.
+      texts: the documents.
+      documents: `encoder.encode(texts)`.
     """
     number = sum(map(len, documents))
-    unknown = sum(int((d == UNK).sum()) for d in documents)
+    unknown = sum(int((tokens == UNK).sum()) for tokens in documents)
     if unknown:
-        run.note(f"{unknown:,} of {number:,} tokens are unknown: read as <unk>.")
-    # A document of just that length is whole: those are encoded once more.
+        note(f"{unknown:,} of {number:,} tokens are unknown: read as <unk>.")
+    # A document that fills max_length may or may not be cut: encode it again.
+    limit = encoder.config.max_length
     pairs = zip(texts, documents, strict=True)
-    full = [text for text, d in pairs if len(d) == FLAGS.max_length]
-    cut = sum(len(coder.encode(text)) > FLAGS.max_length for text in full)
+    full = [text for text, tokens in pairs if len(tokens) == limit]
+    cut = sum(len(encoder.encode_whole(text)) > limit for text in full)
     if cut:
-        run.note(f"{cut:,} documents are read to --max_length={FLAGS.max_length}.")
+        note(f"{cut:,} documents are cut to --max_length={limit} tokens.")

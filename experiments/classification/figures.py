@@ -1,75 +1,98 @@
-"""The figures of a classification run: confusion, and attention over the words."""
+"""The figures of a classification run: confusion matrix and attention weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-COLUMNS = 90  # characters of a line
-SHOWN = 200  # tokens of a document
-MOST_LABELS = 20  # with counts in the cells
-PLAIN = {"parse_math": False}  # or matplotlib reads a formula between dollars
+from experiments.common.plots import PLAIN_TEXT
+
+LINE_WIDTH = 90  # characters of a line
+MAX_TOKENS = 200  # tokens of a document that are drawn
+MAX_LABELS = 20  # with more labels, cells have no counts
 
 
-def draw_confusion(path, counts, labels):
-    """Counts [C, C] of `metrics.confusion` as a PNG, shaded by share of the row."""
-    from matplotlib.figure import Figure  # only where a figure is drawn: 0.7 s to load
+class DocumentWeights(NamedTuple):
+    """A document with the attention weights of its tokens."""
 
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = 3 + 0.6 * min(len(labels), 2 * MOST_LABELS)
-    figure = Figure(figsize=(size + 1, size), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    places = range(len(labels))
-    axes.set_xticks(places, labels, rotation=60 if len(labels) > 4 else 0, **PLAIN)
-    axes.set_yticks(places, labels, **PLAIN)
-    axes.set(xlabel="predicted", ylabel="label")
-    if len(labels) <= MOST_LABELS:
-        for i, j in np.ndindex(counts.shape):
-            color = "white" if shares[i, j] > 0.6 else "black"
-            axes.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", color=color)
-    figure.colorbar(image, label="share of the label")
-    figure.savefig(path, dpi=120)
+    title: str
+    tokens: Sequence[str]
+    weights: Sequence[float] | np.ndarray
 
 
-def draw_attention(path, shown):
-    """Where pooling looked, each token on a ground as dark as its weight, as a PNG.
-
-    Of a long document the beginning is shown.
+def draw_confusion(path: Path, counts: np.ndarray, labels: Sequence[str]) -> None:
+    """Draw a confusion matrix as a PNG, shaded by the share of each row.
 
     Args:
       path: the file.
-      shown: (title, tokens, weights) for each document, at least one.
+      counts: integers [C, C] of `metrics.confusion`.
+      labels: the names of the labels, by index.
     """
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # loads in 0.7 s: only where it is needed
 
-    blocks = [
-        (title, *_layout(tokens[:SHOWN]), weights[:SHOWN])
-        for title, tokens, weights in shown
-    ]
-    height = sum(lines + 2 for _, _, lines, _ in blocks)
-    size = (COLUMNS * 0.077 + 0.4, 0.24 * height + 0.3)  # of 9-point letters
-    figure = Figure(figsize=size, layout="constrained")
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = 3 + 0.6 * min(len(labels), 2 * MAX_LABELS)
+    figure = Figure(figsize=(size + 1, size), layout="constrained")
     axes = figure.subplots()
-    axes.set(xlim=(0, COLUMNS), ylim=(height, -0.5))
-    axes.axis("off")
-    font = {"family": "monospace", "fontsize": 9, "va": "center", **PLAIN}
-    top = 0
-    for title, places, lines, weights in blocks:
-        axes.text(0, top, title, **(font | {"color": "0.4"}))
-        darkest = max(max(weights, default=0), 1e-9)
-        for (token, x, y), weight in zip(places, weights, strict=True):
-            ground = {"facecolor": (1, 0.55, 0.1, weight / darkest), "pad": 1.5}
-            box = {**ground, "edgecolor": "none"}
-            axes.text(x, top + 1 + y, token, bbox=box, **font)
-        top += lines + 2
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ticks = range(len(labels))
+    rotation = 60 if len(labels) > 4 else 0
+    axes.set_xticks(ticks, labels, rotation=rotation, **PLAIN_TEXT)
+    axes.set_yticks(ticks, labels, **PLAIN_TEXT)
+    axes.set(xlabel="predicted label", ylabel="label")
+    if len(labels) <= MAX_LABELS:
+        for i, j in np.ndindex(*counts.shape):
+            color = "white" if shares[i, j] > 0.6 else "black"
+            axes.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", color=color)
+    figure.colorbar(image, label="share of the label's documents")
     figure.savefig(path, dpi=120)
 
 
-def _layout(tokens):
-    """((token, column, line) of each token, lines), broken at COLUMNS."""
-    places, x, y = [], 0, 0
+def draw_attention(path: Path, shown: Sequence[DocumentWeights]) -> None:
+    """Draw tokens on backgrounds as intense as their attention weights, as a PNG.
+
+    Only the beginning of a long document is drawn.
+
+    Args:
+      path: the file.
+      shown: at least one document.
+    """
+    from matplotlib.figure import Figure
+
+    layouts = [_layout(document.tokens[:MAX_TOKENS]) for document in shown]
+    height = sum(layout.num_lines + 2 for layout in layouts)
+    size = (LINE_WIDTH * 0.077 + 0.4, 0.24 * height + 0.3)  # inches, 9-point letters
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlim=(0, LINE_WIDTH), ylim=(height, -0.5))
+    axes.axis("off")
+    font = {"family": "monospace", "fontsize": 9, "va": "center", **PLAIN_TEXT}
+    top = 0
+    for document, layout in zip(shown, layouts, strict=True):
+        axes.text(0, top, document.title, **(font | {"color": "0.4"}))
+        weights = document.weights[:MAX_TOKENS]
+        largest = max(max(weights, default=0), 1e-9)
+        for (token, x, y), weight in zip(layout.tokens, weights, strict=True):
+            orange = (1, 0.55, 0.1, weight / largest)
+            box = {"facecolor": orange, "pad": 1.5, "edgecolor": "none"}
+            axes.text(x, top + 1 + y, token, bbox=box, **font)
+        top += layout.num_lines + 2
+    figure.savefig(path, dpi=120)
+
+
+class _Layout(NamedTuple):
+    tokens: list[tuple[str, int, int]]  # (token, column, line)
+    num_lines: int
+
+
+def _layout(tokens: Sequence[str]) -> _Layout:
+    """Tokens in lines of at most LINE_WIDTH characters."""
+    placed, column, line = [], 0, 0
     for token in tokens:
-        token = token[:COLUMNS]
-        if x and x + len(token) > COLUMNS:
-            x, y = 0, y + 1
-        places.append((token, x, y))
-        x += len(token) + 1
-    return places, y + 1
+        token = token[:LINE_WIDTH]
+        if column and column + len(token) > LINE_WIDTH:
+            column, line = 0, line + 1
+        placed.append((token, column, line))
+        column += len(token) + 1
+    return _Layout(placed, line + 1)

@@ -1,310 +1,218 @@
-"""Documents and their labels by a recurrent network: train, evaluate, classify.
+"""The modes of the classification command: train, evaluate, classify."""
 
-Examples:
-    python -m experiments.classification
-    python -m experiments.classification --corpus=mails.tsv --pooling=max
-    python -m experiments.classification --mode=classify --input=lines.txt
+from typing import Any, NamedTuple
 
-Where --help, which all experiments share, says otherwise, `DEFAULTS` below holds.
-"""
-
-import sys
-
-import jax
 import numpy as np
-from absl import flags
 
-from experiments import build, document_figures, documents, fit, lines, run
-from experiments.workdir import open_run, restore_params
-from seqjax import metrics, training
-from seqjax.baselines import naive_bayes
-from seqjax.data import labeled
-from seqjax.models import classifier
-
-FLAGS = flags.FLAGS
-for module in (run, documents, build, fit, lines):
-    flags.adopt_module_key_flags(module)
-flags.DEFINE_enum("mode", "train", ["train", "evaluate", "classify"], "what to do")
-
-# Model: experiments/build.py has the rest; documents.py has the data.
-flags.DEFINE_integer("embed_size", 64, "of an embedding", 1, 10**6)
-flags.DEFINE_string("pooling", "attention", ", ".join(classifier.POOLINGS))
-flags.DEFINE_float("word_dropout", 0.0, "share of tokens read as <unk>", 0, 0.99)
-
-# Training: build.py and fit.py have the rest.
-flags.DEFINE_integer("epochs", 15, "passes over the documents", lower_bound=1)
-flags.DEFINE_float("label_smoothing", 0.0, "share of the target spread out", 0, 0.99)
-flags.DEFINE_enum(
-    "criterion", "accuracy", ["loss", "accuracy"], "what validation goes by"
+from experiments.classification.config import Config
+from experiments.classification.data import (
+    DocumentEncoder,
+    load_corpus,
+    make_plan,
+    note_unread,
 )
+from experiments.classification.evaluate import (
+    print_errors,
+    score,
+    score_baselines,
+    score_rows,
+    show_attention,
+)
+from experiments.classification.figures import draw_confusion
+from experiments.classification.model import build_model, build_train_loop, predict
+from experiments.common.console import print_table
+from experiments.common.line_io import read_lines, write_lines
+from experiments.common.optimizer import (
+    initial_train_state,
+    make_optimizer,
+    make_schedule,
+)
+from experiments.common.recurrent import with_precision
+from experiments.common.train_loop import Job, Objective
+from experiments.common.training_run import (
+    Trained,
+    closing_rows,
+    open_run,
+    restore_params,
+    run_summary,
+    train_model,
+)
+from experiments.common.workdir import Workdir
+from seqjax import metrics
+from seqjax.data import labeled
+from seqjax.models.classifier import Classifier
 
-# Use of the trained model.
-flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, or last")
-flags.DEFINE_integer("examples", 8, "documents shown of a kind", 0, 1000)
-
-FREE_FLAGS = {
-    *("workdir", "data_dir", "mode", "checkpoint_every", "checkpoint"),
-    *("input", "output", "examples", "average_checkpoints"),
-    "corpus",  # the checksum tells
+FILES = ("confusion.png", "attention.png")
+OBJECTIVES = {
+    "accuracy": Objective(criterion="valid_accuracy", maximize=True, unit="documents"),
+    "loss": Objective(unit="documents"),
 }
-DEFAULTS = {  # where build's and fit's are others
-    "cell": "gru",
-    "bidirectional": True,
-    "hidden_size": 64,
-    "dropout": 0.2,
-    "patience": 4,
-}
 
 
-def main():
-    run.set_defaults(DEFAULTS)
-    documents.check_flags()
-    build.check_flags()
-    lines.check_flags("classify", "evaluate")
-    run.choose("pooling", dict.fromkeys(classifier.POOLINGS))
-    with build.precision():
-        {"train": train, "evaluate": evaluate, "classify": classify}[FLAGS.mode]()
+def open_workdir(config: Config, training: bool) -> Workdir:
+    """The run's folder, compared with the settings that it was started with."""
+    free = () if training else ("batch_size",)
+    return open_run(config, FILES, training=training, free=free)
 
 
-def open_workdir(must_hold_a_run=False):
-    free = FREE_FLAGS if FLAGS.mode == "train" else FREE_FLAGS | {"batch_size"}
-    return open_run(sys.modules[__name__], free, must_hold_a_run)
-
-
-# ---------------------------------------------------------------- the model
-
-
-def build_model(coder):
-    try:
-        return classifier.Classifier(
-            len(coder.words),
-            len(coder.labels),
-            build.cell(),
-            FLAGS.embed_size,
-            FLAGS.pooling,
-            FLAGS.dropout,
-            FLAGS.locked_dropout,
-            FLAGS.word_dropout,
-        )
-    except ValueError as error:
-        raise run.UserError(f"{error}.") from None
-
-
-def build_train_loop(model, optimizer):
-    def loss_fn(params, carry, batch, key):
-        return model.loss(params, batch, key, FLAGS.label_smoothing), carry
-
-    return training.make_batch_loop(training.make_train_step(loss_fn, optimizer))
-
-
-def make_predict(model):
-    """(params, documents) -> log-probabilities float64 [N, C], in their order."""
-
-    @jax.jit
-    def log_probs(params, tokens, lengths):
-        return jax.nn.log_softmax(model.logits(params, tokens, lengths))
-
-    def predict(params, encoded):
-        found = np.zeros((len(encoded), model.num_labels))
-        for bucket in labeled.plan(encoded, FLAGS.batch_size):
-            batch = labeled.make_batch(encoded, np.zeros(len(encoded), int), bucket)
-            rows = bucket.rows[bucket.rows >= 0]
-            there = np.asarray(log_probs(params, batch.tokens, batch.lengths))
-            found[rows] = there[: len(rows)]
-        return found
-
-    return predict
-
-
-# ---------------------------------------------------------------- the three modes
-
-
-def train():
-    workdir = open_workdir()
-    corpus = documents.load_corpus()
+@with_precision
+def train(config: Config) -> dict[str, Any]:
+    """Train until the run is done; the entries of its summary.json."""
+    workdir = open_workdir(config, training=True)
+    corpus = load_corpus(config.data, config.run.data_dir)
     workdir.check_data(corpus.sha256)
     if workdir.has_checkpoints():
-        coder = documents.Coder.read(workdir)
+        encoder = DocumentEncoder.read(workdir, config.data)
     else:
-        coder = documents.Coder.train(corpus)
-    encoded, labels = coder.split(corpus.train)
-    minibatches = documents.Minibatches(encoded, labels)
-    model = build_model(coder)
-    predict = make_predict(model)
-    total_steps = FLAGS.epochs * len(minibatches.plan(0))
-    optimizer = build.optimizer(total_steps)
-    state = build.state(model, optimizer)
+        encoder = DocumentEncoder.train(corpus, config.data)
+    training_split = encoder.encode_split(corpus.train)
+    valid = encoder.encode_split(corpus.valid)
+    batch_size = config.train.batch_size
+    plan = make_plan(training_split, batch_size, config.run.seed)
+    total_steps = config.train.epochs * len(plan(0))
+    model = build_model(config.model, encoder)
+    optimizer = make_optimizer(config.optimizer, total_steps)
 
-    valid = coder.split(corpus.valid)
-    by_accuracy = FLAGS.criterion == "accuracy"
-    job = fit.Job(
-        build_train_loop(model, optimizer),
+    def validate(state: Any) -> dict[str, float]:
+        log_probs = predict(model, state.params, valid.documents, batch_size)
+        return score("valid", log_probs, valid.labels)
+
+    job = Job(
+        build_train_loop(model, optimizer, config.train.label_smoothing),
         data=None,
-        plan=minibatches.plan,
+        plan=plan,
         total_steps=total_steps,
-        validate=lambda state: score("valid", predict(state.params, valid[0]), valid),
-        criterion="valid_accuracy" if by_accuracy else "valid_perplexity",
-        maximize=by_accuracy,
-        unit="documents",
+        validate=validate,
+        objective=OBJECTIVES[config.train.criterion],
+        learning_rate=make_schedule(config.optimizer, total_steps),
+        plateau_factor=config.optimizer.plateau_factor,
     )
+    state = initial_train_state(model, optimizer, config.run.seed)
     with workdir.open_for_training():
-        coder.write(workdir, corpus.sha256)
-        documents.note_unread(coder, corpus.train.texts, encoded)
-        state, progress = fit.fit(job, workdir, state)
-        report(workdir, corpus, coder, model, predict, state, progress)
+        encoder.write(workdir, corpus.sha256)
+        note_unread(encoder, corpus.train.texts, training_split.documents)
+        trained = train_model(job, workdir, state, config.train)
+        return report(config, workdir, corpus, encoder, model, trained)
 
 
-def score(part, log_probs, truth):
-    """Numbers of a part by name, of its log-probabilities [N, C]."""
-    _, labels = truth
-    surprise = -log_probs[np.arange(len(labels)), labels]
-    counts = metrics.confusion(log_probs.argmax(-1), labels, log_probs.shape[-1])
-    return {
-        f"{part}_accuracy": metrics.accuracy(counts),
-        f"{part}_macro_f1": metrics.macro_f1(counts),
-        f"{part}_perplexity": metrics.perplexity(surprise.sum(), len(labels)),
-    }
+@with_precision
+def evaluate(config: Config) -> dict[str, float]:
+    """Scores of the test part or of the labeled file --input, also printed."""
+    workdir = open_workdir(config, training=False)
+    encoder, model, params = load(config, workdir)
+    if config.files.input is None:
+        corpus = load_corpus(config.data, config.run.data_dir)
+        workdir.check_data(corpus.sha256)
+        split = corpus.test
+    else:
+        split = labeled.read_tsv(config.files.input, encoder.labels)
+    encoded = encoder.encode_split(split)
+    log_probs = predict(model, params, encoded.documents, config.train.batch_size)
+    scores = score("test", log_probs, encoded.labels)
+    rows = [
+        *score_rows("test", scores),
+        ("documents", f"{len(split.texts):,}"),
+        ("files", workdir.path),
+    ]
+    print_table(f"{config.train.checkpoint} checkpoint", rows)
+    print_errors(split, log_probs, encoder.labels, config.files.examples)
+    return scores
 
 
-def report(workdir, corpus, coder, model, predict, state, progress):
-    """The tables, summary.json and the figures."""
-    params = state.params
-    if FLAGS.checkpoint == "best":
-        params = restore_params(workdir, "best", state)
-    valid, test = coder.split(corpus.valid), coder.split(corpus.test)
-    log_probs = predict(params, test[0])
+@with_precision
+def classify(config: Config) -> list[tuple[str, float]]:
+    """The label of each input line and its probability, also written as lines."""
+    workdir = open_workdir(config, training=False)
+    texts = read_lines(config.files.input)
+    encoder, model, params = load(config, workdir)
+    documents = encoder.encode(texts)
+    log_probs = predict(model, params, documents, config.train.batch_size)
+    note_unread(encoder, texts, documents)
+    found = [
+        (encoder.labels[row.argmax()], float(np.exp(row.max()))) for row in log_probs
+    ]
+    write_lines(
+        config.files.output,
+        (f"{label}\t{probability:.4f}" for label, probability in found),
+    )
+    return found
+
+
+class TrainedClassifier(NamedTuple):
+    """A trained model with the encoder of its inputs."""
+
+    encoder: DocumentEncoder
+    model: Classifier
+    params: Any
+
+
+def load(config: Config, workdir: Workdir) -> TrainedClassifier:
+    """The classifier of a trained run."""
+    encoder = DocumentEncoder.read(workdir, config.data)
+    model = build_model(config.model, encoder)
+    optimizer = make_optimizer(config.optimizer, total_steps=1)
+    template = initial_train_state(model, optimizer, config.run.seed)
+    params = restore_params(workdir, config.train, template)
+    return TrainedClassifier(encoder, model, params)
+
+
+def report(
+    config: Config,
+    workdir: Workdir,
+    corpus: labeled.LabeledCorpus,
+    encoder: DocumentEncoder,
+    model: Classifier,
+    trained: Trained,
+) -> dict[str, Any]:
+    """Write summary.json and the figures, print the tables; the summary."""
+    params, batch_size = trained.params, config.train.batch_size
+    num_labels = len(encoder.labels)
+    training_split, valid, test = map(
+        encoder.encode_split, (corpus.train, corpus.valid, corpus.test)
+    )
+    log_probs = predict(model, params, test.documents, batch_size)
+    valid_log_probs = predict(model, params, valid.documents, batch_size)
     summary = {
-        **score("test", log_probs, test),
-        **score("valid", predict(params, valid[0]), valid),
-        **score_baselines(coder.split(corpus.train), test, coder),
-        "parameters": sum(p.size for p in jax.tree.leaves(params)),
-        "seconds": progress.seconds,
-        "documents_per_second": progress.predictions / progress.train_seconds,
-        "dataset_sha256": corpus.sha256,
+        **score("test", log_probs, test.labels),
+        **score("valid", valid_log_probs, valid.labels),
+        **score_baselines(training_split, test, len(encoder.tokenizer), num_labels),
+        **run_summary(trained, "documents", corpus.sha256),
     }
     workdir.write_summary(summary)
-    run.draw_learning_curve(workdir.path / "learning_curve.png", workdir.read_metrics())
-    counts = metrics.confusion(log_probs.argmax(-1), test[1], len(coder.labels))
-    path = workdir.path / "confusion.png"
-    document_figures.draw_confusion(path, counts, coder.labels)
+    counts = metrics.confusion(log_probs.argmax(-1), test.labels, num_labels)
+    draw_confusion(workdir.file("confusion.png"), counts, encoder.labels)
+    print_summary(config, workdir, corpus, len(encoder.tokenizer), summary)
+    examples = config.files.examples
+    print_errors(corpus.test, log_probs, encoder.labels, examples)
+    if config.model.pooling == "attention" and examples:
+        path = workdir.file("attention.png")
+        show_attention(path, model, params, encoder, corpus.test, log_probs, examples)
+    return summary
+
+
+def print_summary(
+    config: Config,
+    workdir: Workdir,
+    corpus: labeled.LabeledCorpus,
+    vocab_size: int,
+    summary: dict[str, Any],
+) -> None:
+    """Print the closing table."""
     sizes = (len(part.texts) for part in (corpus.train, corpus.valid, corpus.test))
-    baseline = summary["naive_bayes_test_accuracy"]
     rows = [
         *score_rows("test", summary),
-        ("test accuracy of naive Bayes", f"{baseline:.2%}"),
         (
-            "test accuracy of the most frequent label",
+            "test accuracy (naive Bayes)",
+            f"{summary['naive_bayes_test_accuracy']:.2%}",
+        ),
+        (
+            "test accuracy (most frequent label)",
             f"{summary['majority_test_accuracy']:.2%}",
         ),
         *score_rows("valid", summary),
         ("documents", ", ".join(f"{size:,}" for size in sizes)),
-        ("vocabulary", f"{len(coder.words):,}"),
-        ("parameters", f"{summary['parameters']:,}"),
-        ("training documents/s", f"{summary['documents_per_second']:,.0f}"),
-        ("seconds", f"{summary['seconds']:.1f}"),
-        ("files", workdir.path),
+        ("vocabulary", f"{vocab_size:,}"),
+        *closing_rows(summary, "documents", workdir),
     ]
-    run.print_table(f"{corpus.name}, {FLAGS.cell}, {FLAGS.pooling}", rows)
-    print_wrong(corpus.test, test[1], log_probs, coder.labels)
-    if FLAGS.pooling == "attention" and FLAGS.examples:
-        show_attention(workdir, model, params, corpus.test, coder, log_probs)
-
-
-def score_baselines(train, test, coder):
-    """What a bag of words says of the test part, and the most frequent label."""
-    sizes = len(coder.words), len(coder.labels)
-    bayes = naive_bayes.fit(*train, *sizes)
-    counts = metrics.confusion(bayes.predict(test[0]), test[1], sizes[1])
-    most = np.bincount(train[1]).argmax()
-    return {
-        "naive_bayes_test_accuracy": metrics.accuracy(counts),
-        "majority_test_accuracy": float(np.mean(test[1] == most)),
-    }
-
-
-def score_rows(part, scores):
-    return [
-        (f"{part} accuracy", f"{scores[f'{part}_accuracy']:.2%}"),
-        (f"{part} macro F1", f"{scores[f'{part}_macro_f1']:.4f}"),
-        (f"{part} perplexity", f"{scores[f'{part}_perplexity']:.4f}"),
-    ]
-
-
-def print_wrong(split, labels, log_probs, names):
-    """The documents whose label is wrong, the surest first."""
-    best = log_probs.argmax(-1)
-    wrong = np.flatnonzero(best != labels)
-    wrong = wrong[np.argsort(-log_probs.max(-1)[wrong], kind="stable")]
-    rows = [
-        (
-            split.texts[i][:90],
-            names[labels[i]],
-            names[best[i]],
-            f"{np.exp(log_probs[i].max()):.4f}",
-        )
-        for i in wrong[: FLAGS.examples]
-    ]
-    if rows:
-        title = f"most confidently wrong of {len(wrong):,}"
-        run.print_columns(title, ("document", "is", "taken for", "probability"), rows)
-
-
-def show_attention(workdir, model, params, split, coder, log_probs):
-    """The weights over the words of some test documents, as text and as a PNG."""
-    places = np.linspace(0, len(split.texts) - 1, FLAGS.examples)
-    weights_of = jax.jit(model.attention_weights)
-    shown = []
-    for i in np.unique(places.astype(int)):
-        (tokens,) = coder.texts([split.texts[i]])
-        batch = labeled.make_batch([tokens], [0], labeled.plan([tokens], 1)[0])
-        weights = np.asarray(weights_of(params, batch.tokens, batch.lengths))
-        weights = weights[: len(tokens), 0]
-        said = coder.labels[log_probs[i].argmax()]
-        title = f"{said} {np.exp(log_probs[i].max()):.3f}, is {split.labels[i]}"
-        pieces = coder.words.pieces(tokens)
-        shown.append((title, pieces, weights))
-        print(title)
-        pairs = zip(pieces, weights, strict=True)
-        print("  " + " ".join(f"{piece}[{w:.2f}]" for piece, w in pairs))
-    document_figures.draw_attention(workdir.path / "attention.png", shown)
-
-
-def evaluate():
-    workdir = open_workdir(must_hold_a_run=True)
-    coder, model, params = load(workdir)
-    if FLAGS.input is None:
-        corpus = documents.load_corpus()
-        workdir.check_data(corpus.sha256)
-        split = corpus.test
-    else:
-        split = labeled.read_tsv(FLAGS.input, coder.labels)
-    test = coder.split(split)
-    log_probs = make_predict(model)(params, test[0])
-    rows = [*score_rows("test", score("test", log_probs, test))]
-    rows += [("documents", f"{len(split.texts):,}"), ("files", workdir.path)]
-    run.print_table(f"{FLAGS.checkpoint} checkpoint", rows)
-    print_wrong(split, test[1], log_probs, coder.labels)
-
-
-def classify():
-    workdir = open_workdir(must_hold_a_run=True)
-    texts = lines.read()
-    coder, model, params = load(workdir)
-    encoded = coder.texts(texts)
-    log_probs = make_predict(model)(params, encoded)
-    documents.note_unread(coder, texts, encoded)
-    lines.write(
-        f"{coder.labels[row.argmax()]}\t{np.exp(row.max()):.4f}" for row in log_probs
-    )
-
-
-def load(workdir):
-    """(coder, model, parameters)."""
-    coder = documents.Coder.read(workdir)
-    model = build_model(coder)
-    template = build.state(model, build.optimizer(total_steps=1))
-    return coder, model, restore_params(workdir, FLAGS.checkpoint, template)
-
-
-if __name__ == "__main__":
-    run.launch(main, sys.modules[__name__])
+    title = f"{corpus.name}, {config.model.cell}, {config.model.pooling}"
+    print_table(title, rows)

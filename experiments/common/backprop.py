@@ -1,48 +1,61 @@
-"""How far gradients go back in time, from flags: all the way, or cut short."""
+"""How far gradients flow back in time: in full, or cut at fixed or random steps."""
+
+import dataclasses
 
 import jax
-from absl import flags
 
-from experiments import run
+from experiments.common.errors import UserError
+from experiments.common.settings import Settings, setting
 from seqjax import truncation
 
-FLAGS = flags.FLAGS
-flags.DEFINE_enum(
-    "backprop",
-    "full",
-    ["full", "truncated", "randomized"],
-    "through all of a minibatch's steps, cut at fixed ones, or at random ones",
-)
-flags.DEFINE_integer("backprop_steps", None, "truncated: steps between the cuts", 1)
-flags.DEFINE_float("backprop_keep", None, "randomized: how likely a step is not a cut")
-APART = 2**31 - 1  # far from the keys that a loss splits off for dropout
-NEEDED = {"backprop_steps": "truncated", "backprop_keep": "randomized"}
+# Far from the indices by which a loss derives its dropout keys.
+KEY_INDEX = 2**31 - 1
+NUMBER_OF = {"truncated": "backprop_steps", "randomized": "backprop_keep"}
 
 
-def check_flags():
-    """Refuse a cut without its number, and a number without its cut."""
-    for name, kind in NEEDED.items():
-        is_given = FLAGS[name].value is not None
-        if is_given and FLAGS.backprop != kind:
-            raise run.UserError(f"--{name} needs --backprop={kind}.")
-        if FLAGS.backprop == kind and not is_given:
-            raise run.UserError(f"--backprop={kind} needs --{name}.")
-    keep = FLAGS.backprop_keep
-    if keep is not None and not 0 < keep <= 1:
-        raise run.UserError(
-            f"--backprop_keep must be above 0 and at most 1, got {keep}."
-        )
+@dataclasses.dataclass(frozen=True)
+class BackpropConfig(Settings):
+    """Backpropagation through time, full or cut short."""
+
+    backprop: str = setting(
+        "full",
+        "How far gradients flow back within a minibatch: through all its steps, or "
+        "cut at fixed or at random steps.",
+        choices=("full", "truncated", "randomized"),
+    )
+    backprop_steps: int | None = setting(
+        None, "Number of steps between the cuts of --backprop=truncated.", minimum=1
+    )
+    backprop_keep: float | None = setting(
+        None, "Probability that a step of --backprop=randomized is not a cut."
+    )
+
+    def check(self) -> None:
+        for kind, name in NUMBER_OF.items():
+            is_given = getattr(self, name) is not None
+            if is_given and self.backprop != kind:
+                raise UserError(f"--{name} needs --backprop={kind}.")
+            if self.backprop == kind and not is_given:
+                raise UserError(f"--backprop={kind} needs --{name}.")
+        keep = self.backprop_keep
+        if keep is not None and not 0 < keep <= 1:
+            raise UserError(
+                f"--backprop_keep must be above 0 and at most 1, got {keep}."
+            )
 
 
-def factors(key, num_steps):
-    """xi [T] of `seqjax.truncation` for one minibatch; None is full backpropagation.
+def gradient_factors(
+    config: BackpropConfig, key: jax.Array, num_steps: int
+) -> jax.Array | None:
+    """The factors xi [T] of `seqjax.truncation` for one minibatch; None is full.
 
     Args:
-      key: the minibatch's random key; what else is drawn from it does not change.
+      key: the minibatch's random key; other draws from it do not change.
+      num_steps: T.
     """
-    if FLAGS.backprop == "truncated":
-        return truncation.fixed_factors(num_steps, FLAGS.backprop_steps)
-    if FLAGS.backprop == "randomized":
-        key = jax.random.fold_in(key, APART)
-        return truncation.random_factors(key, num_steps, FLAGS.backprop_keep)
+    if config.backprop_steps is not None:
+        return truncation.fixed_factors(num_steps, config.backprop_steps)
+    if config.backprop_keep is not None:
+        key = jax.random.fold_in(key, KEY_INDEX)
+        return truncation.random_factors(key, num_steps, config.backprop_keep)
     return None

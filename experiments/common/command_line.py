@@ -1,265 +1,237 @@
-"""What every run shares: flags, start and end, progress, tables, figures.
+"""A command from the command line: absl flags from settings, launch, mistakes.
 
-A user's mistake is a `UserError`: one sentence on stderr and exit code 2, with nothing
-touched that was there.
+This is the only module that knows `absl.flags`, and only entry modules import it. A
+mistake of the user is one sentence on stderr and exit code 2.
 """
 
+import contextlib
 import ctypes
-import math
 import os
 import sys
-import time
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import pooch
-from absl import app, flags, logging
-from rich import box
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
+from absl import flags
 
+from experiments.common.console import note
+from experiments.common.errors import UserError
+from experiments.common.settings import Settings, entries, shown
 from seqjax.checkpoint import CheckpointError
-from seqjax.data.corpora import unknown_name
 from seqjax.data.text import DataError
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("workdir", None, "where the run's files go (runs/NAME)")
-flags.DEFINE_string("data_dir", None, "where data sets lie ($SEQJAX_DATA_DIR or cache)")
-flags.DEFINE_integer(
-    "seed", 0, "decides parameters, dropout and data order", 0, 2**32 - 1
-)
+Modes = Mapping[str, Callable[[Any], Any]]
 
 
-class UserError(Exception):
-    """A mistake of the user's; the message is one sentence."""
+def launch(
+    description: str | None,
+    config_class: type[Settings],
+    modes: Modes,
+    argv: Sequence[str] | None = None,
+    input_modes: Sequence[str] = (),
+) -> None:
+    """Run a command: build its config from flags and call the function of its mode.
 
-
-def launch(main, module, argv=None):
-    """Parse the flags, run `main()`, turn a user's mistake into exit code 2.
+    Modes other than the first use a trained run: the flags of its flags.txt hold unless
+    the command line gives others.
 
     Args:
-      main: a function of nothing.
-      module: the experiment's module, whose key flags make up flags.txt.
-      argv: the program's name and flags; None is sys.argv.
+      description: the docstring of the entry module, shown by --help.
+      config_class: the command's config.
+      modes: the functions of --mode by name, the default one first; with a single mode
+        there is no such flag.
+      argv: the arguments after the program's name; None is sys.argv[1:].
+      input_modes: the modes that read --input; it is refused in others.
+
+    Raises:
+      SystemExit: with code 2 after a mistake of the user, 130 after Ctrl-C.
     """
-    logging.set_verbosity(logging.WARNING)
-    if hasattr(sys.stdout, "reconfigure"):
-        if sys.stdout.isatty():  # it may not have our characters
-            sys.stdout.reconfigure(errors="replace")
-        else:
-            sys.stdout.reconfigure(encoding="utf-8")
-    parse = _parse_flags(module)
-    app.run(lambda argv: _guarded(main, argv), argv=argv, flags_parser=parse)
-
-
-def _parse_flags(module):
-    def parse(argv):
-        try:
-            "".join(argv).encode()
-            rest = FLAGS(argv)
-            stored = Path(workdir(module)) / "flags.txt"
-            uses_a_run = "mode" in FLAGS and FLAGS.mode != "train"
-            if uses_a_run and stored.exists():
-                FLAGS([argv[0], f"--flagfile={stored}", *argv[1:]])
-            for flag in FLAGS.get_key_flags_for_module(module):
-                if isinstance(flag.value, float) and not math.isfinite(flag.value):
-                    raise UserError(f"--{flag.name} must be finite, got {flag.value}.")
-            return rest
-        except UnicodeError:
-            _fail("a flag or a flag file holds what is not UTF-8.")
-        except (flags.Error, UserError, OSError, ValueError) as error:
-            _fail(str(error).removeprefix("ERROR:: ").replace("\n", " "))
-
-    return parse
-
-
-def _guarded(main, argv):
-    try:
-        if argv[1:]:
-            raise UserError(f"unexpected argument {argv[1]!r}; flags begin with --.")
+    _prepare_output()
+    argv = list(sys.argv[1:] if argv is None else argv)
+    with _exit_on_mistakes():
+        mode, config = parse(description, config_class, modes, argv)
+        given = {entry.name: entry.value for entry in entries(config)}
+        if given.get("input") is not None and mode not in input_modes:
+            raise UserError(
+                f"--input is read in --mode={' or '.join(input_modes)}, not in {mode}."
+            )
         _use_compilation_cache()
         _keep_freed_memory()
-        main()
+        modes[mode](config)
+
+
+def parse(
+    description: str | None,
+    config_class: type[Settings],
+    modes: Modes,
+    argv: Sequence[str],
+) -> tuple[str, Any]:
+    """(mode, config) from the arguments of a command line.
+
+    Raises:
+      UserError: for an unknown flag or a value that is not allowed.
+      SystemExit: with code 0 after --help.
+    """
+    values = _flag_values(config_class, modes)
+    arguments = [a for a in argv if a not in ("--help", "-help", "-h", "--helpfull")]
+    try:
+        "".join(argv).encode()
+        rest = values(["", *arguments])
+        present = _present(values, config_class)
+        first, mode = next(iter(modes)), present.get("mode", next(iter(modes)))
+        if mode not in modes:
+            raise UserError(
+                f"--mode must be one of {', '.join(modes)}, got {present['mode']!r}."
+            )
+        if len(arguments) < len(argv):
+            present.pop("mode", None)
+            _print_help(description, config_class.defaults(present), modes)
+            sys.exit(0)
+        if mode != first and (stored := _flag_file(config_class, present)).exists():
+            values(["", f"--flagfile={stored}", *arguments])
+            present = _present(values, config_class)
+    except UnicodeError:
+        raise UserError("a flag or a flag file holds what is not UTF-8.") from None
+    except (flags.Error, OSError, ValueError) as error:
+        sentence = str(error).removeprefix("ERROR:: ").replace("\n", " ")
+        raise UserError(sentence) from None
+    if rest[1:]:
+        raise UserError(f"unexpected argument {rest[1]!r}; flags begin with --.")
+    present.pop("mode", None)
+    return mode, config_class.of(**present)
+
+
+def _flag_values(config_class: type[Settings], modes: Modes) -> flags.FlagValues:
+    """The flags of a command, without values."""
+    values = flags.FlagValues()
+    define: dict[type, Callable[..., Any]] = {
+        str: flags.DEFINE_string,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        bool: flags.DEFINE_bool,
+    }
+    for entry in entries(config_class()):
+        define_flag = flags.DEFINE_list if entry.is_tuple else define[entry.kind]
+        define_flag(entry.name, None, entry.help, flag_values=values)
+    if len(modes) > 1:
+        flags.DEFINE_string("mode", None, "What to do.", flag_values=values)
+    return values
+
+
+def _present(values: flags.FlagValues, config_class: type[Settings]) -> dict[str, Any]:
+    """The flags that are given, in the types of the settings."""
+    kinds = {entry.name: entry.kind for entry in entries(config_class())}
+    found = {}
+    for name in values:
+        value = values[name].value
+        if values[name].present and value is not None:
+            found[name] = value
+            if isinstance(value, list):
+                found[name] = tuple(_member(name, kinds[name], text) for text in value)
+    return found
+
+
+def _member(name: str, kind: type, text: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        numbers = "whole numbers" if kind is int else "numbers"
+        raise UserError(
+            f"--{name} takes {numbers} joined by commas, got {text!r}."
+        ) from None
+
+
+def _flag_file(config_class: type[Settings], present: Mapping[str, Any]) -> Path:
+    names = {entry.name: entry.value for entry in entries(config_class())}
+    return Path(present.get("workdir") or names["workdir"]) / "flags.txt"
+
+
+def _print_help(description: str | None, config: Settings, modes: Modes) -> None:
+    """The description and every flag with its default, part by part."""
+    print((description or "").strip())
+    if len(modes) > 1:
+        print("\nCommand:")
+        help = f"What to do. One of {', '.join(modes)}."
+        _print_flag("--mode", help, next(iter(modes)))
+    group = None
+    for entry in entries(config):
+        if entry.group != group:
+            group = entry.group
+            print(f"\n{(group or 'settings').replace('_', ' ').capitalize()}:")
+        name = f"--[no]{entry.name}" if entry.kind is bool else f"--{entry.name}"
+        help = entry.help
+        if entry.choices:
+            number = "Any" if entry.is_tuple else "One"
+            help += f" {number} of {', '.join(entry.choices)}."
+        _print_flag(name, help, shown(entry.value))
+
+
+def _print_flag(name: str, help: str, default: str) -> None:
+    text = textwrap.fill(help, 88, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    print(f"  {name}\n{text}\n      (default: {default!s})")
+
+
+def _prepare_output() -> None:
+    stream = sys.stdout
+    if hasattr(stream, "reconfigure"):
+        if stream.isatty():  # the terminal may lack some of our characters
+            stream.reconfigure(errors="replace")
+        else:
+            stream.reconfigure(encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _exit_on_mistakes() -> Iterator[None]:
+    try:
+        yield
     except (UserError, DataError, CheckpointError) as error:
         _fail(error)
     except (MemoryError, OverflowError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        _fail("there is not memory enough for sizes like these; lower them.")
+        _fail("there is not enough memory for these sizes; lower them.")
     except BrokenPipeError:  # the reader of our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:  # a full disk, a folder that went away
+    except OSError as error:  # a full disk, a folder that was removed
         _fail(f"{error.filename or 'a file'}: {error.strerror}.")
     except KeyboardInterrupt:
         note("interrupted.")
         sys.exit(130)
 
 
-def _fail(error):
+def _fail(error: object) -> None:
     note(f"error: {error}")
     sys.exit(2)
 
 
-def note(message):
-    """A sentence for the user beside the output, on stderr."""
-    print(message, file=sys.stderr, flush=True)
-
-
-def choose(flag, options):
-    """The entry of the dict `options` that --flag names.
-
-    Raises:
-      UserError: for another name, with the nearest ones.
-    """
-    name = FLAGS[flag].value
-    if name not in options:
-        raise UserError(f"--{flag}: {unknown_name(flag, name, list(options))}")
-    return options[name]
-
-
-def set_defaults(values):
-    """Give flags that the user has not set an experiment's own defaults."""
-    for name, value in values.items():
-        FLAGS.set_default(name, value)
-
-
-def _use_compilation_cache():
-    """Keep compiled programs in the user's cache, so a second start trains at once."""
-    if jax.config.jax_compilation_cache_dir is None:
+def _use_compilation_cache() -> None:
+    """Keep compiled programs in the user's cache, so that a second start is quick."""
+    # jax defines its settings at run time, where mypy does not see them.
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         cache = Path(pooch.os_cache("seqjax")) / "xla"
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def _keep_freed_memory():
-    """Keep blocks that a step frees for the next one; a training gains a tenth or more.
+# Parameters of glibc's mallopt (malloc.h) and their values here.
+_MALLOPT = {
+    -8: 1,  # M_ARENA_MAX: one arena
+    -4: 0,  # M_MMAP_MAX: no mmap
+    -1: 2**31 - 1,  # M_TRIM_THRESHOLD: never trim
+}
 
-    glibc gives large blocks back to the system and gets them anew, page by page, at
-    every call. Settings of mallopt: one arena, no mmap, and no trimming.
+
+def _keep_freed_memory() -> None:
+    """Make glibc keep freed blocks: training steps gain a tenth or more.
+
+    By default it returns large blocks to the system and maps them anew, page by page,
+    at every call.
     """
-    mallopt = (
-        getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    )
+    libc = ctypes.CDLL(None) if os.name == "posix" else None
+    mallopt = getattr(libc, "mallopt", None)
     if mallopt is not None:
-        for name, value in (
-            (-8, 1),
-            (-4, 0),
-            (-1, 2**31 - 1),
-        ):  # malloc.h has the names
-            mallopt(name, value)
-
-
-def workdir(module):
-    """--workdir, or runs/NAME for the experiment's module."""
-    return FLAGS.workdir or f"runs/{Path(module.__file__).stem}"
-
-
-class ProgressBar:
-    """A bar on a terminal; plain lines elsewhere, one at least every half minute.
-
-    Example:
-      >>> with ProgressBar(total=1000, done=0) as bar:
-      ...     bar.advance(50, "perplexity 4.1")
-      ...     bar.line("epoch 1: perplexity 4.0")
-    """
-
-    def __init__(self, total, done=0):
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("", total=total, completed=done)
-        self._done, self._last_line = done, time.monotonic()
-
-    def __enter__(self):
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_):
-        self._progress.stop()
-
-    def advance(self, steps, text):
-        self._progress.update(self._task, advance=steps, description=text)
-        self._done += steps
-        if self._progress.disable and time.monotonic() - self._last_line > 30:
-            self.line(f"step {self._done}: {text}")
-
-    def line(self, text):
-        self._last_line = time.monotonic()
-        if self._progress.disable:
-            print(text, flush=True)
-        else:
-            self._progress.console.print(Text(text))
-
-
-def print_table(title, rows):
-    """Two columns, a name and a value, on stdout."""
-    table = Table(title=Text(title), show_header=False)
-    for name, value in rows:
-        table.add_row(Text(name), Text(str(value)))
-    Console().print(table)
-
-
-def print_columns(title, header, sections):
-    """A table on stdout, its first column cut where there is not room for all.
-
-    Args:
-      sections: rows as long as `header`, or {heading: rows}.
-    """
-    if not isinstance(sections, dict):
-        sections = {"": sections}
-    table = Table(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(header):
-        table.add_column(name, justify="right" if i else "left", no_wrap=i > 0)
-    for heading, rows in sections.items():
-        if heading:
-            table.add_row(Text(heading, style="bold"))
-        for first, *rest in rows:
-            name = Text(str(first), no_wrap=True, overflow="ellipsis")
-            table.add_row(name, *(Text(str(cell)) for cell in rest))
-        table.add_section()
-    Console(width=140).print(table)  # a number cut short would be a wrong one
-
-
-def draw_learning_curve(path, metrics, measure="perplexity"):
-    """Perplexity against steps, training and validation, as a PNG.
-
-    Args:
-      path: the file.
-      metrics: dicts with "step" and "train_perplexity" or "valid_perplexity".
-      measure: what stands there instead of the perplexity.
-    """
-    from matplotlib.figure import Figure  # only where a figure is drawn: 0.7 s to load
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    values = []
-    for key, style in ((f"train_{measure}", "-"), (f"valid_{measure}", "o-")):
-        points = [(m["step"], m[key]) for m in metrics if m.get(key) is not None]
-        if points:
-            axes.plot(*zip(*points, strict=True), style, label=key.split("_")[0])
-            values += [value for _, value in points]
-    axes.set(xlabel="minibatches", ylabel=measure)
-    if min(values, default=1) > 0:  # the logarithm of a density may be anything
-        axes.set(yscale="log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.grid(alpha=0.3, which="both")
-    axes.legend()
-    figure.savefig(path, dpi=120)
+        for parameter, value in _MALLOPT.items():
+            mallopt(parameter, value)

@@ -1,48 +1,58 @@
 """Lines in, lines out: --input and --output of the modes that use a trained model."""
 
+import dataclasses
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from absl import flags
-
-from experiments import run
+from experiments.common.errors import UserError
+from experiments.common.settings import Settings, setting
 from seqjax.data.text import decode, read_bytes
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("input", None, "a file to read (standard input)")
-flags.DEFINE_string("output", None, "where results go (standard output)")
 
+@dataclasses.dataclass(frozen=True)
+class OutputConfig(Settings):
+    """The file that a mode writes."""
 
-def check_flags(*modes):
-    """Refuse an input not read, an output that cannot be written, before any work.
-
-    Args:
-      modes: of the experiment, those that read --input.
-    """
-    if FLAGS.input is not None and FLAGS.mode not in modes:
-        raise run.UserError(
-            f"--input is for --mode={' or '.join(modes)}, not for {FLAGS.mode}."
-        )
-    if FLAGS.output == "":
-        raise run.UserError("--output is empty; a file was expected.")
-    if FLAGS.output and Path(FLAGS.output).is_dir():
-        raise run.UserError(f"--output={FLAGS.output} is a folder.")
-    if FLAGS.output and not Path(FLAGS.output).parent.is_dir():
-        raise run.UserError(f"--output={FLAGS.output}: its folder does not exist.")
-
-
-def read():
-    """All lines, from --input or standard input."""
-    content = (
-        sys.stdin.buffer.read() if FLAGS.input is None else read_bytes(FLAGS.input)
+    output: str | None = setting(
+        None,
+        "File to write the results to; standard output if none is given.",
+        resumable=True,
     )
+
+    def check(self) -> None:
+        check_output(self.output)
+
+
+@dataclasses.dataclass(frozen=True)
+class InputOutputConfig(OutputConfig):
+    """The file that a mode reads and the file that it writes."""
+
+    input: str | None = setting(
+        None, "File to read; standard input if none is given.", resumable=True
+    )
+
+
+def check_output(output: str | None) -> None:
+    """Refuse an --output that cannot be written, before any work is done."""
+    if output == "":
+        raise UserError("--output is empty; a file was expected.")
+    if output and Path(output).is_dir():
+        raise UserError(f"--output={output} is a folder.")
+    if output and not Path(output).parent.is_dir():
+        raise UserError(f"--output={output}: its folder does not exist.")
+
+
+def read_lines(path: str | None) -> list[str]:
+    """All lines of a file, or of standard input."""
+    content = sys.stdin.buffer.read() if path is None else read_bytes(path)
     if not content:
         return []
-    text = decode(content, FLAGS.input or "standard input", may_be_empty=True)
+    text = decode(content, path or "standard input", may_be_empty=True)
     return text.removesuffix("\n").split("\n")
 
 
-def typed():
+def typed_lines() -> Iterator[str]:
     """The lines of standard input one by one, as they are typed."""
     for line in sys.stdin.buffer:
         text = decode(line, "standard input", may_be_empty=True)
@@ -50,21 +60,24 @@ def typed():
         sys.stdout.flush()
 
 
-def write(lines):
-    """To --output, whole or not at all, or to standard output."""
-    text = "".join(f"{line}\n" for line in lines)
-    if FLAGS.output is None:
+def write_lines(path: str | None, lines: Iterable[str]) -> None:
+    """Write lines to a file, whole or not at all, or to standard output."""
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def write_text(path: str | None, text: str) -> None:
+    """Write a text to a file, whole or not at all, or to standard output."""
+    if path is None:
         sys.stdout.write(text)
         return
-    content = text.encode()
-    path = Path(FLAGS.output)
-    if path.exists() and not path.is_file():  # a pipe or a device
-        path.write_bytes(content)
+    target = Path(path)
+    if target.exists() and not target.is_file():  # a pipe or a device
+        target.write_bytes(text.encode())
         return
-    path = path.resolve()  # a link stays one
-    partial = path.with_name(path.name + ".partial")
+    target = target.resolve()  # a symbolic link stays one
+    partial = target.with_name(target.name + ".partial")
     try:
-        partial.write_bytes(content)
-        partial.replace(path)
+        partial.write_bytes(text.encode())
+        partial.replace(target)
     finally:
-        partial.unlink(missing_ok=True)  # where it could not be written whole
+        partial.unlink(missing_ok=True)

@@ -1,40 +1,17 @@
-"""Cells and optimizers from flags, named alike in every experiment."""
+"""The recurrent layers of a model, from settings."""
 
 import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
-import optax
-from absl import flags
 
 import seqjax
-from experiments import run
-from seqjax import training
+from experiments.common.settings import Settings, setting
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string(
-    "cell", "lstm", "rnn, rnn_relu, gru, gru_textbook, lstm or (by hand) numpy_rnn"
-)
-flags.DEFINE_integer("hidden_size", 256, "units a layer", 1, 10**6)
-flags.DEFINE_integer("num_layers", 1, "layers", 1, 10**3)
-flags.DEFINE_bool("bidirectional", False, "read in both directions")
-flags.DEFINE_string("init", "uniform", "uniform (torch's), orthogonal or normal (0.01)")
-flags.DEFINE_float("forget_bias", 0.0, "added to the LSTM's initial forget bias")
-flags.DEFINE_float("dropout", 0.1, "of inputs, outputs and between layers", 0, 0.99)
-flags.DEFINE_bool("locked_dropout", False, "drop the same units at every time step")
-flags.DEFINE_bool("bfloat16", False, "make products in bfloat16, all else in float32")
-
-flags.DEFINE_string("optimizer", "adam", "sgd, adam or adamw")
-flags.DEFINE_float("learning_rate", 0.004, "at its highest", lower_bound=0)
-flags.DEFINE_float("weight_decay", 0.0, "of adamw", lower_bound=0)
-flags.DEFINE_string("schedule", "cosine", "constant, cosine, exponential or plateau")
-flags.DEFINE_integer("warmup_steps", 100, "rising steps before the cosine", 0)
-flags.DEFINE_float(
-    "decay", 0.25, "factor: on a plateau, or by an exponential's end", 1e-9
-)
-flags.DEFINE_float("hold", 0.0, "share of the run before an exponential falls", 0, 0.99)
-flags.DEFINE_float("clip_norm", 1.0, "largest global gradient norm; 0: any", 0)
-
-INITIALIZERS = {
+INITIALIZERS: dict[str, dict[str, Any]] = {
     "uniform": {},
     "orthogonal": {"w_h_init": jax.nn.initializers.orthogonal()},
     "normal": {
@@ -43,80 +20,98 @@ INITIALIZERS = {
         "b_init": jax.nn.initializers.zeros,
     },
 }
-CELLS = {
-    "rnn": lambda size, **init: seqjax.RNN(size, **init),
-    "rnn_relu": lambda size, **init: seqjax.RNN(size, activation="relu", **init),
-    "gru": lambda size, **init: seqjax.GRU(size, **init),
-    "gru_textbook": lambda size, **init: seqjax.GRU(size, reset_after=False, **init),
-    "lstm": lambda size, **init: seqjax.LSTM(size, FLAGS.forget_bias, **init),
+CELLS: dict[str, Callable[..., Any]] = {
+    "rnn": lambda size, forget_bias, **init: seqjax.RNN(size, **init),
+    "rnn_relu": lambda size, forget_bias, **init: seqjax.RNN(size, "relu", **init),
+    "gru": lambda size, forget_bias, **init: seqjax.GRU(size, **init),
+    "gru_textbook": lambda size, forget_bias, **init: seqjax.GRU(size, False, **init),
+    "lstm": lambda size, forget_bias, **init: seqjax.LSTM(size, forget_bias, **init),
 }
-SCHEDULES = {
-    "constant": lambda rate, steps: rate,
-    "plateau": lambda rate, steps: rate,  # the loop lowers it after a validation
-    "cosine": lambda rate, steps: optax.warmup_cosine_decay_schedule(
-        0.0, rate, min(FLAGS.warmup_steps, steps // 2), steps
-    ),
-    "exponential": lambda rate, steps: optax.exponential_decay(
-        rate, (1 - FLAGS.hold) * steps, FLAGS.decay, round(FLAGS.hold * steps)
-    ),
-}
-OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
-def check_flags():
-    """Refuse names that are not there and flags that do not go together."""
-    run.choose("init", INITIALIZERS)
-    run.choose("schedule", SCHEDULES)
-    run.choose("optimizer", dict.fromkeys(OPTIMIZERS))
-    if FLAGS.weight_decay and FLAGS.optimizer != "adamw":
-        raise run.UserError("--weight_decay needs --optimizer=adamw.")
+@dataclasses.dataclass(frozen=True)
+class RecurrentConfig(Settings):
+    """The cell, the number and the size of its layers, and their dropout."""
+
+    cell: str = setting("lstm", "Recurrent cell of every layer.", choices=list(CELLS))
+    hidden_size: int = setting(
+        256, "Number of hidden units per layer.", minimum=1, maximum=10**6
+    )
+    num_layers: int = setting(
+        1, "Number of recurrent layers.", minimum=1, maximum=10**3
+    )
+    bidirectional: bool = setting(
+        False, "Whether each layer reads the sequence in both directions."
+    )
+    init: str = setting(
+        "uniform",
+        "Initial weights: uniform in 1/sqrt(hidden_size), orthogonal recurrent "
+        "weights, or normal with deviation 0.01.",
+        choices=list(INITIALIZERS),
+    )
+    forget_bias: float = setting(
+        0.0, "Value added to the initial bias of the LSTM's forget gate."
+    )
+    dropout: float = setting(
+        0.1,
+        "Dropout rate on the inputs, on the outputs and between layers.",
+        minimum=0,
+        maximum=0.99,
+    )
+    locked_dropout: bool = setting(
+        False,
+        "Whether a sequence keeps one dropout mask at all time steps (variational "
+        "dropout).",
+    )
+    bfloat16: bool = setting(
+        False,
+        "Whether matrix products are computed in bfloat16; the rest stays in float32.",
+    )
 
 
-def precision():
-    """What --bfloat16 says of products, a context manager."""
-    if FLAGS.bfloat16:
+def initializers(config: RecurrentConfig) -> dict[str, Any]:
+    """The initializers of the cell's weights, as keyword arguments of a cell."""
+    return INITIALIZERS[config.init]
+
+
+def make_layer(
+    config: RecurrentConfig,
+    hidden_size: int | None = None,
+    cells: Mapping[str, Callable[..., Any]] = CELLS,
+) -> Any:
+    """One layer of one direction, with `config.hidden_size` units by default."""
+    size = hidden_size or config.hidden_size
+    return cells[config.cell](size, config.forget_bias, **initializers(config))
+
+
+def make_cell(
+    config: RecurrentConfig,
+    hidden_size: int | None = None,
+    cells: Mapping[str, Callable[..., Any]] = CELLS,
+) -> Any:
+    """All recurrent layers: a cell, a Bidirectional or a Stack."""
+    layer = make_layer(config, hidden_size, cells)
+    if config.bidirectional:
+        layer = seqjax.Bidirectional(layer)
+    if config.num_layers == 1:
+        return layer
+    layers = (layer,) * config.num_layers
+    return seqjax.Stack(layers, config.dropout, config.locked_dropout)
+
+
+def with_precision(mode: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Run a mode of a command with matrix products as `config.model.bfloat16` says."""
+
+    @functools.wraps(mode)
+    def run(config: Any) -> Any:
+        with precision(config.model):
+            return mode(config)
+
+    return run
+
+
+def precision(config: RecurrentConfig) -> contextlib.AbstractContextManager[Any]:
+    """The context in which matrix products have the configured precision."""
+    if config.bfloat16:
         return jax.default_matmul_precision("BF16_BF16_F32")
     return contextlib.nullcontext()
-
-
-def initializers():
-    """What --init says of the cells' weights: keyword arguments of a cell."""
-    return run.choose("init", INITIALIZERS)
-
-
-def layer(hidden_size, cells=CELLS):
-    """The cell that the flags describe, by name out of `cells`."""
-    return run.choose("cell", cells)(hidden_size, **initializers())
-
-
-def cell(cells=CELLS, hidden_size=None):
-    """The layers that the flags describe, of --hidden_size unless it is given."""
-    one = layer(hidden_size or FLAGS.hidden_size, cells)
-    if FLAGS.bidirectional:
-        one = seqjax.Bidirectional(one)
-    if FLAGS.num_layers == 1:
-        return one
-    layers = (one,) * FLAGS.num_layers
-    return seqjax.Stack(layers, FLAGS.dropout, FLAGS.locked_dropout)
-
-
-def optimizer(total_steps, accumulate=1):
-    """The optimizer that the flags describe, its schedule laid over `total_steps`.
-
-    Args:
-      accumulate: minibatches whose mean gradient makes one update.
-    """
-    updates = max(1, total_steps // accumulate)
-    schedule = run.choose("schedule", SCHEDULES)(FLAGS.learning_rate, updates)
-    chosen = training.make_optimizer(
-        FLAGS.optimizer, schedule, FLAGS.clip_norm or None, FLAGS.weight_decay
-    )
-    if accumulate == 1:
-        return chosen
-    return optax.MultiSteps(chosen, accumulate).gradient_transformation()
-
-
-def state(model, optimizer):
-    """The TrainState before the first step, where minibatches stand alone."""
-    k_params, k_run = jax.random.split(jax.random.key(FLAGS.seed))
-    return training.init_state(model.init(k_params), optimizer, None, k_run)

@@ -1,268 +1,331 @@
-"""The training loop of every experiment: epochs, logs, validation, checkpoints, resume.
+"""The training loop of every command: epochs, logs, validation, checkpoints, resume.
 
-What is restored, in this order: the TrainState (parameters, optimizer, step, key,
-carry), the progress below, and metrics.jsonl cut back to the checkpoint's step.
-Compiled calls end at multiples of --log_every within an epoch, and checkpoints are
+Restored on resume, in this order: the TrainState (parameters, optimizer, step, key,
+carry), the `Progress`, and metrics.jsonl cut back to the step of the checkpoint.
+Compiled calls end at multiples of `log_every` within an epoch, and checkpoints are
 taken only there, so that a resumed run makes the very calls of an uninterrupted one.
 """
 
 import dataclasses
 import math
 import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from absl import flags
 
-from experiments import run
+from experiments.common.console import ProgressBar, note
+from experiments.common.errors import UserError
+from experiments.common.settings import Settings, setting
+from experiments.common.workdir import Workdir
 from seqjax.checkpoint import Checkpoints
 from seqjax.metrics import perplexity
+from seqjax.training import TrainState
 
-FLAGS = flags.FLAGS
-flags.DEFINE_integer("eval_every", 1, "epochs between validations", lower_bound=1)
-flags.DEFINE_integer("log_every", 50, "minibatches in a compiled call", lower_bound=1)
-flags.DEFINE_integer("checkpoint_every", 500, "minibatches between checkpoints", 1)
-flags.DEFINE_integer(
-    "patience", 0, "validations without a gain until the end; 0: no", 0
-)
-flags.DEFINE_integer("average_checkpoints", 1, "of the last so many best ones", 1, 100)
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(Settings):
+    """The length of a run, its minibatches, validations and checkpoints."""
+
+    epochs: int = setting(10, "Number of passes over the training data.", minimum=1)
+    batch_size: int = setting(32, "Number of sequences in a minibatch.", minimum=1)
+    eval_every: int = setting(1, "Number of epochs between validations.", minimum=1)
+    log_every: int = setting(
+        50, "Number of minibatches in a compiled call and a line of metrics.", minimum=1
+    )
+    checkpoint_every: int = setting(
+        500, "Number of minibatches between checkpoints.", minimum=1, resumable=True
+    )
+    patience: int = setting(
+        0,
+        "Number of validations without improvement after which training stops early; "
+        "0 never stops early.",
+        minimum=0,
+    )
+    checkpoint: str = setting(
+        "best",
+        "Checkpoint to use: the best on the validation set, or the last.",
+        choices=("best", "last"),
+        resumable=True,
+    )
+    average_checkpoints: int = setting(
+        1,
+        "Number of the newest best checkpoints whose parameters are averaged.",
+        minimum=1,
+        maximum=100,
+        resumable=True,
+    )
+
+
+class Objective(NamedTuple):
+    """What training minimizes, and which validation number decides.
+
+    Attributes:
+      measure: the name of the training number in logs and tables.
+      of_sums: (total, count) -> that number.
+      criterion: the validation number that has to improve.
+      maximize: whether it improves by rising.
+      unit: what `count` counts.
+    """
+
+    measure: str = "perplexity"
+    of_sums: Callable[[float, float], float] = perplexity
+    criterion: str = "valid_perplexity"
+    maximize: bool = False
+    unit: str = "tokens"
+
+    def improves(self, value: float, best: float) -> bool:
+        """Whether a validation beats the best so far, which is nan at first."""
+        return math.isnan(best) or (value > best if self.maximize else value < best)
+
+
+PERPLEXITY = Objective()
+
+
+def mean_loss(total: float, count: float) -> float:
+    """The loss per predicted value."""
+    return total / count if count else math.inf
+
+
+def loss_objective(unit: str) -> Objective:
+    """The objective of a task whose training number is its mean loss."""
+    return Objective("loss", mean_loss, "valid_loss", unit=unit)
 
 
 @dataclasses.dataclass
 class Progress:
-    """Where a run stands, beside its TrainState; kept in each checkpoint."""
+    """How far a run is, beside its TrainState; part of each checkpoint."""
 
     step: int = 0  # minibatches done
     epoch: int = 0  # epochs done
-    cursor: int = 0  # minibatches done of this epoch: the place in the data
-    total: float = 0.0  # nats over this epoch so far
-    count: float = 0.0  # predictions over this epoch so far
-    train_perplexity: float = math.nan  # Job.measure over the last epoch
-    best_value: float = math.nan  # on validation, of Job.criterion
-    best_perplexity: float = math.nan  # on validation, then; decides between equals
+    cursor: int = 0  # minibatches done of this epoch
+    total: float = 0.0  # summed loss of this epoch so far
+    count: float = 0.0  # predictions of this epoch so far
+    train_measure: float = math.nan  # Objective.measure over the last epoch
+    best_value: float = math.nan  # of Objective.criterion
+    best_perplexity: float = math.nan  # at that validation; breaks ties
     best_step: int = 0
-    stale: int = 0  # validations without a gain in best_value
-    predictions: float = 0.0  # over the run
-    train_seconds: float = 0.0  # within compiled calls, without compilation
+    stale: int = 0  # validations since the last improvement
+    predictions: float = 0.0  # of the whole run
+    train_seconds: float = 0.0  # in compiled calls, without compilation
     seconds: float = 0.0  # wall clock over all starts
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a run does; the experiment fills it in.
+    """What a run does.
 
     Attributes:
-      train_loop: (state, data, plan, begin, end) -> (state, (total, count, grad_norm)).
+      train_loop: (state, data, plan, begin, end) -> (state, training.Metrics).
       data: what the loop reads, on the device.
-      plan: epoch -> the minibatches of that epoch, of some length.
-      total_steps: where to stop; or with
-      epochs: after how many to stop, total_steps being about as many minibatches.
+      plan: epoch -> its minibatches, a sequence of some length.
+      total_steps: the number of minibatches after which the run ends; an estimate
+        where `epochs` is given.
       validate: state -> {name: number} on held-out data.
-      new_epoch: state -> state with the carry of an epoch's beginning.
-      criterion: which of these numbers is to improve (of equals the lower
-        "valid_perplexity" is best, if there is one), and
-      maximize: whether by rising.
-      measure: what (total, count) is shown as, and
-      measure_of: the function that makes it of them.
-      unit: what is counted.
+      new_epoch: state -> state with the carry at the beginning of an epoch.
+      objective: the numbers that are shown and that decide.
+      epochs: the number of epochs after which the run ends.
+      learning_rate: step -> learning rate, for the logs.
+      plateau_factor: factor of the learning rate after a validation without
+        improvement.
     """
 
-    train_loop: callable
-    data: object
-    plan: callable
+    train_loop: Callable[..., Any]
+    data: Any
+    plan: Callable[[int], Any]
     total_steps: int
-    validate: callable
-    new_epoch: callable = lambda state: state
-    criterion: str = "valid_perplexity"
-    maximize: bool = False
-    measure: str = "perplexity"
-    measure_of: callable = perplexity
-    unit: str = "tokens"
+    validate: Callable[[TrainState], dict[str, float]]
+    new_epoch: Callable[[TrainState], TrainState] = lambda state: state
+    objective: Objective = PERPLEXITY
     epochs: int | None = None
-
-    def improves(self, value, best):
-        """Whether a validation is better than the best so far, nan if there is none."""
-        return math.isnan(best) or (value > best if self.maximize else value < best)
+    learning_rate: Callable[[int], Any] | None = None
+    plateau_factor: float = 1.0
 
 
-def fit(job, workdir, state):
-    """Train until the job is done, from the workdir's last checkpoint if it has one.
-
-    Returns:
-      (state, Progress).
-
-    Raises:
-      UserError: when a loss or gradient is not finite; the checkpoints stay.
-    """
-    started = time.perf_counter()
-    last = Checkpoints(workdir.checkpoints / "last", keep=2)
-    best = Checkpoints(workdir.checkpoints / "best", FLAGS.average_checkpoints)
-    state, progress = _resume(last, workdir, state)
-    earlier, saved = progress.seconds, progress.step
-    if not _is_over(job, progress):
-        # A call of no steps compiles, so that the clock below measures training alone.
-        state, _ = job.train_loop(state, job.data, job.plan(progress.epoch), 0, 0)
-
-    with run.ProgressBar(job.total_steps, progress.step) as bar:
-        while not _is_over(job, progress):
-            state = _train_call(job, workdir, state, progress, last, bar)
-            at_end = _is_over(job, progress)
-            epoch_over = progress.cursor == 0 and progress.epoch % FLAGS.eval_every == 0
-            if at_end or epoch_over:
-                improved = _validate(job, workdir, state, progress, last, best, bar)
-                if epoch_over and not improved:
-                    state = _on_plateau(state)
-                at_end = _is_over(job, progress)
-            progress.seconds = earlier + time.perf_counter() - started
-            if at_end or progress.step - saved >= FLAGS.checkpoint_every:
-                _check_parameters(state, last)
-                last.save(progress.step, state, dataclasses.asdict(progress))
-                saved = progress.step
-    return state, progress
-
-
-def check_nothing_is_chosen():
-    """Refuse a choice by the validation part, where --train_on_valid trains on it."""
-    by_patience = FLAGS.patience or FLAGS.schedule == "plateau"
-    if FLAGS.train_on_valid and (FLAGS.checkpoint == "best" or by_patience):
-        raise run.UserError(
-            "--train_on_valid needs --checkpoint=last, and neither --patience nor "
-            "--schedule=plateau: nothing is held out to choose by."
-        )
-
-
-def with_valid(corpus):
-    """A corpus as --train_on_valid has it: its train holds valid, too.
+def fit(
+    job: Job, workdir: Workdir, state: TrainState, config: TrainConfig
+) -> tuple[TrainState, Progress]:
+    """Train until the job is done, from the last checkpoint if there is one.
 
     Args:
-      corpus: a NamedTuple of lists, `train` and `valid` among them.
+      job: what to do.
+      workdir: an open folder.
+      state: the TrainState before the first step.
+      config: the intervals of validations, logs and checkpoints.
+
+    Raises:
+      UserError: when a loss, a gradient or a parameter is not finite; the checkpoints
+        stay.
     """
-    if not FLAGS.train_on_valid:
-        return corpus
-    return corpus._replace(train=[*corpus.train, *corpus.valid])
+    return _Training(job, workdir, config).run(state)
 
 
-def valid_column():
-    """The heading of the validation part's numbers."""
-    return "valid (trained on)" if FLAGS.train_on_valid else "valid"
+class _Training:
+    """One call of `fit`."""
 
+    def __init__(self, job: Job, workdir: Workdir, config: TrainConfig) -> None:
+        self.job, self.workdir, self.config = job, workdir, config
+        self.last = Checkpoints(workdir.checkpoints / "last", keep=2)
+        self.best = Checkpoints(
+            workdir.checkpoints / "best", config.average_checkpoints
+        )
+        self.progress = Progress()
 
-def _on_plateau(state):
-    factor = FLAGS.decay if FLAGS.schedule == "plateau" else 1.0
-    return state.replace(learning_rate_scale=state.learning_rate_scale * factor)
+    def run(self, state: TrainState) -> tuple[TrainState, Progress]:
+        started, job, config = time.perf_counter(), self.job, self.config
+        state = self.resume(state)
+        progress = self.progress
+        earlier, saved = progress.seconds, progress.step
+        if not self.is_finished():
+            # A call of no steps compiles, so that the clock below measures training.
+            plan = job.plan(progress.epoch)
+            state, _ = job.train_loop(state, job.data, plan, 0, 0)
+        with ProgressBar(job.total_steps, progress.step) as bar:
+            while not self.is_finished():
+                state = self.call(state, bar)
+                finished = self.is_finished()
+                epoch_ended = (
+                    progress.cursor == 0 and progress.epoch % config.eval_every == 0
+                )
+                if finished or epoch_ended:
+                    improved = self.validate(state, bar)
+                    if epoch_ended and not improved:
+                        scale = state.learning_rate_scale * job.plateau_factor
+                        state = state.replace(learning_rate_scale=scale)
+                    finished = self.is_finished()
+                progress.seconds = earlier + time.perf_counter() - started
+                if finished or progress.step - saved >= config.checkpoint_every:
+                    self.check_parameters(state)
+                    self.last.save(progress.step, state, dataclasses.asdict(progress))
+                    saved = progress.step
+        return state, progress
 
+    def resume(self, state: TrainState) -> TrainState:
+        if not self.last.steps():
+            self.workdir.rewind_metrics(0)
+            return state
+        state, progress, unreadable = self.last.restore(state)
+        for sentence in unreadable:
+            note(f"{sentence} Continuing from the one before.")
+        self.progress = Progress(**progress)
+        self.workdir.rewind_metrics(self.progress.step)
+        note(f"continuing from step {self.progress.step} in {self.workdir.path}.")
+        return state
 
-def _is_over(job, progress):
-    tired = FLAGS.patience and progress.stale >= FLAGS.patience
-    return _steps_left(job, progress) <= 0 or tired
+    def is_finished(self) -> bool:
+        patience = self.config.patience
+        stopped_early = bool(patience) and self.progress.stale >= patience
+        return self.steps_left() <= 0 or stopped_early
 
+    def steps_left(self) -> float:
+        """Minibatches until the end; inf within epochs whose number decides."""
+        if self.job.epochs is None:
+            return self.job.total_steps - self.progress.step
+        return math.inf if self.progress.epoch < self.job.epochs else 0
 
-def _steps_left(job, progress):
-    """Minibatches until the end; whole epochs have an end that need not be known."""
-    if job.epochs is None:
-        return job.total_steps - progress.step
-    return math.inf if progress.epoch < job.epochs else 0
+    def epochs_done(self) -> float:
+        """Epochs done, including the part of the present one."""
+        epoch, cursor = self.progress.epoch, self.progress.cursor
+        if cursor == 0:  # saves making the next epoch's plan
+            return float(epoch)
+        return epoch + cursor / len(self.job.plan(epoch))
 
+    def call(self, state: TrainState, bar: ProgressBar) -> TrainState:
+        """One compiled call of up to `log_every` minibatches, and its metrics."""
+        job, progress, every = self.job, self.progress, self.config.log_every
+        if progress.cursor == 0:
+            state = job.new_epoch(state)
+            progress.total = progress.count = 0.0
+        plan, begin = job.plan(progress.epoch), progress.cursor
+        end = int(
+            min(begin + every - begin % every, len(plan), begin + self.steps_left())
+        )
+        clock = time.perf_counter()
+        state, summed = job.train_loop(state, job.data, plan, begin, end)
+        metrics = {k: float(v) for k, v in summed._asdict().items()}
+        seconds = time.perf_counter() - clock
+        total, count = metrics["total"], metrics["count"]
+        if not (math.isfinite(total) and math.isfinite(metrics["grad_norm"])):
+            what = "gradient" if math.isfinite(total) else "loss"
+            self.stop(what, int(state.step))
 
-def _epochs(job, progress):
-    """Epochs done, with the part of the one that is under way."""
-    if progress.cursor == 0:  # the next one's plan need not be made for this
-        return float(progress.epoch)
-    return progress.epoch + progress.cursor / len(job.plan(progress.epoch))
+        progress.step += end - begin
+        progress.cursor = end % len(plan)
+        progress.epoch += end == len(plan)
+        progress.total += total
+        progress.count += count
+        objective = job.objective
+        progress.train_measure = objective.of_sums(progress.total, progress.count)
+        progress.predictions += count
+        progress.train_seconds += seconds
+        numbers = {
+            f"train_{objective.measure}": objective.of_sums(total, count),
+            **{k: v for k, v in metrics.items() if k.endswith("_norm")},
+            f"{objective.unit}_per_second": round(count / seconds),
+        }
+        if job.learning_rate is not None:
+            rate = float(job.learning_rate(progress.step - 1))
+            numbers["learning_rate"] = rate * float(state.learning_rate_scale)
+        self.workdir.log(step=progress.step, epoch=self.epochs_done(), **numbers)
+        bar.advance(end - begin, f"{objective.measure} {progress.train_measure:.3f}")
+        return state
 
+    def validate(self, state: TrainState, bar: ProgressBar) -> bool:
+        """Whether validation improved on the best so far; the best state is saved."""
+        progress, objective = self.progress, self.job.objective
+        numbers = self.job.validate(state)
+        if any(map(math.isnan, numbers.values())):
+            self.stop("validation loss", progress.step)
+        self.workdir.log(
+            step=progress.step,
+            epoch=self.epochs_done(),
+            **{f"epoch_{objective.measure}": progress.train_measure},
+            **numbers,
+        )
+        shown = (f"{k.replace('_', ' ')} {v:.3f}" for k, v in numbers.items())
+        speed = progress.predictions / progress.train_seconds
+        bar.line(
+            f"epoch {progress.epoch}, step {progress.step}: train {objective.measure} "
+            f"{progress.train_measure:.3f}, {', '.join(shown)}, "
+            f"{speed:,.0f} {objective.unit}/s"
+        )
+        improved = self.is_improvement(numbers)
+        if improved or self.breaks_tie(numbers):
+            self.check_parameters(state)
+            progress.best_value = numbers[objective.criterion]
+            progress.best_perplexity = numbers.get("valid_perplexity", math.nan)
+            progress.best_step = progress.step
+            progress.stale = 0 if improved else progress.stale + 1
+            self.best.save(progress.step, state, dataclasses.asdict(progress))
+        else:
+            progress.stale += 1
+        return improved
 
-def _resume(last, workdir, state):
-    if not last.steps():
-        workdir.rewind_metrics(0)
-        return state, Progress()
-    state, progress, unreadable = last.restore(state)
-    for sentence in unreadable:
-        run.note(f"{sentence} Going on from the one before.")
-    progress = Progress(**progress)
-    workdir.rewind_metrics(progress.step)
-    run.note(f"going on from step {progress.step} in {workdir.path}.")
-    return state, progress
+    def is_improvement(self, numbers: Mapping[str, float]) -> bool:
+        objective = self.job.objective
+        value = numbers[objective.criterion]
+        return objective.improves(value, self.progress.best_value)
 
+    def breaks_tie(self, numbers: Mapping[str, float]) -> bool:
+        """Whether an equal criterion comes with a lower perplexity.
 
-def _train_call(job, workdir, state, progress, last, bar):
-    """One compiled call of up to `log_every` minibatches, and its line of metrics."""
-    if progress.cursor == 0:
-        state = job.new_epoch(state)
-        progress.total = progress.count = 0.0
-    plan, begin = job.plan(progress.epoch), progress.cursor
-    end = min(
-        begin + FLAGS.log_every - begin % FLAGS.log_every,
-        len(plan),
-        begin + _steps_left(job, progress),
-    )
-    clock = time.perf_counter()
-    state, summed = job.train_loop(state, job.data, plan, begin, end)
-    total, count, grad_norm = (float(x) for x in summed)
-    seconds = time.perf_counter() - clock
-    if not (math.isfinite(total) and math.isfinite(grad_norm)):
-        what = "gradient" if math.isfinite(total) else "loss"
-        _stop(what, int(state.step), last)
+        At an accuracy of 1 epochs tie while the perplexity keeps falling. The lower
+        one is kept, but is no improvement, or early stopping would wait for it.
+        """
+        same = numbers[self.job.objective.criterion] == self.progress.best_value
+        perplexity = numbers.get("valid_perplexity", math.nan)
+        return same and perplexity < self.progress.best_perplexity
 
-    progress.step += end - begin
-    progress.cursor = end % len(plan)
-    progress.epoch += end == len(plan)
-    progress.total += total
-    progress.count += count
-    progress.train_perplexity = job.measure_of(progress.total, progress.count)
-    progress.predictions += count
-    progress.train_seconds += seconds
-    numbers = {
-        f"train_{job.measure}": job.measure_of(total, count),
-        "grad_norm": grad_norm,
-        f"{job.unit}_per_second": round(count / seconds),
-    }
-    workdir.log(step=progress.step, epoch=_epochs(job, progress), **numbers)
-    bar.advance(end - begin, f"{job.measure} {progress.train_perplexity:.3f}")
-    return state
+    def check_parameters(self, state: TrainState) -> None:
+        """Never save parameters that are not finite."""
+        if not all(np.isfinite(p).all() for p in jax.tree.leaves(state.params)):
+            self.stop("update", int(state.step))
 
-
-def _validate(job, workdir, state, progress, last, best, bar):
-    """Whether validation gained on the best so far; the best state is kept."""
-    numbers = job.validate(state)
-    if any(map(math.isnan, numbers.values())):
-        _stop("validation loss", progress.step, last)
-    workdir.log(
-        step=progress.step,
-        epoch=_epochs(job, progress),
-        **{f"epoch_{job.measure}": progress.train_perplexity},
-        **numbers,
-    )
-    shown = (f"{k.replace('_', ' ')} {v:.3f}" for k, v in numbers.items())
-    bar.line(
-        f"epoch {progress.epoch}, step {progress.step}: train {job.measure} "
-        f"{progress.train_perplexity:.3f}, {', '.join(shown)}, "
-        f"{progress.predictions / progress.train_seconds:,.0f} {job.unit}/s"
-    )
-    value = numbers[job.criterion]
-    improved = job.improves(value, progress.best_value)
-    progress.stale = 0 if improved else progress.stale + 1
-    # At an accuracy of 1 epochs tie, and perplexity goes on falling: the surer one is
-    # better, but no gain, or patience would wait for perplexity.
-    perplexity = numbers.get("valid_perplexity", math.nan)
-    surer = value == progress.best_value and perplexity < progress.best_perplexity
-    if improved or surer:
-        _check_parameters(state, last)
-        progress.best_value, progress.best_step = value, progress.step
-        progress.best_perplexity = perplexity
-        best.save(progress.step, state, dataclasses.asdict(progress))
-    return improved
-
-
-def _check_parameters(state, last):
-    """Parameters that are not finite are never saved."""
-    if not all(np.isfinite(p).all() for p in jax.tree.leaves(state.params)):
-        _stop("update", int(state.step), last)
-
-
-def _stop(what, step, last):
-    kept = last.steps()
-    where = f"the checkpoint of step {kept[-1]} is kept" if kept else "none was saved"
-    raise run.UserError(
-        f"the {what} was not finite at step {step}; {where}; try a lower "
-        f"--learning_rate, or --clip_norm, in another --workdir."
-    )
+    def stop(self, what: str, step: int) -> None:
+        kept = self.last.steps()
+        where = f"the checkpoint of step {kept[-1]} is kept" if kept else "none is kept"
+        raise UserError(
+            f"the {what} was not finite at step {step}; {where}; try a lower "
+            f"--learning_rate, or --clip_norm, in another --workdir."
+        )

@@ -1,119 +1,155 @@
-"""The files of a run: flags, metrics, vocabulary, summary, checkpoints.
+"""The folder of a run: flags, metrics, vocabulary, summary, figures, checkpoints.
 
-A workdir holds flags.txt (accepted back by --flagfile), metrics.jsonl, summary.json,
-checkpoints/, figures, and vocab.json where the data are words or characters.
+A workdir holds flags.txt (which --flagfile accepts), metrics.jsonl, summary.json,
+checkpoints/, vocab.json where the data are words or characters, and the files that the
+command declares.
 """
 
 import contextlib
+import dataclasses
+import fnmatch
 import json
 import math
 import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
 except ImportError:  # Windows has no such lock
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # the module is absent there
 
-import jax
-from absl import flags
-
-from experiments import run
-from seqjax.checkpoint import SEAL, CheckpointError, Checkpoints
+from experiments.common.errors import UserError
+from experiments.common.settings import Settings, entries, flag_line, setting
+from seqjax.checkpoint import CHECKSUMS
 from seqjax.data.vocab import Vocab
 
-FLAGS = flags.FLAGS
-OURS = (
-    "checkpoints",
-    "metrics.jsonl",
-    "summary.json",
-    "vocab.json",
-    "source.model",
-    "target.model",
-    "learning_curve.png",
-    "frequencies.tsv",
-    "rank_frequency.png",
-    "forgetting.png",
-    "posteriors.png",
-    "gradient_norms.tsv",
-    "gradient_norms.png",
-    "tasks.png",
-    "confusion.png",
-    "attention.png",
-)
-
-
+FORMAT = "# Settings of a seqjax run, format 2."  # the first line of flags.txt
+COMMON_FILES = ("checkpoints", "metrics.jsonl", "summary.json", "vocab.json")
 UNSET = "not set"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig(Settings):
+    """Where a run reads and writes, and its random seed."""
+
+    workdir: str = setting(
+        "runs/run", "Folder that receives all files of the run.", resumable=True
+    )
+    data_dir: str | None = setting(
+        None,
+        "Folder that holds the data sets ($SEQJAX_DATA_DIR or the user's cache if "
+        "none is given).",
+        resumable=True,
+    )
+    seed: int = setting(
+        0,
+        "Seed of the parameters, the dropout masks and the order of the data.",
+        minimum=0,
+        maximum=2**32 - 1,
+    )
 
 
 class Workdir:
     """The files of a run.
 
     Args:
-      path: the folder; made by `open_for_training`, not before.
-      module: the experiment's module.
-      free_flags: flags that may change from one start to the next; all others decide
-        the model or the data.
+      path: the folder; `open_for_training` makes it.
+      config: the settings of the run.
+      files: the names of the files that the command writes beside the common ones;
+        `attention_*.png` stands for several.
+      free: names of settings that may change from one start to the next; all others
+        decide the model or the data.
     """
 
-    def __init__(self, path, module, free_flags):
+    def __init__(
+        self,
+        path: str | Path,
+        config: Settings,
+        files: Sequence[str] = (),
+        free: Collection[str] = (),
+    ) -> None:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
+        self._files = (*COMMON_FILES, *files)
         self._metrics = self.path / "metrics.jsonl"
         self._flags = self.path / "flags.txt"
         self._summary = self.path / "summary.json"
-        self._fixed = {
-            flag.name: flag.serialize()
-            for flag in FLAGS.get_key_flags_for_module(module)
-            if flag.name not in free_flags
+        self._values = {e.name: flag_line(e.name, e.value) for e in entries(config)}
+        self._defaults = {
+            e.name: flag_line(e.name, e.value) for e in entries(type(config)())
         }
-        self._all = [
-            flag.serialize() for flag in FLAGS.get_key_flags_for_module(module)
-        ]
+        self._free = frozenset(free)
 
-    def check(self):
-        """Refuse a folder whose run was started with other flags.
-
-        One that is not written there, as it came later, was as it is by default.
+    def file(self, name: str) -> Path:
+        """The path of a file that the command has declared.
 
         Raises:
-          UserError: naming the flags that differ, or what stands in the way.
+          ValueError: for a file that it has not.
+        """
+        if not any(fnmatch.fnmatch(name, pattern) for pattern in self._files):
+            raise ValueError(f"{name} is not among the declared files {self._files}")
+        return self.path / name
+
+    def check(self) -> None:
+        """Refuse a folder whose run was started with other settings.
+
+        A setting that the run's flags.txt lacks was added later and had its default.
+
+        Raises:
+          UserError: naming the flags that differ, or what is in the way.
         """
         if not self.holds_a_run():
-            there = [name for name in OURS if (self.path / name).exists()]
-            if there:
-                raise run.UserError(
-                    f"{self.path} holds {there[0]} but no flags.txt: not a run that "
-                    f"can be resumed; choose another --workdir."
-                )
+            self._check_empty()
             return
-        if not (self.has_checkpoints() or self._summary.exists()):
-            return  # nothing to lose yet
         stored = _read(self._flags, str.splitlines)
+        if stored[:1] != [FORMAT] and self._has_results():
+            raise UserError(
+                f"{self.path} holds a run of seqjax 0.1, which this version cannot "
+                f"continue; choose another --workdir."
+            )
+        if not self._has_results():
+            return
         differ = [
             f"--{name} ({there} there, {here} here)"
-            for name, line in self._fixed.items()
-            if (there := _value(stored, name)) != (here := _value([line], name))
-            and not (there == UNSET and FLAGS[name].value == FLAGS[name].default)
+            for name, line in self._values.items()
+            if name not in self._free
+            and (there := _value(stored, name)) != (here := _value([line], name))
+            and not (there == UNSET and line == self._defaults[name])
         ]
         if differ:
             more = f" and {len(differ) - 5} more" if len(differ) > 5 else ""
-            raise run.UserError(
+            raise UserError(
                 f"{self.path} holds another run: {', '.join(differ[:5])}{more}; "
                 f"choose another --workdir or the same flags."
             )
 
-    def holds_a_run(self):
+    def _check_empty(self) -> None:
+        """Refuse to write into a folder that holds files of ours but no run."""
+        if not self.path.is_dir():
+            return
+        for path in sorted(self.path.iterdir()):
+            if any(fnmatch.fnmatch(path.name, pattern) for pattern in self._files):
+                raise UserError(
+                    f"{self.path} holds {path.name} but no flags.txt: not a run that "
+                    f"can be resumed; choose another --workdir."
+                )
+
+    def holds_a_run(self) -> bool:
         """Whether a run was started here."""
         return self._flags.exists()
 
-    def has_checkpoints(self):
-        """Whether there is anything to go on from."""
-        return any(self.checkpoints.glob(f"*/*/{SEAL}"))
+    def has_checkpoints(self) -> bool:
+        """Whether there is a checkpoint to continue from."""
+        return any(self.checkpoints.glob(f"*/*/{CHECKSUMS}"))
+
+    def _has_results(self) -> bool:
+        return self.has_checkpoints() or self._summary.exists()
 
     @contextlib.contextmanager
-    def open_for_training(self):
-        """Make the folder, write flags.txt, and keep other processes out meanwhile.
+    def open_for_training(self) -> Iterator[None]:
+        """Make the folder, write flags.txt, and lock out other processes meanwhile.
 
         Raises:
           UserError: if it cannot be written, or another process trains in it.
@@ -125,36 +161,36 @@ class Workdir:
             if folder is not None:
                 os.close(folder)
 
-    def _prepare(self):
-        """The locked folder as a file descriptor, flags.txt written."""
+    def _prepare(self) -> int | None:
+        """The file descriptor of the locked folder; flags.txt is written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             folder = _lock(self.path)
-            lines = sorted(line for line in self._all if line and "\n" not in line)
-            self.write("flags.txt", "\n".join(lines) + "\n")
+            lines = sorted(line for line in self._values.values() if line)
+            self.write("flags.txt", "\n".join([FORMAT, *lines]) + "\n")
         except OSError as error:
-            raise run.UserError(
+            raise UserError(
                 f"--workdir {self.path} cannot be written: {error.strerror}."
             ) from None
         return folder
 
-    def write(self, name, text):
+    def write(self, name: str, text: str) -> None:
         """Write a text file whole or not at all."""
-        partial = self.path / (name + ".partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self.path / name)
+        self.write_bytes(name, text.encode())
 
-    def write_bytes(self, name, content):
+    def write_bytes(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all."""
         partial = self.path / (name + ".partial")
         partial.write_bytes(content)
         partial.replace(self.path / name)
 
-    def write_vocab(self, tokens, sha256):
-        """Keep a vocabulary, and the checksum of the data it was made from."""
+    def write_vocab(self, tokens: Any, sha256: str) -> None:
+        """Keep a vocabulary and the checksum of the data that it was made from."""
         self.write("vocab.json", json.dumps([sha256, tokens]))
 
-    def read_vocab(self, make=Vocab.from_list):
+    def read_vocab(
+        self, make: Callable[[Any], Any] = Vocab.from_list
+    ) -> tuple[Any, str]:
         """(make(tokens), sha256 of the data).
 
         Raises:
@@ -162,16 +198,16 @@ class Workdir:
         """
         path = self.path / "vocab.json"
         if not path.exists():
-            raise run.UserError(f"{self.path} holds no trained model; train one there.")
+            raise UserError(f"{self.path} holds no trained model; train one there.")
 
-        def parse(text):
+        def parse(text: str) -> tuple[Any, str]:
             sha256, tokens = json.loads(text)
             return make(tokens), sha256
 
         return _read(path, parse)
 
-    def check_data(self, sha256):
-        """Refuse to go on with other data than the run began with.
+    def check_data(self, sha256: str) -> None:
+        """Refuse to continue with other data than those that the run began with.
 
         Raises:
           UserError: if the checksums differ.
@@ -180,31 +216,31 @@ class Workdir:
             return
         stored = self.read_vocab(make=lambda tokens: tokens)[1]
         if stored != sha256:
-            raise run.UserError(
+            raise UserError(
                 f"{self.path} holds a run on other data than --corpus or --dataset "
                 f"name: its sha256 there is {stored}, now {sha256}."
             )
 
-    def write_summary(self, summary):
-        """The final numbers as JSON, null for what is not finite."""
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write the final numbers as JSON; null stands for what is not finite."""
         text = json.dumps(_finite(summary), indent=2, ensure_ascii=False)
         self.write("summary.json", text + "\n")
 
-    def log(self, **metrics):
-        """Append a line to metrics.jsonl; it reaches the file before this returns."""
+    def log(self, **metrics: Any) -> None:
+        """Append a line to metrics.jsonl; it is in the file when this returns."""
         with open(self._metrics, "a", encoding="utf-8") as file:
             file.write(json.dumps(_finite(metrics)) + "\n")
 
-    def read_metrics(self):
-        """The lines of metrics.jsonl as dicts."""
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl."""
         if not self._metrics.exists():
             return []
         return _read(
             self._metrics, lambda text: [json.loads(t) for t in text.splitlines()]
         )
 
-    def rewind_metrics(self, step):
-        """Drop the lines written after `step`, where training goes on."""
+    def rewind_metrics(self, step: int) -> None:
+        """Drop the lines written after `step`, from which training continues."""
         if not self._metrics.exists():
             return
         kept = []
@@ -212,13 +248,13 @@ class Workdir:
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line.decode())
-            except (ValueError, TypeError, KeyError):  # cut short by a kill
+            except (ValueError, TypeError, KeyError):  # a line cut short by a kill
                 continue
         self.write("metrics.jsonl", "".join(kept))
 
 
-def _lock(path):
-    """Hold a folder until the file descriptor that is returned is closed."""
+def _lock(path: Path) -> int | None:
+    """Lock a folder until the returned file descriptor is closed."""
     if fcntl is None:
         return None
     folder = os.open(path, os.O_RDONLY)
@@ -226,23 +262,21 @@ def _lock(path):
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(folder)
-        raise run.UserError(
+        raise UserError(
             f"another process is training in {path}; choose another --workdir."
         ) from None
     return folder
 
 
-def _read(path, parse):
-    """What `parse` makes of a text file of ours, or one sentence."""
+def _read(path: Path, parse: Callable[[str], Any]) -> Any:
+    """What `parse` makes of a text file of the run, or a UserError."""
     try:
         return parse(path.read_text(encoding="utf-8"))
     except (ValueError, TypeError, KeyError):
-        raise run.UserError(
-            f"{path} is damaged: it does not read as written."
-        ) from None
+        raise UserError(f"{path} is damaged: it does not read as written.") from None
 
 
-def _finite(numbers):
+def _finite(numbers: Mapping[str, Any]) -> dict[str, Any]:
     """JSON has no nan and no infinity."""
     return {
         k: None if isinstance(v, float) and not math.isfinite(v) else v
@@ -250,74 +284,11 @@ def _finite(numbers):
     }
 
 
-def _value(lines, name):
+def _value(lines: Sequence[str | None], name: str) -> str:
     """What the lines of a flag file set a flag to."""
     for line in lines:
-        if line.startswith(f"--{name}="):
+        if line is not None and line.startswith(f"--{name}="):
             return line.removeprefix(f"--{name}=")
         if line in (f"--{name}", f"--no{name}"):
             return str(line == f"--{name}").lower()
     return UNSET
-
-
-def open_run(module, free_flags, must_hold_a_run=False):
-    """The Workdir of an experiment's run, its flags checked.
-
-    Args:
-      module: the experiment's module.
-      free_flags: as `Workdir`; beside them --seed may change where nothing is trained,
-        and --epochs where no schedule is laid over the run.
-
-    Raises:
-      UserError: if there is another run, or none where one must be.
-    """
-    free = set(free_flags)
-    if FLAGS.mode != "train":
-        free |= {"seed"}
-    if FLAGS.schedule in ("constant", "plateau"):
-        free |= {"epochs"}
-    workdir = Workdir(run.workdir(module), module, free)
-    if must_hold_a_run and not workdir.holds_a_run():
-        raise run.UserError(f"{workdir.path} holds no run; train one there first.")
-    workdir.check()
-    return workdir
-
-
-def restore_params(workdir, kind, template):
-    """Parameters from the "best" or the "last" checkpoint of a run.
-
-    With --average_checkpoints above 1 the best are the mean of the newest so many best
-    ones. A damaged best gives way to the last, and it is said.
-
-    Args:
-      template: a TrainState like the one saved.
-
-    Raises:
-      CheckpointError: if none can be read.
-    """
-    last = Checkpoints(workdir.checkpoints / "last")
-    best = Checkpoints(workdir.checkpoints / "best")
-    try:
-        if kind == "best" and FLAGS.average_checkpoints > 1:
-            return _average(best, FLAGS.average_checkpoints, template)
-        chosen = best if kind == "best" else last
-        state, _, unreadable = chosen.restore(template)
-    except CheckpointError as error:
-        if kind == "last":
-            raise
-        state, _, unreadable = last.restore(template)
-        run.note(f"{error} Using the last.")
-    for sentence in unreadable:
-        run.note(f"{sentence} Using the one before.")
-    return state.params
-
-
-def _average(checkpoints, number, template):
-    """The mean of the parameters of the newest checkpoints, `number` at most."""
-    steps = checkpoints.steps()[-number:]
-    if not steps:
-        raise CheckpointError(f"there is no checkpoint in {checkpoints.directory}.")
-    if len(steps) < number:
-        run.note(f"--average_checkpoints={number}: {len(steps)} there, all averaged.")
-    members = [checkpoints.restore(template, step)[0].params for step in steps]
-    return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *members)

@@ -1,137 +1,134 @@
-"""New poems by a trained model: from a title, a beginning, or the initials of lines."""
+"""New poems from a trained model: with a title, a beginning or an acrostic."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 
-from experiments import run, verse_data
+from experiments.common.console import note
+from experiments.common.errors import UserError
+from experiments.poems.config import DecodeConfig
+from experiments.poems.data import PoemEncoder
 from seqjax import decoding
 from seqjax.data.poems import BREAKS
-from seqjax.data.vocab import BOS, EOS, PAD, UNK
+from seqjax.data.vocab import BOS, EOS, PAD, UNK, Vocab
 from seqjax.decoding.constraints import acrostic
-
-FLAGS = flags.FLAGS
-flags.DEFINE_string("title", "", "of the poem, where training read titles")
-flags.DEFINE_string("prompt", "", "how the poem begins")
-flags.DEFINE_string("acrostic", "", "the characters that its lines begin with")
-flags.DEFINE_integer("number", 1, "poems to write", 1, 1000)
-flags.DEFINE_integer("length", 200, "characters of a poem, at most", 1, 10**5)
-flags.DEFINE_integer("beam_size", 1, "above 1: the likeliest, by beam search", 1, 1000)
-flags.DEFINE_float("temperature", 0.8, "of drawing; 0 is greedy", lower_bound=0)
-flags.DEFINE_integer("top_k", 0, "draw from the k likeliest; 0: all", lower_bound=0)
-flags.DEFINE_float("top_p", 1.0, "draw from the likeliest with this share", 1e-6, 1)
+from seqjax.models.language_model import LanguageModel
 
 
-def check_flags():
-    """Refuse flags that do not go together."""
-    if FLAGS.title and not FLAGS.titles:
-        raise run.UserError("--title needs a model that was trained with --titles.")
-    if FLAGS.acrostic and FLAGS.prompt:
-        raise run.UserError("--acrostic and --prompt exclude each other.")
-    if FLAGS.beam_size > 1 and FLAGS.number > FLAGS.beam_size:
-        raise run.UserError(
-            f"--number={FLAGS.number} needs a --beam_size of as many at least."
-        )
-    if len(FLAGS.prompt) > FLAGS.length:
-        raise run.UserError(
-            f"--length={FLAGS.length} is shorter than --prompt, which has "
-            f"{len(FLAGS.prompt)} characters."
-        )
-    if (least := 2 * len(FLAGS.acrostic) - 1) > FLAGS.length:
-        raise run.UserError(
-            f"--length={FLAGS.length} is shorter than --acrostic, whose lines have "
-            f"{least} characters at least."
-        )
-
-
-def write(model, params, vocab, number):
-    """Poems as the flags say, none of them empty, the best first."""
-    verse_data.known(FLAGS.title, vocab, "title")
-    initials = verse_data.known(FLAGS.acrostic, vocab, "acrostic")
-    prefix = verse_data.known(FLAGS.prompt, vocab, "prompt")
-    opening = verse_data.opening(FLAGS.title, vocab)
-    breaks = np.asarray([c in BREAKS for c in vocab.tokens])
+def generate_poems(
+    config: DecodeConfig,
+    model: LanguageModel,
+    params: Any,
+    encoder: PoemEncoder,
+    seed: int,
+) -> list[str]:
+    """Poems as the settings say, none of them empty, the best first."""
+    encoder.known(config.title, "title")
+    initials = encoder.known(config.acrostic, "acrostic")
+    prefix = encoder.known(config.prompt, "prompt")
+    opening = encoder.opening(config.title)
+    breaks = np.asarray([c in BREAKS for c in encoder.vocab.tokens])
     if len(initials) > 1 and not breaks.any():
-        raise run.UserError(
-            "--acrostic needs lines, and no poem of training has a mark that ends one."
+        raise UserError(
+            "--acrostic needs lines, and no training poem has a mark that ends one."
         )
-    options = {
+    options: dict[str, Any] = {
         "bos": int(opening[-1]),
-        "min_length": 1,  # or the likeliest of a weak model may be nothing
-        "max_length": FLAGS.length + 1,  # the end is a token
+        "min_length": 1,  # the most probable poem of a weak model may be empty
+        "max_length": config.length + 1,  # the end is a token
         "prefix": np.asarray(prefix, np.int32)[None],
     }
 
     @jax.jit
-    def search(params, key):
+    def search(params: Any, key: jax.Array) -> decoding.Hypotheses:
         state = model.initial_state((1,))
-        state, _ = model.apply(params, opening[:-1, None], state)
-        step = partial(_character, model, params)
+        state, _ = model.apply(params, jnp.asarray(opening[:-1, None]), state)
+        step: Any = partial(_step, model, params)
         step, state = acrostic(step, state, initials, breaks, EOS)
-        if FLAGS.beam_size == 1:
-            return _sample(step, state, key, num_samples=number, **options)
+        if config.beam_size == 1:
+            return _sample(
+                config, step, state, key, num_samples=config.number, **options
+            )
         return decoding.beam_search(
-            step, state, eos=EOS, beam_size=FLAGS.beam_size, n_best=number, **options
+            step,
+            state,
+            eos=EOS,
+            beam_size=config.beam_size,
+            n_best=config.number,
+            **options,
         )
 
-    found = jax.device_get(search(params, jax.random.key(FLAGS.seed)))
-    poems = [
-        _read(tokens[:length], vocab)
+    found = jax.device_get(search(params, jax.random.key(seed)))
+    read = [
+        _read(tokens[:length], encoder.vocab, config.length)
         for tokens, length in zip(found.tokens[0], found.lengths[0], strict=True)
     ]
-    poems = [(text, over) for text, over in poems if text]  # a beam may find fewer
-    if cut := sum(not over for _, over in poems) if FLAGS.acrostic else 0:
-        run.note(f"{cut} of {len(poems)} poems are cut at --length={FLAGS.length}.")
+    poems = [(text, ended) for text, ended in read if text]  # a beam may find fewer
+    if cut := sum(not ended for _, ended in poems) if config.acrostic else 0:
+        note(f"{cut} of {len(poems)} poems are truncated at --length={config.length}.")
     return [text for text, _ in poems]
 
 
-def draw(model, params, vocab, titles):
-    """A poem for each title, drawn without constraints: [(text, whether it ended)].
+def sample_poems(
+    config: DecodeConfig,
+    model: LanguageModel,
+    params: Any,
+    encoder: PoemEncoder,
+    titles: Sequence[str],
+    seed: int,
+) -> list[tuple[str, bool]]:
+    """A poem for each title, without constraints: [(text, whether it ended)].
 
-    A model that reads no titles is told none.
+    A model that does not read titles gets none.
     """
-    openings = [verse_data.opening(title, vocab)[1:] for title in titles]
+    openings = [encoder.opening(title)[1:] for title in titles]
     width = max(map(len, openings))
-    prefix = np.full((len(titles), width), -1, np.int32)  # -1: the model's own
+    prefix = np.full((len(titles), width), -1, np.int32)  # -1: not forced
     for row, opening in zip(prefix, openings, strict=True):
         row[: len(opening)] = opening
 
     @jax.jit
-    def search(params, key):
-        step = partial(_character, model, params)
+    def search(params: Any, key: jax.Array) -> decoding.Hypotheses:
+        step: Any = partial(_step, model, params)
         state = model.initial_state((len(titles),))
-        longest = width + FLAGS.length + 1
-        return _sample(step, state, key, bos=BOS, max_length=longest, prefix=prefix)
+        longest = width + config.length + 1
+        return _sample(
+            config, step, state, key, bos=BOS, max_length=longest, prefix=prefix
+        )
 
-    found = jax.device_get(search(params, jax.random.key(FLAGS.seed)))
+    found = jax.device_get(search(params, jax.random.key(seed)))
     rows = zip(openings, found.tokens[:, 0], found.lengths[:, 0], strict=True)
-    return [_read(tokens[len(o) : length], vocab) for o, tokens, length in rows]
+    return [
+        _read(tokens[len(opening) : length], encoder.vocab, config.length)
+        for opening, tokens, length in rows
+    ]
 
 
-def _sample(step, state, key, **options):
-    return decoding.sample(
-        step,
-        state,
-        key,
-        eos=EOS,
-        temperature=FLAGS.temperature,
-        top_k=FLAGS.top_k,
-        top_p=FLAGS.top_p,
-        **options,
-    )
+def _sample(
+    config: DecodeConfig,
+    step: Callable[..., Any],
+    state: Any,
+    key: jax.Array,
+    **options: Any,
+) -> decoding.Hypotheses:
+    drawing = config.options()
+    return decoding.sample(step, state, key, eos=EOS, **drawing, **options)
 
 
-def _character(model, params, state, token):
-    """The model's step, which says neither unk, pad nor bos."""
+def _step(
+    model: LanguageModel, params: Any, state: Any, token: jax.Array
+) -> tuple[Any, jax.Array]:
+    """The model's step, without unk, pad and bos."""
     state, logits = model.step(params, state, token)
     return state, logits.at[jnp.asarray((UNK, PAD, BOS))].set(-jnp.inf)
 
 
-def _read(tokens, vocab):
-    """(text, whether it ended) of a poem's tokens, no longer than --length."""
-    over = len(tokens) > 0 and tokens[-1] == EOS
-    text = "".join(vocab.to_tokens(tokens[:-1] if over else tokens))
-    return text[: FLAGS.length], bool(over and len(text) <= FLAGS.length)
+def _read(tokens: np.ndarray, vocab: Vocab, limit: int) -> tuple[str, bool]:
+    """(text, whether it ended) of a poem's tokens, of at most `limit` characters."""
+    ended = len(tokens) > 0 and tokens[-1] == EOS
+    text = "".join(vocab.to_tokens(tokens[:-1] if ended else tokens))
+    return text[:limit], bool(ended and len(text) <= limit)

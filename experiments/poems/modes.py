@@ -1,191 +1,188 @@
-"""Poems with ends, character by character: train, evaluate, generate.
+"""The modes of the poems command: train, evaluate, generate."""
 
-Examples:
-    python -m experiments.poems
-    python -m experiments.poems --mode=generate --acrostic=春江花月 --number=3
-    python -m experiments.poems --corpus=my.txt --workdir=runs/mine
-
-Where --help, which all experiments share, says otherwise, `DEFAULTS` below holds.
-"""
-
-import sys
+from collections.abc import Callable
 from functools import lru_cache, partial
 from itertools import cycle, islice
+from typing import Any
 
 import jax
 import numpy as np
-from absl import flags
 
-from experiments import build, fit, run, verse_data, writing
-from experiments.workdir import open_run, restore_params
+from experiments.common.console import print_table
+from experiments.common.errors import UserError
+from experiments.common.optimizer import (
+    initial_train_state,
+    make_optimizer,
+    make_schedule,
+)
+from experiments.common.recurrent import make_cell, with_precision
+from experiments.common.train_loop import Job, Objective
+from experiments.common.training_run import (
+    Trained,
+    closing_rows,
+    epoch_plan,
+    open_run,
+    restore_params,
+    run_summary,
+    train_model,
+)
+from experiments.common.workdir import Workdir
+from experiments.poems.config import Config, ModelConfig
+from experiments.poems.data import (
+    PoemBatch,
+    PoemEncoder,
+    label_mask,
+    load_corpus,
+    make_batch,
+    whole_part,
+)
+from experiments.poems.generation import generate_poems, sample_poems
 from seqjax import metrics, training
 from seqjax.baselines import ngram
-from seqjax.data import batching, buckets, poems
+from seqjax.data import buckets, poems
 from seqjax.data.ngrams import count_ngrams
+from seqjax.data.poems import PoemCorpus
 from seqjax.data.vocab import BOS, Vocab
 from seqjax.models.language_model import LanguageModel
 
-FLAGS = flags.FLAGS
-for module in (run, verse_data, build, fit, writing):
-    flags.adopt_module_key_flags(module)
-flags.DEFINE_enum("mode", "train", ["train", "evaluate", "generate"], "what to do")
-
-# Model: experiments/build.py has the rest; verse_data.py has the data.
-flags.DEFINE_integer("embed_size", 64, "of an embedding", 1, 10**6)
-flags.DEFINE_bool("tie_embeddings", False, "the embeddings are the softmax weights too")
-
-# Training: build.py and fit.py have the rest.
-flags.DEFINE_integer("batch_size", 64, "poems in a minibatch", lower_bound=1)
-flags.DEFINE_integer("batch_tokens", 0, "characters in a minibatch, instead", 0)
-flags.DEFINE_integer("epochs", 8, "passes over the poems", lower_bound=1)
-
-# Use of the trained model: writing.py has the rest.
-flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, or last")
-flags.DEFINE_integer("samples", 200, "poems drawn to be judged", lower_bound=1)
-flags.DEFINE_integer("ngram_order", 5, "of the n-gram model beside", 1, 20)
-
-FREE_FLAGS = {
-    *("workdir", "data_dir", "mode", "eval_every", "checkpoint_every", "checkpoint"),
-    *("title", "prompt", "acrostic", "number", "length", "beam_size", "temperature"),
-    *("top_k", "top_p", "samples", "ngram_order", "average_checkpoints"),
-    "corpus",  # the checksum tells
-}
-DEFAULTS = {"cell": "gru", "hidden_size": 128, "learning_rate": 0.005}
+Perplexity = Callable[[Any, str], float]  # (params, part) -> perplexity
 
 
-def main():
-    run.set_defaults(DEFAULTS)
-    build.check_flags()
-    verse_data.check_flags()
-    writing.check_flags()
-    with build.precision():
-        {"train": train, "evaluate": evaluate, "generate": generate}[FLAGS.mode]()
+def open_workdir(config: Config, training: bool) -> Workdir:
+    """The run's folder, compared with the settings that it was started with."""
+    free = set() if training else {"batch_size", "batch_tokens"}
+    # On a plateau and with patience, validations decide how training goes on.
+    if config.optimizer.schedule != "plateau" and not config.train.patience:
+        free.add("eval_every")
+    return open_run(config, training=training, free=free)
 
 
-def open_workdir(must_hold_a_run=False):
-    free = FREE_FLAGS
-    if FLAGS.schedule == "plateau" or FLAGS.patience:  # validation decides on training
-        free = free - {"eval_every"}
-    if FLAGS.mode != "train":
-        free = free | {"batch_size", "batch_tokens"}
-    return open_run(sys.modules[__name__], free, must_hold_a_run)
-
-
-# ---------------------------------------------------------------- the model
-
-
-def build_model(vocab_size):
+def build_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
+    """The model of the settings."""
     try:
         return LanguageModel(
             vocab_size,
-            build.cell(),
-            FLAGS.embed_size,
-            FLAGS.tie_embeddings,
-            FLAGS.dropout,
-            FLAGS.locked_dropout,
+            make_cell(config),
+            config.embed_size,
+            config.tie_embeddings,
+            config.dropout,
+            config.locked_dropout,
         )
     except ValueError as error:
-        raise run.UserError(f"{error}.") from None
+        raise UserError(f"{error}.") from None
 
 
-def poem_loss(model, params, batch, key=None):
+def poem_loss(
+    model: LanguageModel, params: Any, batch: PoemBatch, key: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
     """Cross-entropy of the characters of poems and of their ends: (total, count)."""
-    state = model.initial_state(batch.tokens.shape[1:])
-    mask = verse_data.predicted(batch)
-    return model.loss(params, batch.tokens, state, key, mask)[0]
+    state, mask = model.initial_state(batch.tokens.shape[1:]), label_mask(batch)
+    return model.loss(params, batch.tokens, key, state=state, mask=mask)[0]
 
 
-def build_train_loop(model, optimizer):
-    def loss_fn(params, carry, batch, key):
+@with_precision
+def train(config: Config) -> dict[str, Any]:
+    """Train until the run is done; the entries of its summary.json."""
+    workdir = open_workdir(config, training=True)
+    corpus = load_corpus(config.data, config.run.data_dir)
+    workdir.check_data(corpus.sha256)
+    encoder = PoemEncoder.train(config.data, corpus.train)
+    plan = make_plan(config, encoder, corpus)
+    model = build_model(config.model, len(encoder.vocab))
+    total_steps = config.train.epochs * len(plan(0))
+    optimizer = make_optimizer(config.optimizer, total_steps)
+    perplexity_of = make_perplexity(config, model, corpus, encoder)
+
+    def loss_fn(params: Any, carry: Any, batch: PoemBatch, key: jax.Array) -> Any:
         return poem_loss(model, params, batch, key), carry
 
-    return training.make_batch_loop(training.make_train_step(loss_fn, optimizer))
-
-
-# ---------------------------------------------------------------- the three modes
-
-
-def train():
-    workdir = open_workdir()
-    corpus = verse_data.load_corpus()
-    workdir.check_data(corpus.sha256)
-    vocab = verse_data.make_vocab(corpus.train)
-    sequences = verse_data.encode(corpus.train, vocab)
-    lengths = [len(s.tokens) for s in sequences]
-
-    @lru_cache(maxsize=1)
-    def plan(epoch):
-        rng = batching.epoch_rng(FLAGS.seed, epoch)
-        size = 0 if FLAGS.batch_tokens else FLAGS.batch_size
-        return [
-            partial(verse_data.make_batch, sequences, bucket)
-            for bucket in buckets.plan_lengths(lengths, size, FLAGS.batch_tokens, rng)
-        ]
-
-    model = build_model(len(vocab))
-    total_steps = FLAGS.epochs * len(plan(0))
-    optimizer = build.optimizer(total_steps)
-    perplexity_of = make_perplexity(model, corpus, vocab)
-    job = fit.Job(
-        build_train_loop(model, optimizer),
+    job = Job(
+        training.make_batch_loop(training.make_train_step(loss_fn, optimizer)),
         data=None,
         plan=plan,
         total_steps=total_steps,
         validate=lambda state: {
             "valid_perplexity": perplexity_of(state.params, "valid")
         },
-        unit="characters",
+        objective=Objective(unit="characters"),
+        learning_rate=make_schedule(config.optimizer, total_steps),
+        plateau_factor=config.optimizer.plateau_factor,
     )
-    state = build.state(model, optimizer)
+    state = initial_train_state(model, optimizer, config.run.seed)
     with workdir.open_for_training():
-        workdir.write_vocab(vocab.tokens, corpus.sha256)
-        state, progress = fit.fit(job, workdir, state)
-        report(workdir, corpus, vocab, model, state, progress, perplexity_of)
+        workdir.write_vocab(encoder.vocab.tokens, corpus.sha256)
+        trained = train_model(job, workdir, state, config.train)
+        return report(config, workdir, corpus, encoder, model, trained, perplexity_of)
 
 
-def evaluate():
-    workdir = open_workdir(must_hold_a_run=True)
-    corpus = verse_data.load_corpus()
+def make_plan(
+    config: Config, encoder: PoemEncoder, corpus: PoemCorpus
+) -> Callable[[int], Any]:
+    """epoch -> a function for each minibatch, which makes it."""
+    sequences = encoder.sequences(corpus.train)
+    lengths = [len(s.tokens) for s in sequences]
+    batch_tokens = config.train.batch_tokens
+    size = 0 if batch_tokens else config.train.batch_size
+
+    def make(rng: np.random.Generator) -> list[Callable[[], PoemBatch]]:
+        return [
+            partial(make_batch, sequences, bucket)
+            for bucket in buckets.plan_lengths(lengths, size, batch_tokens, rng)
+        ]
+
+    return epoch_plan(config.run.seed, make)
+
+
+@with_precision
+def evaluate(config: Config) -> dict[str, float]:
+    """The perplexities of the held-out parts, also printed."""
+    workdir = open_workdir(config, training=False)
+    corpus = load_corpus(config.data, config.run.data_dir)
     workdir.check_data(corpus.sha256)
-    vocab, model, params = load(workdir)
-    perplexity_of = make_perplexity(model, corpus, vocab)
-    rows = [
-        (f"{part} perplexity", f"{perplexity_of(params, part):.4f}")
-        for part in ("valid", "test")
-    ]
-    run.print_table(f"{FLAGS.checkpoint} checkpoint", [*rows, ("files", workdir.path)])
+    encoder, model, params = load(config, workdir)
+    perplexity_of = make_perplexity(config, model, corpus, encoder)
+    found = {
+        f"{part}_perplexity": perplexity_of(params, part) for part in ("valid", "test")
+    }
+    rows = [(name.replace("_", " "), f"{x:.4f}") for name, x in found.items()]
+    title = f"{config.train.checkpoint} checkpoint"
+    print_table(title, [*rows, ("files", workdir.path)])
+    return found
 
 
-def generate():
-    workdir = open_workdir(must_hold_a_run=True)
-    vocab, model, params = load(workdir)
-    for text in writing.write(model, params, vocab, FLAGS.number):
+@with_precision
+def generate(config: Config) -> list[str]:
+    """New poems, also printed."""
+    workdir = open_workdir(config, training=False)
+    encoder, model, params = load(config, workdir)
+    texts = generate_poems(config.decode, model, params, encoder, config.run.seed)
+    for text in texts:
         print(text)
+    return texts
 
 
-def load(workdir):
-    """(vocabulary, model, parameters) of a run."""
+def load(config: Config, workdir: Workdir) -> tuple[PoemEncoder, LanguageModel, Any]:
+    """(encoder, model, parameters) of a trained run."""
     vocab, _ = workdir.read_vocab(Vocab.from_list)
-    model = build_model(len(vocab))
-    template = build.state(model, build.optimizer(1))
-    return vocab, model, restore_params(workdir, FLAGS.checkpoint, template)
+    model = build_model(config.model, len(vocab))
+    optimizer = make_optimizer(config.optimizer, total_steps=1)
+    template = initial_train_state(model, optimizer, config.run.seed)
+    params = restore_params(workdir, config.train, template)
+    return PoemEncoder(config.data, vocab), model, params
 
 
-# ---------------------------------------------------------------- their parts
-
-
-def make_perplexity(model, corpus, vocab):
+def make_perplexity(
+    config: Config, model: LanguageModel, corpus: PoemCorpus, encoder: PoemEncoder
+) -> Perplexity:
     """(params, part) -> perplexity of the part's characters and ends."""
     loss = jax.jit(partial(poem_loss, model))
 
     @lru_cache
-    def batches(part):
-        sequences = verse_data.encode(getattr(corpus, part), vocab)
-        lengths = [len(s.tokens) for s in sequences]
-        plan = buckets.plan_lengths(lengths, FLAGS.batch_size)
-        return [verse_data.make_batch(sequences, bucket) for bucket in plan]
+    def batches(part: str) -> list[PoemBatch]:
+        sequences = encoder.sequences(getattr(corpus, part))
+        return list(whole_part(sequences, config.train.batch_size))
 
-    def perplexity_of(params, part):
+    def perplexity_of(params: Any, part: str) -> float:
         found = (loss(params, batch) for batch in batches(part))
         totals, counts = zip(*found, strict=True)
         return metrics.perplexity(sum(map(float, totals)), sum(map(float, counts)))
@@ -193,24 +190,28 @@ def make_perplexity(model, corpus, vocab):
     return perplexity_of
 
 
-def ngram_perplexity(corpus, vocab):
-    """Kneser and Ney's, of the same characters and ends; it is told no titles."""
-    train, test = (verse_data.one_text(s, vocab) for s in (corpus.train, corpus.test))
-    counts = count_ngrams(train, len(vocab), FLAGS.ngram_order)
+def ngram_perplexity(corpus: PoemCorpus, encoder: PoemEncoder, order: int) -> float:
+    """The perplexity of the Kneser-Ney n-gram model, which reads no titles."""
+    train, test = map(encoder.one_text, (corpus.train, corpus.test))
+    counts = count_ngrams(train, len(encoder.vocab), order)
     log_probs = ngram.kneser_ney(counts).log_probs(test)[test[1:] != BOS]
     return metrics.perplexity(-log_probs.sum(), len(log_probs))
 
 
-def judge(model, params, vocab, corpus):
-    """What poems drawn, under titles of validation, are worth: (numbers, poems)."""
-    known = set(vocab.tokens)
+def evaluate_samples(
+    config: Config,
+    model: LanguageModel,
+    params: Any,
+    encoder: PoemEncoder,
+    corpus: PoemCorpus,
+) -> tuple[dict[str, float], list[str]]:
+    """(form and novelty, texts) of poems sampled under titles of the validation set."""
+    known = set(encoder.vocab.tokens)
     titles = [p.title for p in corpus.valid if known.issuperset(p.title)] or [""]
-    titles = list(islice(cycle(titles), FLAGS.samples))
-    drawn = writing.draw(model, params, vocab, titles)
-    valid = [
-        over and poems.is_regulated(text, FLAGS.line_length, FLAGS.num_lines)
-        for text, over in drawn
-    ]
+    titles = list(islice(cycle(titles), config.evaluate.samples))
+    drawn = sample_poems(config.decode, model, params, encoder, titles, config.run.seed)
+    form = config.data.line_length, config.data.num_lines
+    valid = [ended and poems.is_regulated(text, *form) for text, ended in drawn]
     texts = [text for text, _ in drawn]
     numbers = {
         "valid_form": float(np.mean(valid)),
@@ -219,46 +220,45 @@ def judge(model, params, vocab, corpus):
     return numbers, texts
 
 
-def report(workdir, corpus, vocab, model, state, progress, perplexity_of):
-    """The table, poems, summary.json and the figure."""
-    params = state.params
-    if FLAGS.checkpoint == "best":
-        params = restore_params(workdir, "best", state)
-    quality, texts = judge(model, params, vocab, corpus)
-    baseline = ngram_perplexity(corpus, vocab)
-    test = perplexity_of(params, "test")
+def report(
+    config: Config,
+    workdir: Workdir,
+    corpus: PoemCorpus,
+    encoder: PoemEncoder,
+    model: LanguageModel,
+    trained: Trained,
+    perplexity_of: Perplexity,
+) -> dict[str, Any]:
+    """Write summary.json, print the closing table and some poems; the summary."""
+    params, order = trained.params, config.evaluate.ngram_order
+    quality, texts = evaluate_samples(config, model, params, encoder, corpus)
+    baseline, test = (
+        ngram_perplexity(corpus, encoder, order),
+        perplexity_of(params, "test"),
+    )
     summary = {
-        "train_perplexity": progress.train_perplexity,
+        "train_perplexity": trained.progress.train_measure,
         "valid_perplexity": perplexity_of(params, "valid"),
         "test_perplexity": test,
         "kneser_ney_perplexity": baseline,
         "below_kneser_ney": 1 - test / baseline,
         **quality,
-        "characters_per_second": progress.predictions / progress.train_seconds,
-        "parameters": sum(p.size for p in jax.tree.leaves(params)),
-        "seconds": progress.seconds,
-        "dataset_sha256": corpus.sha256,
+        **run_summary(trained, "characters", corpus.sha256),
         "sample": texts[0],
     }
     workdir.write_summary(summary)
-    run.draw_learning_curve(workdir.path / "learning_curve.png", workdir.read_metrics())
+    sizes = (len(part) for part in (corpus.train, corpus.valid, corpus.test))
     rows = [
-        ("poems", " + ".join(f"{len(split):,}" for split in corpus[1:4])),
+        ("poems (train + valid + test)", " + ".join(f"{n:,}" for n in sizes)),
         ("valid perplexity", f"{summary['valid_perplexity']:.3f}"),
         ("test perplexity", f"{test:.3f}"),
-        (f"Kneser-Ney's, order {FLAGS.ngram_order}", f"{baseline:.3f}"),
-        ("below it by", f"{summary['below_kneser_ney']:.1%}"),
-        ("drawn poems of valid form", f"{quality['valid_form']:.1%}"),
-        ("their 7-grams that are new", f"{quality['novelty']:.1%}"),
-        ("vocabulary", f"{len(vocab):,}"),
-        ("parameters", f"{summary['parameters']:,}"),
-        ("training characters/s", f"{summary['characters_per_second']:,.0f}"),
-        ("seconds", f"{summary['seconds']:.1f}"),
-        ("files", workdir.path),
+        (f"test perplexity, Kneser-Ney of order {order}", f"{baseline:.3f}"),
+        ("reduction", f"{summary['below_kneser_ney']:.1%}"),
+        ("sampled poems of valid form", f"{quality['valid_form']:.1%}"),
+        ("7-grams absent from training", f"{quality['novelty']:.1%}"),
+        ("vocabulary", f"{len(encoder.vocab):,}"),
+        *closing_rows(summary, "characters", workdir),
     ]
-    run.print_table(f"{corpus.name}, {FLAGS.cell}", rows)
+    print_table(f"{corpus.name}, {config.model.cell}", rows)
     print("\n".join(texts[:4]))
-
-
-if __name__ == "__main__":
-    run.launch(main, sys.modules[__name__])
+    return summary

@@ -1,328 +1,239 @@
-"""Recordings from flags: corpora, labels, minibatches, scores."""
+"""The recordings of a run: the corpus, labels as integers, minibatches."""
 
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-from absl import flags
 
-from experiments import fit, hearing, run
-from seqjax import metrics
-from seqjax.data import buckets, speech
-from seqjax.data.batching import epoch_rng
+from experiments.common.errors import UserError
+from experiments.common.train_on_valid import merge_valid
+from experiments.common.training_run import epoch_plan
+from experiments.common.workdir import Workdir
+from experiments.speech.config import Config, DataConfig
+from experiments.speech.features import augment_samples
+from seqjax.data import buckets, speech, transcripts
+from seqjax.data.buckets import Bucket
+from seqjax.data.speech import SpeechCorpus, Utterance
 from seqjax.data.text import DataError
-from seqjax.structured import ctc
+from seqjax.models.ctc_model import CTCModel
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("dataset", "syllables", "one of " + ", ".join(speech.NAMES))
-flags.DEFINE_string("wav_dir", None, "a folder of wav files of your own, instead, and")
-flags.DEFINE_list(
-    "transcripts", [], "lines file<TAB>words of these: one file, or train,valid,test"
-)
-flags.DEFINE_string(
-    "speaker_out", None, "of fsdd: this speaker tests, the others train"
-)
-flags.DEFINE_string("valid_speaker", None, "of fsdd: this speaker validates")
-flags.DEFINE_bool("train_on_valid", False, "train on the validation part, too")
-flags.DEFINE_integer("min_words", 1, "recordings joined to an utterance, at least", 1)
-flags.DEFINE_integer("max_words", 1, "and at most; 1 joins none", 1, 100)
-flags.DEFINE_enum("units", "letters", ["letters", "words"], "what a label is")
-flags.DEFINE_integer("batch_size", 16, "utterances in a minibatch", lower_bound=1)
-flags.DEFINE_integer("join", 0, "joined in training, if above --max_words", 0, 100)
-
-SHORTEST = 64  # frames, padded to 64, 128, 256 or 512: a program is compiled for each
-LONG = 1024  # frames: a minibatch of longer ones has no rows that fill up
-PASSES = 4  # times that held-out recordings are used where they are joined
+MIN_FRAMES = 64  # padded to 64, 128, 256 or 512: a program is compiled for each
+LONG = 1024  # frames; minibatches of longer utterances have no padding rows
+PASSES = 4  # uses of each held-out recording where recordings are joined
 
 
-class Batch(NamedTuple):
-    """Utterances as they are recognized; padding may hold anything."""
+class SpeechBatch(NamedTuple):
+    """Recordings and their labels; padding may hold any values."""
 
     samples: Any  # float32 [N, B]
-    lengths: Any  # int32 [B], of samples
+    lengths: Any  # int32 [B], in samples
     labels: Any  # int32 [L, B]
     label_lengths: Any  # int32 [B]
 
 
-# ---------------------------------------------------------------- data
-
-
-def check_flags():
-    """Refuse a data set that there is not, and flags that do not go together."""
-    run.choose("dataset", dict.fromkeys(speech.NAMES))
-    if bool(FLAGS.wav_dir) != bool(FLAGS.transcripts):
-        raise run.UserError("--wav_dir and --transcripts need each other.")
-    if len(FLAGS.transcripts) not in (0, 1, 3):
-        raise run.UserError(
-            f"--transcripts are one file or train,valid,test, got "
-            f"{len(FLAGS.transcripts)} files."
-        )
-    is_fsdd = FLAGS.dataset == "fsdd" and not FLAGS.wav_dir
-    if (FLAGS.speaker_out or FLAGS.valid_speaker) and not is_fsdd:
-        raise run.UserError("--speaker_out and --valid_speaker need --dataset=fsdd.")
-    if FLAGS.valid_speaker and FLAGS.train_on_valid:
-        raise run.UserError(
-            "--valid_speaker holds a speaker out of training; --notrain_on_valid goes "
-            "with it."
-        )
-    fit.check_nothing_is_chosen()
-    if FLAGS.min_words > FLAGS.max_words:
-        raise run.UserError(
-            f"--min_words={FLAGS.min_words} is above --max_words={FLAGS.max_words}."
-        )
-
-
-def load_corpus():
-    """The SpeechCorpus that the flags name, its held-out parts joined.
+def load_corpus(config: Config) -> SpeechCorpus:
+    """The corpus of the settings, its held-out parts joined.
 
     Raises:
-      DataError: also for what is said in a held-out part and never in training.
+      DataError: also for a held-out label that never occurs in training.
     """
-    if FLAGS.wav_dir:
-        corpus = speech.load_folder(FLAGS.wav_dir, FLAGS.transcripts)
+    data = config.data
+    if data.wav_dir:
+        corpus = transcripts.load_folder(data.wav_dir, data.transcripts)
     else:
-        names = FLAGS.speaker_out, FLAGS.valid_speaker
-        corpus = speech.load(FLAGS.dataset, FLAGS.data_dir, *names)
-    corpus = fit.with_valid(corpus)
-    known = {label for u in corpus.train for label in in_units(u.words)}
+        speakers = data.speaker_out, data.valid_speaker
+        corpus = speech.load(data.dataset, config.run.data_dir, *speakers)
+    corpus = merge_valid(corpus, config.train.train_on_valid)
+    known = {label for u in corpus.train for label in labels_of(u.words, data.units)}
     for part in ("valid", "test"):
         for utterance in getattr(corpus, part):
-            if unknown := set(in_units(utterance.words)) - known:
-                kind = FLAGS.units.removesuffix("s")
+            if unknown := set(labels_of(utterance.words, data.units)) - known:
                 raise DataError(
-                    f"the {part} part has the {kind} {min(unknown)!r} in "
-                    f"{utterance.name}, which training never saw."
+                    f"the {part} part has the {data.units.removesuffix('s')} "
+                    f"{min(unknown)!r} in {utterance.name}, which does not occur in "
+                    f"training."
                 )
-    return corpus._replace(valid=joined(corpus.valid, 1), test=joined(corpus.test, 2))
+    valid, test = (
+        join_held_out(data, corpus.valid, 1),
+        join_held_out(data, corpus.test, 2),
+    )
+    return corpus._replace(valid=valid, test=test)
 
 
-def joined(part, number):
-    """Held-out utterances, joined as the flags say; the same for every --seed."""
-    if FLAGS.max_words == 1:
+def join_held_out(
+    config: DataConfig, part: list[Utterance], stream: int
+) -> list[Utterance]:
+    """Held-out utterances joined as the settings say; the same for every --seed."""
+    if config.max_words == 1:
         return part
-    rngs = [np.random.default_rng([number, i]) for i in range(PASSES)]
-    words = FLAGS.min_words, FLAGS.max_words
-    return [u for rng in rngs for u in speech.join(part, *words, rng)]
+    rngs = [np.random.default_rng([stream, i]) for i in range(PASSES)]
+    sizes = config.min_words, config.max_words
+    return [u for rng in rngs for u in speech.join(part, *sizes, rng)]
 
 
-def most_words():
-    """Recordings joined to an utterance of training, at most."""
-    return max(FLAGS.join, FLAGS.max_words)
+def labels_of(words: Sequence[str], units: str) -> list[str]:
+    """Words as labels: the words, or their letters with spaces between words."""
+    return list(words) if units == "words" else list(" ".join(words))
 
 
-def in_units(words):
-    """What is said, as a sequence of labels: words, or letters and spaces."""
-    return list(words) if FLAGS.units == "words" else list(" ".join(words))
-
-
-class Coder:
+class LabelEncoder:
     """Words as integers, and back; 0 is the blank.
 
     Args:
-      labels: a list of strings.
-      words: the fewest and the most that a recording of training has.
+      labels: the names of the labels.
+      words: the smallest and the largest number of words of a training recording.
+      units: "letters" or "words".
     """
 
-    def __init__(self, labels, words):
-        self.labels, self.words = labels, words
-        self._places = {label: i for i, label in enumerate(labels, start=1)}
+    def __init__(
+        self, labels: Sequence[str], words: tuple[int, int], units: str
+    ) -> None:
+        self.labels, self.words, self.units = list(labels), words, units
+        self._indices = {label: i for i, label in enumerate(labels, start=1)}
 
     @classmethod
-    def train(cls, corpus):
-        """What is said in training; spaces, too, where recordings are joined."""
-        known = {label for u in corpus.train for label in in_units(u.words)}
-        if FLAGS.units == "letters" and most_words() > 1:
+    def train(cls, config: DataConfig, corpus: SpeechCorpus) -> "LabelEncoder":
+        """The labels of training; with spaces where recordings are joined."""
+        known = {
+            label for u in corpus.train for label in labels_of(u.words, config.units)
+        }
+        if config.units == "letters" and config.most_joined > 1:
             known.add(" ")
         sizes = [len(u.words) for u in corpus.train]
-        return cls(sorted(known), (min(sizes), max(sizes)))
+        return cls(sorted(known), (min(sizes), max(sizes)), config.units)
 
-    def write(self, workdir, sha256):
-        """Keep them as vocab.json."""
+    def write(self, workdir: Workdir, sha256: str) -> None:
+        """Write vocab.json."""
         workdir.write_vocab({"labels": self.labels, "words": self.words}, sha256)
 
     @classmethod
-    def read(cls, workdir):
-        """What `write` wrote.
+    def read(cls, workdir: Workdir, units: str) -> "LabelEncoder":
+        """Read what `write` wrote.
 
         Raises:
           UserError: if it is missing or damaged.
         """
 
-        def make(kept):
+        def make(kept: Any) -> LabelEncoder:
             fewest, most = map(int, kept["words"])
-            return cls(list(kept["labels"]), (fewest, most))
+            return cls(list(kept["labels"]), (fewest, most), units)
 
         return workdir.read_vocab(make)[0]
 
-    def encode(self, words):
+    def encode(self, words: Sequence[str]) -> np.ndarray:
         """int32 [L]."""
-        return np.array([self._places[label] for label in in_units(words)], np.int32)
+        labels = labels_of(words, self.units)
+        return np.array([self._indices[label] for label in labels], np.int32)
 
-    def decode(self, numbers):
-        """The words as a tuple."""
-        labels = [self.labels[number - 1] for number in numbers]
-        return tuple(labels if FLAGS.units == "words" else "".join(labels).split())
-
-
-# ---------------------------------------------------------------- minibatches
+    def decode(self, indices: Sequence[int]) -> tuple[str, ...]:
+        """The words of labels."""
+        labels = [self.labels[index - 1] for index in indices]
+        return tuple(labels if self.units == "words" else "".join(labels).split())
 
 
-class Minibatches:
-    """Minibatches of utterances and their labels, by epoch.
+class SpeechMinibatches:
+    """Minibatches of utterances and their labels.
 
     Args:
-      part: a list of Utterances.
-      coder: a Coder.
-      front: a FrontEnd of `seqjax.front_ends`, or several SideBySide.
-      model: the Recognizer, which says how many steps frames make.
+      config: the command's config.
+      part: the utterances.
+      encoder: their labels as integers.
+      front: the front end, which determines the number of frames.
+      model: the model, which determines the number of steps.
     """
 
-    def __init__(self, part, coder, front, model):
-        self._part = part
-        self._front, self._model, self._coder = front, model, coder
-        self._encoded = [coder.encode(u.words) for u in part]
+    def __init__(
+        self,
+        config: Config,
+        part: Sequence[Utterance],
+        encoder: LabelEncoder,
+        front: Any,
+        model: CTCModel,
+    ) -> None:
+        self._config, self._part = config, part
+        self._front, self._model, self._encoder = front, model, encoder
+        self._encoded = [encoder.encode(u.words) for u in part]
         longest = max(map(len, self._encoded), default=1)
-        words = most_words()
-        self._width = max(1, longest * words + (words - 1))
+        most = config.data.most_joined
+        self._width = max(1, longest * most + (most - 1))
+        self.plan = epoch_plan(config.run.seed, self._make_epoch)
+        self.planned = self.left_out = 0  # utterances of the newest epoch
 
-    def __len__(self):
+    def __len__(self) -> int:
+        """The number of utterances."""
         return len(self._part)
 
-    @lru_cache(maxsize=1)  # noqa: B019, one per run
-    def plan(self, epoch):
+    def _make_epoch(self, rng: np.random.Generator) -> list[Callable[[], SpeechBatch]]:
         """A function for each minibatch of an epoch, which makes it.
 
-        Of its utterances, `planned`, some are `left_out`: no path leads to these.
-
         Raises:
-          UserError: if it would be all.
+          UserError: if no utterance has as many steps as its labels need.
         """
-        rng = epoch_rng(FLAGS.seed, epoch)
-        part, encoded = self._part, self._encoded
-        if most_words() > 1:
-            part = speech.join(part, FLAGS.min_words, most_words(), rng)
-            encoded = [self._coder.encode(u.words) for u in part]
-        heard = [hearing.augmented(u.samples, rng) for u in part]
-        places = np.flatnonzero(self._fits(heard, encoded))
-        if not len(places):
-            other = ", or take --units=words" if FLAGS.units == "letters" else ""
-            raise run.UserError(
-                f"every training utterance has fewer steps than {FLAGS.units}; lower "
+        data, part, encoded = self._config.data, self._part, self._encoded
+        if data.most_joined > 1:
+            part = speech.join(part, data.min_words, data.most_joined, rng)
+            encoded = [self._encoder.encode(u.words) for u in part]
+        augmentation = self._config.augmentation
+        samples = [augment_samples(augmentation, u.samples, rng) for u in part]
+        indices = np.flatnonzero(self._fits(samples, encoded))
+        if not len(indices):
+            other = ", or take --units=words" if data.units == "letters" else ""
+            raise UserError(
+                f"every training utterance has fewer steps than {data.units}; lower "
                 f"--stacking, --speed or --tempo{other}."
             )
-        self.planned, self.left_out = len(part), len(part) - len(places)
-        heard, encoded = [heard[i] for i in places], [encoded[i] for i in places]
+        self.planned, self.left_out = len(part), len(part) - len(indices)
+        samples, encoded = [samples[i] for i in indices], [encoded[i] for i in indices]
         return [
-            partial(self._make, heard, encoded, bucket, self._width)
-            for bucket in self._bucketed(heard, rng)
+            partial(self._make, samples, encoded, bucket, self._width)
+            for bucket in self._bucketed(samples, rng)
         ]
 
-    def batches(self):
-        """(rows, Batch) of all utterances as they are; -1 is a row that fills up."""
-        heard = [u.samples for u in self._part]
-        width = max(map(len, self._encoded), default=0) or 1  # joined they are already
-        for bucket in self._bucketed(heard):
+    def batches(self) -> Iterator[tuple[np.ndarray, SpeechBatch]]:
+        """(rows, SpeechBatch) of all utterances unchanged; -1 is a padding row."""
+        samples = [u.samples for u in self._part]
+        width = max(map(len, self._encoded), default=0) or 1
+        for bucket in self._bucketed(samples):
             if bucket.length > LONG:
                 bucket = bucket._replace(rows=bucket.rows[bucket.rows >= 0])
-            yield bucket.rows, self._make(heard, self._encoded, bucket, width)
+            yield bucket.rows, self._make(samples, self._encoded, bucket, width)
 
-    def _frames(self, heard):
-        sizes = np.array([len(samples) for samples in heard], np.int32)
+    def _frames(self, samples: Sequence[np.ndarray]) -> np.ndarray:
+        sizes = np.array([len(one) for one in samples], np.int32)
         return np.asarray(self._front.num_frames(sizes))
 
-    def _fits(self, heard, encoded):
-        """Whether each has as many steps as a path to its labels needs."""
-        steps = self._model.num_steps(self._frames(heard))
+    def _fits(
+        self, samples: Sequence[np.ndarray], encoded: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """Whether each has at least as many steps as a path to its labels."""
+        steps: Any = self._model.num_steps(self._frames(samples))  # type: ignore[arg-type]  # NumPy too
         needed = [len(e) + int((e[1:] == e[:-1]).sum()) for e in encoded]
         return steps >= np.array(needed, int)
 
-    def _bucketed(self, heard, rng=None):
-        frames = np.maximum(self._frames(heard), SHORTEST)
+    def _bucketed(
+        self, samples: Sequence[np.ndarray], rng: np.random.Generator | None = None
+    ) -> list[Bucket]:
+        frames = np.maximum(self._frames(samples), MIN_FRAMES)
         lengths = 2 ** np.ceil(np.log2(np.minimum(frames, 512))).astype(int)
-        lengths = np.maximum(lengths, frames)  # plan_lengths goes on beyond 512
-        return buckets.plan_lengths(lengths, FLAGS.batch_size, rng=rng)
+        lengths = np.maximum(lengths, frames)  # plan_lengths pads those beyond 512
+        return buckets.plan_lengths(lengths, self._config.train.batch_size, rng=rng)
 
-    def _make(self, heard, encoded, bucket, width):
+    def _make(
+        self,
+        samples: Sequence[np.ndarray],
+        encoded: Sequence[np.ndarray],
+        bucket: Bucket,
+        width: int,
+    ) -> SpeechBatch:
         rows = [i for i in bucket.rows if i >= 0]
         size = self._front.frame_size + bucket.length * self._front.hop - 1
-        samples = np.zeros((size, len(bucket.rows)), np.float32)
+        padded = np.zeros((size, len(bucket.rows)), np.float32)
         lengths = np.zeros(len(bucket.rows), np.int32)
-        for place, i in enumerate(rows):
-            samples[: len(heard[i]), place] = heard[i]
-            lengths[place] = len(heard[i])
-        labels = buckets.pad(
-            [encoded[i] for i in rows], buckets.Bucket(width, bucket.rows)
+        for column, i in enumerate(rows):
+            padded[: len(samples[i]), column] = samples[i]
+            lengths[column] = len(samples[i])
+        labels = [encoded[i] for i in rows]
+        return SpeechBatch(
+            padded, lengths, *buckets.pad(labels, Bucket(width, bucket.rows))
         )
-        return Batch(samples, lengths, *labels)
-
-
-# ---------------------------------------------------------------- use
-
-
-def make_recognize(model, front, coder, beam_size, limit_words=False):
-    """(params, Minibatches) -> (the words of each utterance, total, count).
-
-    The sum of the losses of the labels that are there, and the number of labels.
-
-    Args:
-      beam_size: 1 is greedy.
-      limit_words: whether to take the best in the beam that has as many words as
-        --min_words to --max_words recordings of training, if there is one.
-    """
-    fewest, most = FLAGS.min_words * coder.words[0], FLAGS.max_words * coder.words[1]
-
-    @jax.jit
-    def run_batch(params, batch):
-        xs, lengths = front.apply(batch.samples, batch.lengths)
-        logits, steps = model.logits(params, xs, lengths)
-        loss = model.loss(logits, steps, batch.labels, batch.label_lengths)
-        if beam_size == 1:
-            found = ctc.greedy(logits, steps)
-        else:
-            found = ctc.beam_search(logits, steps, beam_size)
-        return found.tokens, found.lengths, *loss
-
-    def best(tokens, lengths):
-        ranked = (coder.decode(t[:n]) for t, n in zip(tokens, lengths, strict=True))
-        first = next(ranked)
-        if not limit_words or fewest <= len(first) <= most:
-            return first
-        fits = (words for words in ranked if fewest <= len(words) <= most)
-        return next(fits, first)
-
-    def recognize(params, minibatches):
-        words, total, count = [()] * len(minibatches), 0.0, 0.0
-        for rows, batch in minibatches.batches():
-            tokens, lengths, *loss = run_batch(params, batch)
-            total, count = total + float(loss[0]), count + float(loss[1])
-            tokens, lengths = np.asarray(tokens), np.asarray(lengths)
-            for place, row in enumerate(rows):
-                if row >= 0:
-                    words[row] = best(tokens[place], lengths[place])
-        return words, total, count
-
-    return recognize
-
-
-def score(part, found):
-    """The numbers of recognized words, all shares: {name: number}.
-
-    Args:
-      part: a list of Utterances.
-      found: the words of each.
-
-    Returns:
-      Error rates of words and of letters, spaces between words counted; the share of
-      utterances all right, and that of those of one word (None if there is none).
-    """
-    said = [u.words for u in part]
-    right = [a == b for a, b in zip(said, found, strict=True)]
-    alone = [ok for words, ok in zip(said, right, strict=True) if len(words) == 1]
-    letters = ([" ".join(words) for words in of] for of in (said, found))
-    return {
-        "word_error_rate": metrics.error_rate(said, found),
-        "letter_error_rate": metrics.error_rate(*letters),
-        "utterances_right": float(np.mean(right)),
-        "digits_right": float(np.mean(alone)) if alone else None,
-    }

@@ -1,48 +1,103 @@
-"""The figure of a speech run: what is heard, and when each label is recognized."""
+"""The figure of a speech run: features and the probability of each label over time."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-LONGEST_TITLE = 40  # characters: a panel's width
+from experiments.common.plots import PLAIN_TEXT
+from experiments.speech.data import LabelEncoder
+from seqjax.data.speech import Utterance
+from seqjax.models.ctc_model import CTCModel
+
+MAX_TITLE = 40  # characters that fit above a panel
 
 
-def draw_posteriors(path, shown, labels, seconds_a_frame, seconds_a_step):
-    """Spectrograms with the probability of each label below, as a PNG.
+class Example(NamedTuple):
+    """An utterance as it is drawn."""
 
-    Labels are named where they are the likeliest symbol; those that nowhere reach a
-    probability of a tenth have no line.
+    title: str
+    features: np.ndarray  # [T, D]
+    probs: np.ndarray  # [S, V], the blank first
+
+
+def draw_examples(
+    path: Path,
+    utterances: Sequence[Utterance],
+    model: CTCModel,
+    front: Any,
+    encoder: LabelEncoder,
+    params: Any,
+) -> None:
+    """Draw utterances with the probabilities of their labels as a PNG."""
+
+    @jax.jit
+    def posteriors(samples: jax.Array) -> tuple[jax.Array, jax.Array]:
+        length = jnp.int32(len(samples))
+        xs, frames = front.apply(samples, length)
+        logits, _ = model.apply(params, xs, frames)
+        return xs, jax.nn.softmax(logits)
+
+    examples = [
+        Example(" ".join(u.words), *map(np.asarray, posteriors(u.samples)))
+        for u in utterances
+        if front.num_frames(len(u.samples)) > 0
+    ]
+    if examples:
+        seconds = front.hop / front.rate
+        draw_posteriors(
+            path, examples, encoder.labels, seconds, seconds * model.stacking
+        )
+
+
+def draw_posteriors(
+    path: Path,
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    seconds_per_frame: float,
+    seconds_per_step: float,
+) -> None:
+    """Draw spectrograms with the probability of each label below, as a PNG.
+
+    Labels are named where they are the most probable symbol; those whose probability
+    stays below a tenth have no line.
 
     Args:
       path: the file.
-      shown: (title, features [T, D], probabilities [S, V], the blank first) for each
-        utterance, at least one.
-      labels: names of the labels, V - 1.
-      seconds_a_frame, seconds_a_step: of the features and of the probabilities.
+      examples: at least one.
+      labels: the names of the labels, V - 1.
+      seconds_per_frame, seconds_per_step: of the features and of the probabilities.
     """
-    from matplotlib.figure import Figure  # only where a figure is drawn: 0.7 s to load
+    from matplotlib.figure import Figure  # loads in 0.7 s: only where it is needed
 
     names = ["blank", *("_" if label == " " else label for label in labels)]
-    figure = Figure(figsize=(4.2 * len(shown), 5.6), layout="constrained")
-    panels = figure.subplots(2, len(shown), squeeze=False, height_ratios=(3, 2))
-    for (above, below), (title, xs, probs) in zip(panels.T, shown, strict=True):
-        end = len(xs) * seconds_a_frame
+    figure = Figure(figsize=(4.2 * len(examples), 5.6), layout="constrained")
+    panels = figure.subplots(2, len(examples), squeeze=False, height_ratios=(3, 2))
+    for (above, below), (title, xs, probs) in zip(panels.T, examples, strict=True):
+        end = len(xs) * seconds_per_frame
         extent = (0, end, 0, xs.shape[1])
         above.imshow(
             xs.T, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=-2.5
         )
-        above.set_title(title[:LONGEST_TITLE], parse_math=False)  # "$" is no formula
+        above.set_title(title[:MAX_TITLE], **PLAIN_TEXT)
         above.set(ylabel="feature")
-        times = (np.arange(len(probs)) + 0.5) * seconds_a_step
+        times = (np.arange(len(probs)) + 0.5) * seconds_per_step
         below.plot(times, probs[:, 0], ":", color="0.6", label="blank")
-        for place in np.flatnonzero(probs[:, 1:].max(axis=0, initial=0) > 0.1) + 1:
-            (line,) = below.plot(times, probs[:, place])
-            for top in _tops(probs, place):
+        for label in (
+            np.flatnonzero(probs[:, 1:].max(axis=0, initial=0) > 0.1) + 1
+        ).tolist():
+            (line,) = below.plot(times, probs[:, label])
+            for peak in _peaks(probs, label):
                 below.annotate(
-                    names[place],
-                    (times[top], probs[top, place]),
+                    names[label],
+                    (times[peak], probs[peak, label]),
                     ha="center",
                     va="bottom",
                     color=line.get_color(),
-                    parse_math=False,
+                    **PLAIN_TEXT,
                 )
         below.set(xlim=(0, end), ylim=(0, 1.15), xlabel="seconds", ylabel="probability")
         below.grid(alpha=0.3)
@@ -50,8 +105,8 @@ def draw_posteriors(path, shown, labels, seconds_a_frame, seconds_a_step):
     figure.savefig(path, dpi=110)
 
 
-def _tops(probs, place):
-    """The likeliest step of each stretch in which a symbol is the likeliest one."""
-    best = np.flatnonzero(probs.argmax(axis=1) == place)
+def _peaks(probs: np.ndarray, label: int) -> list[int]:
+    """The most probable step of each stretch in which a label is the best symbol."""
+    best = np.flatnonzero(probs.argmax(axis=1) == label)
     stretches = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
-    return [s[probs[s, place].argmax()] for s in stretches if len(s)]
+    return [s[probs[s, label].argmax()] for s in stretches if len(s)]

@@ -1,335 +1,319 @@
-"""Speech to words, without an alignment: train, evaluate, transcribe.
+"""The modes of the speech command: train, evaluate, transcribe."""
 
-Examples:
-    python -m experiments.speech
-    python -m experiments.speech --dataset=fsdd --units=words --workdir=runs/fsdd
-    python -m experiments.speech --wav_dir=wavs --transcripts=words.tsv
-    python -m experiments.speech --mode=transcribe --input=wavs
-
-A recurrent network reads mel spectrograms of 25 ms frames and gives, at each step, a
-letter, a word or nothing; greedy or prefix beam search makes words of it, whose error
-rate is measured, as is that of their letters.
-
-Where --help, which all experiments share, says otherwise, `DEFAULTS` below holds.
-"""
-
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from absl import flags
 
-from experiments import build, fit, hearing, lines, recordings, run, speech_figures
-from experiments.workdir import open_run, restore_params
-from seqjax import training
-from seqjax.data import speech, wav
-from seqjax.models.ctc_model import Recognizer
-
-FLAGS = flags.FLAGS
-for module in (run, recordings, hearing, build, fit, lines):
-    flags.adopt_module_key_flags(module)
-flags.DEFINE_enum("mode", "train", ["train", "evaluate", "transcribe"], "what to do")
-
-# Model: experiments/build.py has the rest; hearing.py has the features.
-flags.DEFINE_integer("stacking", 2, "frames, of 10 ms each, in a step", 1, 100)
-
-# Training: build.py, fit.py, hearing.py and recordings.py have the rest.
-flags.DEFINE_integer("epochs", 12, "passes over the recordings", lower_bound=1)
-flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, or last")
-
-# Results.
-flags.DEFINE_integer("beam_size", 10, "prefixes kept; 1 is greedy", 1, 1000)
-flags.DEFINE_bool(
-    "limit_words", False, "as many as --min_words to --max_words recordings have"
+from experiments.common.console import note, print_columns, print_table
+from experiments.common.errors import UserError
+from experiments.common.line_io import write_lines
+from experiments.common.optimizer import (
+    initial_train_state,
+    make_optimizer,
+    make_schedule,
 )
-flags.DEFINE_integer("examples", 3, "test utterances shown, 0: none", 0, 8)
+from experiments.common.recurrent import make_cell, with_precision
+from experiments.common.train_loop import Job, loss_objective, mean_loss
+from experiments.common.train_on_valid import valid_heading
+from experiments.common.training_run import (
+    Trained,
+    closing_rows,
+    open_run,
+    restore_params,
+    run_summary,
+    train_model,
+)
+from experiments.common.workdir import Workdir
+from experiments.speech.config import Config
+from experiments.speech.data import (
+    LabelEncoder,
+    SpeechBatch,
+    SpeechMinibatches,
+    load_corpus,
+)
+from experiments.speech.features import augment_features, build_front_end
+from experiments.speech.figures import draw_examples
+from experiments.speech.recognition import Words, error_rates, make_recognize
+from seqjax import training
+from seqjax.data import transcripts, wav
+from seqjax.data.speech import SpeechCorpus, Utterance
+from seqjax.models.ctc_model import CTCBatch, CTCModel
 
-FREE_FLAGS = {
-    *("workdir", "data_dir", "mode", "checkpoint_every", "checkpoint"),
-    *("average_checkpoints", "input", "output", "beam_size", "examples"),
-    "limit_words",
-    *("wav_dir", "transcripts"),  # the checksum tells
-}
-DEFAULTS = {  # where build's are others
-    "cell": "gru",
-    "bidirectional": True,
-    "hidden_size": 64,
-    "learning_rate": 0.006,
-}
-
-
-def main():
-    run.set_defaults(DEFAULTS)
-    recordings.check_flags()
-    hearing.check_flags()
-    build.check_flags()
-    lines.check_flags("transcribe")
-    if FLAGS.limit_words and FLAGS.beam_size == 1:
-        raise run.UserError("--limit_words needs a --beam_size above 1 to choose from.")
-    if FLAGS.mode == "transcribe" and not FLAGS.input:
-        raise run.UserError("--mode=transcribe needs --input: wav files or a folder.")
-    modes = {"train": train, "evaluate": evaluate, "transcribe": transcribe}
-    with build.precision():
-        modes[FLAGS.mode]()
-
-
-def open_workdir(must_hold_a_run=False):
-    free = FREE_FLAGS if FLAGS.mode == "train" else FREE_FLAGS | {"batch_size"}
-    return open_run(sys.modules[__name__], free, must_hold_a_run)
+FILES = ("posteriors.png",)
 
 
-# ---------------------------------------------------------------- the model
+class Recognizer(NamedTuple):
+    """A model with its front end and its labels."""
+
+    model: CTCModel
+    front: Any
+    encoder: LabelEncoder
 
 
-def build_model(coder, front):
-    return Recognizer(
-        len(coder.labels) + 1,
-        build.cell(),
+def open_workdir(config: Config, training: bool) -> Workdir:
+    """The run's folder, compared with the settings that it was started with."""
+    free = () if training else ("batch_size",)
+    return open_run(config, FILES, training=training, free=free)
+
+
+def build_recognizer(config: Config, encoder: LabelEncoder) -> Recognizer:
+    """The model and the front end of the settings."""
+    front = build_front_end(config.features)
+    model = CTCModel(
+        len(encoder.labels) + 1,
+        make_cell(config.model),
         front.size,
-        FLAGS.stacking,
-        FLAGS.dropout,
-        FLAGS.locked_dropout,
+        config.model.stacking,
+        config.model.dropout,
+        config.model.locked_dropout,
     )
+    return Recognizer(model, front, encoder)
 
 
-def build_loss(model, front):
-    def loss_fn(params, carry, batch, key):
-        k_change, k_drop = jax.random.split(key)
+def make_loss(config: Config, recognizer: Recognizer) -> Callable[..., Any]:
+    """The loss of a SpeechBatch, with augmented features."""
+    model, front, _ = recognizer
+
+    def loss_fn(params: Any, carry: Any, batch: SpeechBatch, key: jax.Array) -> Any:
+        k_augment, k_drop = jax.random.split(key)
         xs, lengths = front.apply(batch.samples, batch.lengths)
-        xs = hearing.changed(k_change, xs, lengths, front.rate)
-        logits, steps = model.logits(params, xs, lengths, k_drop)
-        return model.loss(logits, steps, batch.labels, batch.label_lengths), carry
+        xs = augment_features(
+            config.augmentation,
+            k_augment,
+            xs,
+            lengths,
+            front,
+            config.features.num_mels,
+        )
+        features = CTCBatch(xs, lengths, batch.labels, batch.label_lengths)
+        return model.loss(params, features, k_drop), carry
 
     return loss_fn
 
 
-def load_params(workdir, model):
-    template = build.state(model, build.optimizer(total_steps=1))
-    return restore_params(workdir, FLAGS.checkpoint, template)
+def minibatches_of(
+    config: Config, recognizer: Recognizer, part: Any
+) -> SpeechMinibatches:
+    """The minibatches of some utterances."""
+    model, front, encoder = recognizer
+    return SpeechMinibatches(config, part, encoder, front, model)
 
 
-# ---------------------------------------------------------------- the three modes
-
-
-def train():
-    workdir = open_workdir()
-    corpus = recordings.load_corpus()
+@with_precision
+def train(config: Config) -> dict[str, Any]:
+    """Train until the run is done; the entries of its summary.json."""
+    workdir = open_workdir(config, training=True)
+    corpus = load_corpus(config)
     workdir.check_data(corpus.sha256)
-    coder, front = recordings.Coder.train(corpus), hearing.build_front()
-    model = build_model(coder, front)
-    minibatches = recordings.Minibatches(corpus.train, coder, front, model)
-    total_steps = FLAGS.epochs * len(minibatches.plan(0))
-    optimizer = build.optimizer(total_steps)
-    step = training.make_train_step(build_loss(model, front), optimizer)
-    job = fit.Job(
+    encoder = LabelEncoder.train(config.data, corpus)
+    recognizer = build_recognizer(config, encoder)
+    minibatches = minibatches_of(config, recognizer, corpus.train)
+    total_steps = config.train.epochs * len(minibatches.plan(0))
+    optimizer = make_optimizer(config.optimizer, total_steps)
+    step = training.make_train_step(make_loss(config, recognizer), optimizer)
+    job = Job(
         training.make_batch_loop(step),
         data=None,
         plan=minibatches.plan,
         total_steps=total_steps,
-        epochs=FLAGS.epochs,
-        validate=make_validation(model, front, coder, corpus.valid),
-        criterion="valid_loss",
-        measure="loss",
-        measure_of=mean_loss,
-        unit="labels",
+        epochs=config.train.epochs,
+        validate=make_validation(config, recognizer, corpus.valid),
+        objective=loss_objective("labels"),
+        learning_rate=make_schedule(config.optimizer, total_steps),
+        plateau_factor=config.optimizer.plateau_factor,
     )
-    state = build.state(model, optimizer)
+    state = initial_train_state(recognizer.model, optimizer, config.run.seed)
     with workdir.open_for_training():
-        coder.write(workdir, corpus.sha256)
+        encoder.write(workdir, corpus.sha256)
         if minibatches.left_out:
-            run.note(
+            note(
                 f"{minibatches.left_out:,} of {minibatches.planned:,} training "
                 f"utterances are left out of the first epoch: they have fewer steps "
-                f"than {FLAGS.units}."
+                f"than {config.data.units}."
             )
-        state, progress = fit.fit(job, workdir, state)
-        report(workdir, corpus, coder, model, front, state, progress)
+        trained = train_model(job, workdir, state, config.train)
+        return report(config, workdir, corpus, recognizer, trained)
 
 
-def mean_loss(total, count):
-    """In nats a label."""
-    return total / count if count else float("inf")
+def make_validation(
+    config: Config, recognizer: Recognizer, part: Any
+) -> Callable[[training.TrainState], dict[str, float]]:
+    """state -> loss and word error rate of a part by greedy decoding."""
+    minibatches = minibatches_of(config, recognizer, part)
+    recognize = make_recognize(config.data, *recognizer, beam_size=1)
 
-
-def make_validation(model, front, coder, part):
-    """state -> the numbers of a validation."""
-    minibatches = recordings.Minibatches(part, coder, front, model)
-    recognize = recordings.make_recognize(model, front, coder, beam_size=1)
-
-    def validate(state):
+    def validate(state: training.TrainState) -> dict[str, float]:
         found, total, count = recognize(state.params, minibatches)
+        rate = error_rates(part, found)["word_error_rate"]
+        assert rate is not None  # of words there always is one
         return {
             "valid_loss": mean_loss(total, count),
-            "valid_word_error_rate": recordings.score(part, found)["word_error_rate"],
+            "valid_word_error_rate": rate,
         }
 
     return validate
 
 
-def evaluate():
-    workdir = open_workdir(must_hold_a_run=True)
-    corpus = recordings.load_corpus()
+@with_precision
+def evaluate(config: Config) -> dict[str, Any]:
+    """The numbers of the held-out parts, also printed."""
+    workdir = open_workdir(config, training=False)
+    corpus = load_corpus(config)
     workdir.check_data(corpus.sha256)
-    coder, front = recordings.Coder.read(workdir), hearing.build_front()
-    model = build_model(coder, front)
-    measured(corpus, coder, model, front, load_params(workdir, model))
+    recognizer, params = load(config, workdir)
+    numbers = measure(config, corpus, recognizer, params)
     print(f"files: {workdir.path}")
+    return numbers
 
 
-def transcribe():
-    workdir = open_workdir(must_hold_a_run=True)
-    heard = [
-        speech.Utterance(name, "", (), wav.read(path))
-        for name, path in named_inputs(FLAGS.input)
+@with_precision
+def transcribe(config: Config) -> list[tuple[str, str]]:
+    """Write "file, tab, words" for each wav file of --input; the pairs."""
+    if not config.files.input:
+        raise UserError("--mode=transcribe needs --input: wav files or a folder.")
+    workdir = open_workdir(config, training=False)
+    utterances = [
+        Utterance(name, "", (), wav.read(path))
+        for name, path in named_inputs(config.files.input)
     ]
-    coder, front = recordings.Coder.read(workdir), hearing.build_front()
-    model = build_model(coder, front)
-    minibatches = recordings.Minibatches(heard, coder, front, model)
-    recognize = recordings.make_recognize(
-        model, front, coder, FLAGS.beam_size, FLAGS.limit_words
+    recognizer, params = load(config, workdir)
+    recognize = make_recognize(
+        config.data, *recognizer, config.decode.beam_size, config.decode.limit_words
     )
-    found, _, _ = recognize(load_params(workdir, model), minibatches)
-    lines.write(
-        f"{u.name}\t{' '.join(words)}" for u, words in zip(heard, found, strict=True)
-    )
+    minibatches = minibatches_of(config, recognizer, utterances)
+    found, _, _ = recognize(params, minibatches)
+    pairs = [
+        (u.name, " ".join(words)) for u, words in zip(utterances, found, strict=True)
+    ]
+    write_lines(config.files.output, (f"{name}\t{words}" for name, words in pairs))
+    return pairs
 
 
-def named_inputs(given):
-    """(name, path) of each wav file that --input gives, folders at any depth.
+def load(config: Config, workdir: Workdir) -> tuple[Recognizer, Any]:
+    """(recognizer, parameters) of a trained run."""
+    encoder = LabelEncoder.read(workdir, config.data.units)
+    recognizer = build_recognizer(config, encoder)
+    optimizer = make_optimizer(config.optimizer, total_steps=1)
+    template = initial_train_state(recognizer.model, optimizer, config.run.seed)
+    return recognizer, restore_params(workdir, config.train, template)
 
-    Files of one folder are named within it, as in --transcripts with its --wav_dir.
+
+def named_inputs(given: str) -> list[tuple[str, Path]]:
+    """(name, path) of each wav file of --input; folders are searched at any depth.
+
+    Files of a single folder are named relative to it, as in --transcripts with its
+    --wav_dir.
 
     Raises:
-      UserError: for a folder without any, or a name that does not fit into a line.
+      UserError: for a folder without wav files, or a name that does not fit in a line.
     """
-    found, pieces = [], [piece for piece in given.split(",") if piece]
+    found: list[tuple[str, Path]] = []
+    pieces = [piece for piece in given.split(",") if piece]
     for piece in pieces:
         if not Path(piece).is_dir():
-            found.append((piece, piece))
+            found.append((piece, Path(piece)))
             continue
-        files = speech.wavs_in(piece)
+        files = transcripts.wavs_in(piece)
         if not files:
-            raise run.UserError(f"--input: {piece} holds no wav file.")
+            raise UserError(f"--input: {piece} holds no wav file.")
         base = piece if len(pieces) == 1 else None
         found += [(str(f.relative_to(base) if base else f), f) for f in files]
     if not found:
-        raise run.UserError(f"--input={given} names no wav file.")
+        raise UserError(f"--input={given} names no wav file.")
     for name, _ in found:
         if name.encode(errors="replace").decode() != name or set(name) & set("\t\r\n"):
-            raise run.UserError(
-                f"--input: {name!r} cannot stand in a line: it is not UTF-8, or holds "
-                f"a tab or an end of line."
+            raise UserError(
+                f"--input: {name!r} does not fit in a line: it is not UTF-8, or it "
+                f"holds a tab or an end of line."
             )
     return found
 
 
-# ---------------------------------------------------------------- results
-
-
-def report(workdir, corpus, coder, model, front, state, progress):
-    """The tables, summary.json and the figures."""
-    params = state.params
-    if FLAGS.checkpoint == "best":
-        params = restore_params(workdir, "best", state)
+def report(
+    config: Config,
+    workdir: Workdir,
+    corpus: SpeechCorpus,
+    recognizer: Recognizer,
+    trained: Trained,
+) -> dict[str, Any]:
+    """Write summary.json and the figure, print the tables; the summary."""
+    units = config.data.units
     summary = {
-        **measured(corpus, coder, model, front, params),
-        "best_step": progress.best_step,
-        "parameters": sum(p.size for p in jax.tree.leaves(params)),
-        "seconds": progress.seconds,
-        "labels_per_second": progress.predictions / progress.train_seconds,
-        "dataset_sha256": corpus.sha256,
+        **measure(config, corpus, recognizer, trained.params),
+        **run_summary(trained, "labels", corpus.sha256),
     }
     workdir.write_summary(summary)
-    path = workdir.path
-    run.draw_learning_curve(path / "learning_curve.png", workdir.read_metrics(), "loss")
-    if FLAGS.examples:
-        draw_examples(path / "posteriors.png", corpus, coder, model, front, params)
+    if config.decode.examples:
+        indices = np.linspace(0, len(corpus.test) - 1, config.decode.examples)
+        examples = [corpus.test[i] for i in np.unique(indices.astype(int))]
+        path = workdir.file("posteriors.png")
+        draw_examples(path, examples, *recognizer, trained.params)
     sizes = (len(part) for part in (corpus.train, corpus.valid, corpus.test))
     rows = [
-        ("to train, valid and test", ", ".join(f"{n:,}" for n in sizes)),
-        (f"{FLAGS.units} known", f"{len(coder.labels):,}"),
-        ("parameters", f"{summary['parameters']:,}"),
-        (f"training {FLAGS.units}/s", f"{summary['labels_per_second']:,.0f}"),
-        ("seconds", f"{summary['seconds']:.1f}"),
-        ("files", path),
+        ("utterances (train, valid, test)", ", ".join(f"{n:,}" for n in sizes)),
+        (f"known {units}", f"{len(recognizer.encoder.labels):,}"),
+        *closing_rows(summary, "labels", workdir),
     ]
-    run.print_table(f"{corpus.name}, {FLAGS.cell}, {FLAGS.features}", rows)
+    title = f"{corpus.name}, {config.model.cell}, {config.features.features}"
+    print_table(title, rows)
+    return summary
 
 
-def measured(corpus, coder, model, front, params):
-    """The held-out parts recognized, the tables printed: numbers for summary.json."""
-    make = recordings.make_recognize
+def measure(
+    config: Config, corpus: SpeechCorpus, recognizer: Recognizer, params: Any
+) -> dict[str, Any]:
+    """Recognize the held-out parts and print the tables; numbers for summary.json."""
+    decode = config.decode
     recognize = {
-        "": make(model, front, coder, FLAGS.beam_size, FLAGS.limit_words),
-        "greedy_": make(model, front, coder, beam_size=1),
+        "": make_recognize(
+            config.data, *recognizer, decode.beam_size, decode.limit_words
+        ),
+        "greedy_": make_recognize(config.data, *recognizer, beam_size=1),
     }
-    numbers, shown = {}, []
+    numbers: dict[str, Any] = {}
+    pairs: list[tuple[Utterance, Words]] = []
     for part in ("valid", "test"):
-        spoken = getattr(corpus, part)
-        minibatches = recordings.Minibatches(spoken, coder, front, model)
-        for way, of_way in recognize.items():
-            found, total, count = of_way(params, minibatches)
-            scores = recordings.score(spoken, found)
-            numbers |= {f"{way}{part}_{name}": n for name, n in scores.items()}
-            if not way:
+        utterances = getattr(corpus, part)
+        minibatches = minibatches_of(config, recognizer, utterances)
+        for prefix, recognize_part in recognize.items():
+            found, total, count = recognize_part(params, minibatches)
+            rates = error_rates(utterances, found)
+            numbers |= {f"{prefix}{part}_{name}": n for name, n in rates.items()}
+            if not prefix:
                 numbers[f"{part}_loss"] = mean_loss(total, count)
-                shown = list(zip(spoken, found, strict=True))
+                pairs = list(zip(utterances, found, strict=True))
     names = {
         "word_error_rate": "word error rate",
         "letter_error_rate": "letter error rate",
-        "utterances_right": "utterances right",
-        "digits_right": "utterances of one word right",
+        "utterances_right": "correct utterances",
+        "digits_right": "correct utterances of one word",
     }
     columns = ("valid", "test", "greedy_test")
     rows = [
-        (shown_as, *(percent(numbers[f"{column}_{name}"]) for column in columns))
-        for name, shown_as in names.items()
+        (shown, *(percent(numbers[f"{column}_{name}"]) for column in columns))
+        for name, shown in names.items()
     ]
-    header = ("%", fit.valid_column(), "test", "test, greedy")
-    run.print_columns(corpus.name, header, rows)
-    print_wrong(shown)
+    valid = valid_heading(config.train.train_on_valid)
+    print_columns(corpus.name, ("%", valid, "test", "test, greedy"), rows)
+    print_wrong(pairs, decode.examples)
     return numbers
 
 
-def print_wrong(shown):
-    """Some test utterances that are not recognized."""
-    wrong = [(spoken, words) for spoken, words in shown if spoken.words != words]
+def print_wrong(pairs: list[tuple[Utterance, Words]], number: int) -> None:
+    """Print some test utterances that are not recognized."""
+    wrong = [(u, words) for u, words in pairs if u.words != words]
     rows = [
-        (spoken.name[:50], " ".join(spoken.words)[:50], " ".join(words)[:50])
-        for spoken, words in wrong[: FLAGS.examples]
+        (u.name[:50], " ".join(u.words)[:50], " ".join(words)[:50])
+        for u, words in wrong[:number]
     ]
     if rows:
-        title = f"of {len(wrong):,} wrong"
-        run.print_columns(title, ("utterance", "says", "taken for"), rows)
+        title = f"{len(rows)} of {len(wrong):,} wrong test utterances"
+        print_columns(title, ("utterance", "spoken", "recognized"), rows)
 
 
-def draw_examples(path, corpus, coder, model, front, params):
-    """Some test utterances with the probabilities of their labels, as a PNG."""
-
-    @jax.jit
-    def posteriors(samples):
-        length = jax.numpy.int32(len(samples))
-        xs, frames = front.apply(samples, length)
-        logits, _ = model.logits(params, xs, frames)
-        return xs, jax.nn.softmax(logits)
-
-    places = np.linspace(0, len(corpus.test) - 1, FLAGS.examples).astype(int)
-    shown = []
-    for utterance in (corpus.test[i] for i in np.unique(places)):
-        if front.num_frames(len(utterance.samples)) > 0:
-            xs, probs = map(np.asarray, posteriors(utterance.samples))
-            shown.append((" ".join(utterance.words), xs, probs))
-    if shown:
-        seconds = front.hop / front.rate
-        speech_figures.draw_posteriors(
-            path, shown, coder.labels, seconds, seconds * FLAGS.stacking
-        )
-
-
-def percent(share):
+def percent(share: float | None) -> str:
+    """A share for a table."""
     return "-" if share is None else f"{100 * share:.2f}"
-
-
-if __name__ == "__main__":
-    run.launch(main, sys.modules[__name__])

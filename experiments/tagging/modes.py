@@ -1,253 +1,179 @@
-"""A tag for each word of a sentence: train, evaluate, tag.
+"""The modes of the tagging command: train, evaluate, tag."""
 
-Examples:
-    python -m experiments.tagging
-    python -m experiments.tagging --train_file=my.conll --tag_column=3 --char_size=50
-    python -m experiments.tagging --mode=tag --input=sentences.txt
+from collections.abc import Callable, Sequence
+from typing import Any
 
-Spans of BIO tags are scored as conlleval does, beside a baseline that gives each word
-the tag it mostly has in training, whatever stands around it.
-
-Where --help, which all experiments share, says otherwise, `DEFAULTS` below holds.
-"""
-
-import sys
-
-import jax
-from absl import flags
-
-from experiments import build, fit, lines, run, taggers
-from experiments.workdir import open_run, restore_params
-from seqjax import metrics, training
-from seqjax.data.tagged import Sentence, conll_lines
-from seqjax.models.tagger import OUTSIDE, Tagger
-
-FLAGS = flags.FLAGS
-for module in (run, taggers, build, fit, lines):
-    flags.adopt_module_key_flags(module)
-flags.DEFINE_enum("mode", "train", ["train", "evaluate", "tag"], "what to do")
-
-# Model: experiments/build.py has the rest.
-flags.DEFINE_enum("head", "crf", ["crf", "softmax"], "tags by pairs, or each alone")
-flags.DEFINE_integer("embed_size", 50, "of a word", 1, 10**6)
-flags.DEFINE_integer("char_size", 0, "features of a word's letters; 0: none", 0, 10**6)
-flags.DEFINE_integer("char_embed_size", 25, "of a letter", 1, 10**6)
-flags.DEFINE_bool("constrain", True, "give only BIO tags, if training keeps to BIO")
-flags.DEFINE_float("outside_bias", 0.0, "less for each O: finds more spans if above 0")
-
-# Training: build.py and fit.py have the rest.
-flags.DEFINE_float("word_dropout", 0.0, "words read as <unk> in training", 0, 0.99)
-flags.DEFINE_integer("epochs", 30, "passes over the sentences", lower_bound=1)
-flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, or last")
-
-FREE_FLAGS = {
-    *("workdir", "data_dir", "mode", "checkpoint_every", "checkpoint"),
-    *("average_checkpoints", "input", "output"),
-    *("train_file", "valid_file", "test_file"),  # the checksum tells
-}
-DEFAULTS = {  # where build's are others
-    "bidirectional": True,
-    "hidden_size": 50,
-    "dropout": 0.3,
-    "learning_rate": 0.01,
-}
+from experiments.common.console import print_table
+from experiments.common.line_io import read_lines, write_lines
+from experiments.common.optimizer import (
+    initial_train_state,
+    make_optimizer,
+    make_schedule,
+)
+from experiments.common.recurrent import with_precision
+from experiments.common.train_loop import Job, Objective
+from experiments.common.train_on_valid import valid_heading
+from experiments.common.training_run import (
+    Trained,
+    closing_rows,
+    open_run,
+    restore_params,
+    run_summary,
+    train_model,
+)
+from experiments.common.workdir import Workdir
+from experiments.tagging.config import Config
+from experiments.tagging.data import (
+    EncodedSentences,
+    TaggingVocabs,
+    load_corpus,
+    make_plan,
+)
+from experiments.tagging.evaluate import evaluate_corpus, score
+from experiments.tagging.model import build_model, build_train_loop, predict
+from seqjax import metrics
+from seqjax.data.tagged import Sentence, TaggedCorpus, conll_lines
+from seqjax.models.tagger import Tagger
 
 
-def main():
-    run.set_defaults(DEFAULTS)
-    taggers.check_flags()
-    build.check_flags()
-    lines.check_flags("tag")
-    with build.precision():
-        {"train": train, "evaluate": evaluate, "tag": tag}[FLAGS.mode]()
+def open_workdir(config: Config, training: bool) -> Workdir:
+    """The run's folder, compared with the settings that it was started with."""
+    free = () if training else ("batch_size", "outside_bias", "constrain")
+    return open_run(config, training=training, free=free)
 
 
-def open_workdir(must_hold_a_run=False):
-    free = FREE_FLAGS
-    if FLAGS.mode != "train":
-        free = free | {"batch_size", "outside_bias", "constrain"}
-    return open_run(sys.modules[__name__], free, must_hold_a_run)
-
-
-# ---------------------------------------------------------------- the model
-
-
-def build_model(vocabs):
-    if FLAGS.outside_bias and OUTSIDE not in vocabs.tags:
-        raise run.UserError(
-            f"--outside_bias needs the tag {OUTSIDE}, which training does not have."
-        )
-    return Tagger(
-        len(vocabs.words),
-        tuple(vocabs.tags),
-        build.cell(),
-        FLAGS.embed_size,
-        crf=FLAGS.head == "crf",
-        num_chars=len(vocabs.letters) if FLAGS.char_size else 0,
-        char_embed_size=FLAGS.char_embed_size,
-        char_size=FLAGS.char_size,
-        constrained=FLAGS.constrain and vocabs.is_bio,
-        outside_bias=FLAGS.outside_bias,
-        dropout=FLAGS.dropout,
-        locked=FLAGS.locked_dropout,
-        word_dropout=FLAGS.word_dropout,
-    )
-
-
-def read(split, vocabs):
-    """Minibatches of a list of Sentences, as the model reads them."""
-    return taggers.Minibatches(split, vocabs, with_letters=FLAGS.char_size > 0)
-
-
-def load_params(workdir, model):
-    template = build.state(model, build.optimizer(total_steps=1))
-    return restore_params(workdir, FLAGS.checkpoint, template)
-
-
-# ---------------------------------------------------------------- the three modes
-
-
-def train():
-    workdir = open_workdir()
-    corpus = taggers.load_corpus()
+@with_precision
+def train(config: Config) -> dict[str, Any]:
+    """Train until the run is done; the entries of its summary.json."""
+    workdir = open_workdir(config, training=True)
+    corpus = load(config)
     workdir.check_data(corpus.sha256)
-    vocabs = taggers.train_vocabs(corpus.train)
-    model = build_model(vocabs)
-    minibatches = read(corpus.train, vocabs)
-    total_steps = FLAGS.epochs * len(minibatches.plan(0))
-    optimizer = build.optimizer(total_steps)
-
-    def loss_fn(params, carry, batch, key):
-        inputs, tags = batch
-        logits = model.logits(params, inputs, key)
-        return model.loss(params, logits, tags, inputs.lengths), carry
-
-    tag_all = taggers.make_tag(model, vocabs)
-    job = fit.Job(
-        training.make_batch_loop(training.make_train_step(loss_fn, optimizer)),
+    vocabs = TaggingVocabs.train(corpus.train, config.data)
+    model = build_model(config.model, config.decode, vocabs)
+    sentences = encode(corpus.train, vocabs, model)
+    plan = make_plan(sentences, config.train.batch_size, config.run.seed)
+    total_steps = config.train.epochs * len(plan(0))
+    optimizer = make_optimizer(config.optimizer, total_steps)
+    criterion = "valid_f1" if vocabs.have_spans else "valid_accuracy"
+    job = Job(
+        build_train_loop(model, optimizer),
         data=None,
-        plan=minibatches.plan,
+        plan=plan,
         total_steps=total_steps,
-        validate=make_validation(tag_all, corpus.valid, vocabs),
-        criterion="valid_f1" if vocabs.has_spans else "valid_accuracy",
-        maximize=True,
+        validate=make_validation(config, model, corpus.valid, vocabs),
+        objective=Objective(criterion=criterion, maximize=True),
+        learning_rate=make_schedule(config.optimizer, total_steps),
+        plateau_factor=config.optimizer.plateau_factor,
     )
-    state = build.state(model, optimizer)
+    state = initial_train_state(model, optimizer, config.run.seed)
     with workdir.open_for_training():
-        taggers.write_vocabs(workdir, vocabs, corpus.sha256)
-        state, progress = fit.fit(job, workdir, state)
-        report(workdir, corpus, vocabs, tag_all, state, progress)
+        vocabs.write(workdir, corpus.sha256)
+        trained = train_model(job, workdir, state, config.train)
+        return report(config, workdir, corpus, vocabs, model, trained)
 
 
-def make_validation(tag_all, split, vocabs):
+def make_validation(
+    config: Config, model: Tagger, valid: Sequence[Sentence], vocabs: TaggingVocabs
+) -> Callable[[Any], dict[str, float]]:
     """state -> the numbers of a validation."""
-    minibatches = read(split, vocabs)
+    sentences = encode(valid, vocabs, model)
 
-    def validate(state):
-        found, total, count = tag_all(state.params, minibatches)
-        numbers, _ = taggers.score(split, found, (), vocabs.has_spans)
-        shown = {k: numbers[k] for k in ("f1", "accuracy") if k in numbers}
+    def validate(state: Any) -> dict[str, float]:
+        found = predict(model, state.params, sentences, config.train.batch_size)
+        numbers = score(valid, found.tags, (), vocabs.have_spans).numbers
+        shown = {name: numbers.get(name) for name in ("f1", "accuracy")}
         return {
-            "valid_perplexity": metrics.perplexity(total, count),
-            **{f"valid_{name}": number for name, number in shown.items()},
+            "valid_perplexity": metrics.perplexity(found.loss, found.num_words),
+            **{f"valid_{k}": v for k, v in shown.items() if v is not None},
         }
 
     return validate
 
 
-def evaluate():
-    workdir = open_workdir(must_hold_a_run=True)
-    corpus = taggers.load_corpus()
+@with_precision
+def evaluate(config: Config) -> dict[str, float | None]:
+    """Scores of the held-out parts and of the baseline, also printed."""
+    workdir = open_workdir(config, training=False)
+    corpus = load(config)
     workdir.check_data(corpus.sha256)
-    vocabs = taggers.read_vocabs(workdir)
-    model = build_model(vocabs)
-    tag_all = taggers.make_tag(model, vocabs)
-    measured(corpus, vocabs, tag_all, load_params(workdir, model))
+    vocabs = TaggingVocabs.read(workdir)
+    model = build_model(config.model, config.decode, vocabs)
+    params = load_params(config, workdir, model)
+    scores = evaluate_model(config, corpus, vocabs, model, params)
     print(f"files: {workdir.path}")
+    return scores
 
 
-def tag():
-    workdir = open_workdir(must_hold_a_run=True)
-    sentences = [line.split() for line in lines.read()]
-    vocabs = taggers.read_vocabs(workdir)
-    model = build_model(vocabs)
-    untagged = [Sentence(s, vocabs.tags[:1] * len(s)) for s in sentences]
-    params = load_params(workdir, model)
-    found, _, _ = taggers.make_tag(model, vocabs)(params, read(untagged, vocabs))
-    lines.write(conll_lines(zip(sentences, found, strict=True)))
+@with_precision
+def tag(config: Config) -> list[Sentence]:
+    """The sentences of the input lines and their tags, also written as CoNLL."""
+    workdir = open_workdir(config, training=False)
+    lines = [line.split() for line in read_lines(config.files.input)]
+    vocabs = TaggingVocabs.read(workdir)
+    model = build_model(config.model, config.decode, vocabs)
+    params = load_params(config, workdir, model)
+    any_tag = vocabs.tags[:1]
+    untagged = [Sentence(tokens, any_tag * len(tokens)) for tokens in lines]
+    sentences = encode(untagged, vocabs, model)
+    found = predict(model, params, sentences, config.train.batch_size)
+    tagged = [Sentence(*pair) for pair in zip(lines, found.tags, strict=True)]
+    write_lines(config.files.output, conll_lines(tagged))
+    return tagged
 
 
-# ---------------------------------------------------------------- results
+def load(config: Config) -> TaggedCorpus:
+    """The corpus of the settings."""
+    return load_corpus(config.data, config.run.data_dir, config.train.train_on_valid)
 
 
-def report(workdir, corpus, vocabs, tag_all, state, progress):
-    """The tables, summary.json and the figure."""
-    params = state.params
-    if FLAGS.checkpoint == "best":
-        params = restore_params(workdir, "best", state)
+def encode(
+    sentences: Sequence[Sentence], vocabs: TaggingVocabs, model: Tagger
+) -> EncodedSentences:
+    """Sentences as the model reads them."""
+    return EncodedSentences(sentences, vocabs, with_chars=model.num_chars > 0)
+
+
+def load_params(config: Config, workdir: Workdir, model: Tagger) -> Any:
+    """The parameters of a trained run."""
+    optimizer = make_optimizer(config.optimizer, total_steps=1)
+    template = initial_train_state(model, optimizer, config.run.seed)
+    return restore_params(workdir, config.train, template)
+
+
+def evaluate_model(
+    config: Config,
+    corpus: TaggedCorpus,
+    vocabs: TaggingVocabs,
+    model: Tagger,
+    params: Any,
+) -> dict[str, float | None]:
+    """The scores of the held-out parts; the table is printed."""
+
+    def tags_of(part: Sequence[Sentence]) -> list[list[str]]:
+        sentences = encode(part, vocabs, model)
+        return predict(model, params, sentences, config.train.batch_size).tags
+
+    heading = valid_heading(config.train.train_on_valid)
+    return evaluate_corpus(corpus, tags_of, vocabs.have_spans, heading)
+
+
+def report(
+    config: Config,
+    workdir: Workdir,
+    corpus: TaggedCorpus,
+    vocabs: TaggingVocabs,
+    model: Tagger,
+    trained: Trained,
+) -> dict[str, Any]:
+    """Print the tables, write summary.json; the summary."""
     summary = {
-        **measured(corpus, vocabs, tag_all, params),
-        "best_step": progress.best_step,
-        "parameters": sum(p.size for p in jax.tree.leaves(params)),
-        "seconds": progress.seconds,
-        "tokens_per_second": progress.predictions / progress.train_seconds,
-        "dataset_sha256": corpus.sha256,
+        **evaluate_model(config, corpus, vocabs, model, trained.params),
+        **run_summary(trained, "tokens", corpus.sha256),
     }
     workdir.write_summary(summary)
-    run.draw_learning_curve(workdir.path / "learning_curve.png", workdir.read_metrics())
     rows = [
-        ("words known", f"{len(vocabs.words):,}"),
-        ("parameters", f"{summary['parameters']:,}"),
-        ("training tokens/s", f"{summary['tokens_per_second']:,.0f}"),
-        ("seconds", f"{summary['seconds']:.1f}"),
-        ("files", workdir.path),
+        ("vocabulary", f"{len(vocabs.words):,}"),
+        *closing_rows(summary, "tokens", workdir),
     ]
-    run.print_table(f"{corpus.name}, {FLAGS.cell}, {FLAGS.head}", rows)
-
-
-def measured(corpus, vocabs, tag_all, params):
-    """The held-out parts tagged, the table printed: numbers for summary.json."""
-    ambiguous = taggers.ambiguous_words(corpus.train)
-    baseline = taggers.without_context(corpus.train)
-
-    def score(split, found):
-        return taggers.score(split, found, ambiguous, vocabs.has_spans)
-
-    def tagged(split):
-        return tag_all(params, read(split, vocabs))[0]
-
-    valid, _ = score(corpus.valid, tagged(corpus.valid))
-    ours, types = score(corpus.test, tagged(corpus.test))
-    theirs, theirs_by = score(corpus.test, baseline(corpus.test))
-    number = sum(token in ambiguous for s in corpus.test for token in s.tokens)
-    names = {"ambiguous_accuracy": f"accuracy on {number:,} ambiguous words"}
-    rows = [
-        (names.get(key, key), *map(percent, (valid[key], ours[key], theirs[key])))
-        for key in ours
-    ]
-    rows += [
-        (
-            f"f1 of {kind or 'spans without a type'} ({of.gold:,})",
-            *("", percent(of.f1), f1(theirs_by, kind)),
-        )
-        for kind, of in types.items()
-    ]
-    header = ("%", fit.valid_column(), "test", "test, words without context")
-    run.print_columns(corpus.name, header, rows)
-    return {
-        **{f"valid_{k}": v for k, v in valid.items()},
-        **{f"test_{k}": v for k, v in ours.items()},
-        **{f"baseline_{k}": v for k, v in theirs.items()},
-    }
-
-
-def f1(by_type, kind):
-    return percent(by_type[kind].f1 if kind in by_type else 0.0)
-
-
-def percent(share):
-    return "-" if share is None else f"{100 * share:.2f}"
-
-
-if __name__ == "__main__":
-    run.launch(main, sys.modules[__name__])
+    print_table(f"{corpus.name}, {config.model.cell}, {config.model.head}", rows)
+    return summary

@@ -1,202 +1,201 @@
-"""Sentence pairs from flags: corpora, tokenizers, minibatches."""
+"""Sentence pairs from settings: corpora, tokenizers, minibatches."""
 
-from functools import lru_cache, partial
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from absl import flags
+import numpy as np
 
-from experiments import run
+from experiments.common.console import note
+from experiments.common.workdir import Workdir
+from experiments.translation.config import DataConfig, TrainConfig
 from seqjax.data import buckets, parallel
-from seqjax.data.batching import epoch_rng
-from seqjax.data.text import DataError
-from seqjax.data.tokenizers import Subwords, Words
+from seqjax.data.text import DataError, clean
+from seqjax.data.tokenizers import SubwordTokenizer, WordTokenizer
 from seqjax.data.vocab import Vocab
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("dataset", "grammar", "one of " + ", ".join(parallel.NAMES))
-flags.DEFINE_string("corpus", None, "lines source<TAB>target of your own, instead")
-flags.DEFINE_list("source_file", [], "or a file a side: one, or train,valid,test")
-flags.DEFINE_list("target_file", [], "the translations, line by line")
-flags.DEFINE_bool("swap", False, "translate from the second language into the first")
-flags.DEFINE_integer("max_pairs", 0, "train on the first so many; 0: all", 0)
-
-flags.DEFINE_enum("level", "word", ["word", "char", "subword"], "what a token is")
-flags.DEFINE_bool("clean", None, "the textbook's cleaning (yes with --level=word)")
-flags.DEFINE_integer("min_freq", 2, "rarer tokens become <unk>", lower_bound=1)
-flags.DEFINE_integer("vocab_size", 4000, "subwords, at most", lower_bound=10)
-flags.DEFINE_bool("joint_vocab", False, "one vocabulary for both languages")
-flags.DEFINE_float("subword_sampling", 0.0, "draw segmentations: P**this; 0: no", 0)
-flags.DEFINE_integer("max_length", 60, "tokens of a training sentence", 1, 500)
-flags.DEFINE_bool("truncate", False, "cut longer ones short; else they are left out")
-flags.DEFINE_integer("batch_size", 64, "pairs in a minibatch", lower_bound=1)
-flags.DEFINE_integer("batch_tokens", 0, "tokens in a minibatch, instead", 0)
+SUBWORD_FILES = ("source.model", "target.model")
+Tokenizer = WordTokenizer | SubwordTokenizer
 
 
 class Tokenizers(NamedTuple):
-    """Of the two languages; the very same if the vocabulary is joint."""
+    """The tokenizers of both languages; one object if the vocabulary is joint."""
 
-    source: object
-    target: object
-
-
-def check_flags():
-    """Refuse flags that do not go together."""
-    run.choose("dataset", dict.fromkeys(parallel.NAMES))
-    if bool(FLAGS.source_file) != bool(FLAGS.target_file):
-        raise run.UserError("--source_file and --target_file belong together.")
-    if FLAGS.source_file and FLAGS.corpus is not None:
-        raise run.UserError("--corpus and --source_file exclude each other.")
-    if FLAGS.subword_sampling and FLAGS.level != "subword":
-        raise run.UserError("--subword_sampling needs --level=subword.")
+    source: Tokenizer
+    target: Tokenizer
 
 
-def load_corpus():
-    """The sentence pairs that the flags name, cleaned if they say so."""
-    if FLAGS.source_file:
-        files = FLAGS.source_file, FLAGS.target_file
-        corpus = parallel.load_files(*(files[::-1] if FLAGS.swap else files))
-    elif FLAGS.corpus is not None:
-        corpus = parallel.load_tsv(FLAGS.corpus, FLAGS.swap)
+class TokenPair(NamedTuple):
+    """A sentence and its translation as tokens."""
+
+    source: np.ndarray  # int32 [S]
+    target: np.ndarray  # int32 [T], without eos
+
+
+def load_pairs(config: DataConfig, data_dir: str | None) -> parallel.ParallelCorpus:
+    """The corpus of the settings, its sentences as training reads them.
+
+    Raises:
+      DataError: if it cannot be read.
+    """
+    if config.source_file:
+        files = list(config.source_file), list(config.target_file)
+        corpus = parallel.load_files(*(files[::-1] if config.swap else files))
+    elif config.corpus is not None:
+        corpus = parallel.load_tsv(config.corpus, config.swap)
     else:
-        corpus = parallel.load(FLAGS.dataset, FLAGS.data_dir, FLAGS.swap)
-    train = parallel.Split(*(side[: FLAGS.max_pairs or None] for side in corpus.train))
+        corpus = parallel.load(config.dataset, data_dir, config.swap)
+    number = config.max_pairs or None
+    train = parallel.PairSplit(
+        corpus.train.source[:number], corpus.train.target[:number]
+    )
     return corpus._replace(
-        train=prepare_split(train),
-        valid=prepare_split(corpus.valid),
-        test=prepare_split(corpus.test),
+        train=prepare_split(config, train),
+        valid=prepare_split(config, corpus.valid),
+        test=prepare_split(config, corpus.test),
     )
 
 
-def cleaning():
-    """Whether sentences get the textbook's cleaning."""
-    return FLAGS.level == "word" if FLAGS.clean is None else FLAGS.clean
+def prepare(config: DataConfig, sentence: str) -> str:
+    """A sentence as training reads it."""
+    return clean(sentence) if config.clean else sentence
 
 
-def prepare(sentence):
-    """A sentence as training saw them."""
-    return parallel.clean(sentence) if cleaning() else sentence
+def prepare_split(config: DataConfig, split: parallel.PairSplit) -> parallel.PairSplit:
+    """Both sides as training reads them."""
+    return parallel.PairSplit(*([prepare(config, s) for s in side] for side in split))
 
 
-def prepare_split(split):
-    """Both sides as training saw them."""
-    return parallel.Split(*([prepare(s) for s in side] for side in split))
+def train_tokenizers(config: DataConfig, train: parallel.PairSplit) -> Tokenizers:
+    """Tokenizers whose vocabularies come from the training part.
 
+    Raises:
+      DataError: if the text is too short for as many subwords.
+    """
 
-def train_tokenizers(train):
-    """Tokenizers of a training split."""
+    def learn(sentences: Sequence[str]) -> Tokenizer:
+        if config.level == "subword":
+            return SubwordTokenizer.train(sentences, config.vocab_size)
+        return WordTokenizer.train(sentences, config.level, config.min_freq)
 
-    def learn(sentences):
-        if FLAGS.level == "subword":
-            return Subwords.train(sentences, FLAGS.vocab_size)
-        return Words.train(sentences, FLAGS.level, FLAGS.min_freq)
-
-    if FLAGS.joint_vocab:
-        return Tokenizers(*[learn([*train.source, *train.target])] * 2)
+    if config.joint_vocab:
+        joint = learn([*train.source, *train.target])
+        return Tokenizers(joint, joint)
     return Tokenizers(learn(train.source), learn(train.target))
 
 
-def write_tokenizers(workdir, tokenizers, sha256):
-    """vocab.json, and source.model and target.model where they are sentencepiece's."""
-    tokens = {}
-    for side, tokenizer in tokenizers._asdict().items():
-        if isinstance(tokenizer, Subwords):
-            workdir.write_bytes(f"{side}.model", tokenizer.model)
-            tokens[side] = [*tokenizer.pieces(range(len(tokenizer)))]
-        else:
-            tokens[side] = tokenizer.vocab.tokens
+def write_tokenizers(workdir: Workdir, tokenizers: Tokenizers, sha256: str) -> None:
+    """Write vocab.json, and `SUBWORD_FILES` where the tokens are subwords."""
+    for name, tokenizer in zip(SUBWORD_FILES, tokenizers, strict=True):
+        if isinstance(tokenizer, SubwordTokenizer):
+            workdir.write_bytes(workdir.file(name).name, tokenizer.model)
+    tokens = {side: vocabulary(t) for side, t in tokenizers._asdict().items()}
     workdir.write_vocab(tokens, sha256)
 
 
-def read_tokenizers(workdir):
-    """What `write_tokenizers` wrote.
+def vocabulary(tokenizer: Tokenizer) -> list[str]:
+    """All tokens, by index."""
+    return list(tokenizer.pieces(range(len(tokenizer))))
+
+
+def read_tokenizers(config: DataConfig, workdir: Workdir) -> Tokenizers:
+    """The tokenizers that `write_tokenizers` wrote.
 
     Raises:
-      UserError: if it is missing or damaged.
+      UserError, DataError: if a file is missing or damaged.
     """
     sides, _ = workdir.read_vocab(lambda tokens: (tokens["source"], tokens["target"]))
-
-    def load(side, tokens):
-        if FLAGS.level == "subword":
-            return Subwords.load(workdir.path / f"{side}.model")
-        return Words(Vocab.from_list(tokens), FLAGS.level)
-
-    source = load("source", sides[0])
-    return Tokenizers(source, source if FLAGS.joint_vocab else load("target", sides[1]))
+    paths = [workdir.file(name) for name in SUBWORD_FILES]
+    source = _read_tokenizer(config, sides[0], paths[0])
+    if config.joint_vocab:
+        return Tokenizers(source, source)
+    return Tokenizers(source, _read_tokenizer(config, sides[1], paths[1]))
 
 
-class Minibatches:
-    """The minibatches of training, by epoch.
+def _read_tokenizer(config: DataConfig, tokens: list[str], path: Path) -> Tokenizer:
+    if config.level == "subword":
+        return SubwordTokenizer.load(path)
+    return WordTokenizer(Vocab.from_list(tokens), config.level)
 
-    Args:
-      train: a Split.
-      tokenizers: Tokenizers.
+
+class TrainingPairs(NamedTuple):
+    """The pairs to train on, as text and as tokens."""
+
+    sentences: list[tuple[str, str]]
+    tokens: list[TokenPair]
+
+
+def encode_pairs(
+    config: DataConfig, train: parallel.PairSplit, tokenizers: Tokenizers
+) -> TrainingPairs:
+    """The pairs within --max_length, with a note about those that are left out.
 
     Raises:
       DataError: if no pair is left.
     """
-
-    def __init__(self, train, tokenizers):
-        self._tokenizers = tokenizers
-        limit = FLAGS.max_length
-        encoded = [
-            (tokenizers.source.encode(s), tokenizers.target.encode(t))
-            for s, t in zip(*train, strict=True)
-        ]
-        if FLAGS.truncate:
-            encoded = [(s[:limit], t[:limit]) for s, t in encoded]
-        kept = [i for i, pair in enumerate(encoded) if _fits(*pair, limit)]
-        if not kept:
-            raise DataError("no pair to train on is left; see --max_length.")
-        if len(kept) < len(encoded):
-            run.note(
-                f"{len(encoded) - len(kept):,} of {len(encoded):,} pairs are left out: "
-                f"empty, or longer than --max_length={limit} tokens."
-            )
-        self._sentences = [(train.source[i], train.target[i]) for i in kept]
-        self._encoded = [encoded[i] for i in kept]
-
-    def __len__(self):
-        """Pairs."""
-        return len(self._encoded)
-
-    @lru_cache(maxsize=1)  # noqa: B019, one per run
-    def plan(self, epoch):
-        """A function for each minibatch of an epoch, which makes it."""
-        rng = epoch_rng(FLAGS.seed, epoch)
-        pairs = self._encoded
-        if FLAGS.subword_sampling:
-            pairs = self._sampled(rng)
-        sources, targets = zip(*pairs, strict=True)
-        size = 0 if FLAGS.batch_tokens else FLAGS.batch_size
-        return [
-            partial(buckets.make_batch, sources, targets, bucket)
-            for bucket in buckets.plan(sources, targets, size, FLAGS.batch_tokens, rng)
-        ]
-
-    def _sampled(self, rng):
-        return [
-            tuple(map(partial(self._draw, rng), self._tokenizers, pair, encoded))
-            for pair, encoded in zip(self._sentences, self._encoded, strict=True)
-        ]
-
-    def _draw(self, rng, tokenizer, sentence, encoded):
-        drawn = tokenizer.sample(sentence, FLAGS.subword_sampling, rng)
-        if FLAGS.truncate:
-            return drawn[: FLAGS.max_length]
-        return drawn if len(drawn) <= FLAGS.max_length else encoded
-
-
-def _fits(source, target, limit):
-    return 0 < len(source) <= limit and 0 < len(target) <= limit
-
-
-def held_out(split, tokenizers, batch_size):
-    """The minibatches of a held-out split whole, for its perplexity."""
-    sources, targets = (
-        [tokenizer.encode(s) for s in side]
-        for tokenizer, side in zip(tokenizers, split, strict=True)
-    )
-    return [
-        buckets.make_batch(sources, targets, bucket)
-        for bucket in buckets.plan(sources, targets, batch_size)
+    limit = config.max_length
+    sentences = list(zip(train.source, train.target, strict=True))
+    tokens = [
+        TokenPair(tokenizers.source.encode(source), tokenizers.target.encode(target))
+        for source, target in sentences
     ]
+    if config.truncate:
+        tokens = [
+            TokenPair(pair.source[:limit], pair.target[:limit]) for pair in tokens
+        ]
+    kept = [i for i, pair in enumerate(tokens) if _fits(pair, limit)]
+    if not kept:
+        raise DataError("no pair to train on is left; see --max_length.")
+    if len(kept) < len(tokens):
+        note(
+            f"{len(tokens) - len(kept):,} of {len(tokens):,} pairs are left out: "
+            f"empty, or longer than --max_length={limit} tokens."
+        )
+    return TrainingPairs([sentences[i] for i in kept], [tokens[i] for i in kept])
+
+
+def _fits(pair: TokenPair, limit: int) -> bool:
+    return all(0 < len(side) <= limit for side in pair)
+
+
+def draw_segmentations(
+    config: DataConfig,
+    pairs: TrainingPairs,
+    tokenizers: Tokenizers,
+    rng: np.random.Generator,
+) -> list[TokenPair]:
+    """The tokens of an epoch: sampled subwords, with --subword_sampling above 0."""
+    if not config.subword_sampling:
+        return pairs.tokens
+
+    def draw(tokenizer: Any, sentence: str, tokens: np.ndarray) -> np.ndarray:
+        drawn = tokenizer.sample(sentence, config.subword_sampling, rng)
+        if config.truncate:
+            return drawn[: config.max_length]
+        return drawn if len(drawn) <= config.max_length else tokens
+
+    return [
+        TokenPair(*map(draw, tokenizers, sentences, tokens))
+        for sentences, tokens in zip(pairs.sentences, pairs.tokens, strict=True)
+    ]
+
+
+def plan_minibatches(
+    config: TrainConfig, pairs: Sequence[TokenPair], rng: np.random.Generator
+) -> list[Callable[[], buckets.PairBatch]]:
+    """A function for each minibatch of an epoch, which makes it."""
+    sources, targets = zip(*pairs, strict=True)
+    size = 0 if config.batch_tokens else config.batch_size
+    plan = buckets.plan(sources, targets, size, config.batch_tokens, rng)
+    return [partial(buckets.make_batch, sources, targets, bucket) for bucket in plan]
+
+
+def held_out_minibatches(
+    split: parallel.PairSplit, tokenizers: Tokenizers, batch_size: int
+) -> list[buckets.PairBatch]:
+    """The minibatches of a whole held-out part."""
+    sources = [tokenizers.source.encode(sentence) for sentence in split.source]
+    targets = [tokenizers.target.encode(sentence) for sentence in split.target]
+    plan = buckets.plan(sources, targets, batch_size)
+    return [buckets.make_batch(sources, targets, bucket) for bucket in plan]

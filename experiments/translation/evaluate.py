@@ -1,74 +1,134 @@
-"""What translations are worth: perplexity, BLEU, chrF, samples, attention."""
+"""Validation and scores of translations: perplexity, BLEU, chrF; samples."""
 
 import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import sacrebleu
-from absl import flags
 
-from experiments import pairs, translator
+from experiments.translation.config import Config
+from experiments.translation.data import Tokenizers, held_out_minibatches
+from experiments.translation.translator import Translation, Translator, note_cut_off
 from seqjax import metrics
+from seqjax.data import parallel
+from seqjax.models.seq2seq import Seq2Seq
+from seqjax.training import TrainState
 
-FLAGS = flags.FLAGS
+
+class ScoredTranslations(NamedTuple):
+    """The translations of a test part and their scores."""
+
+    scores: dict[str, Any]  # entries of summary.json
+    translations: list[list[Translation]]  # of each pair, best first
+    sentences_per_second: float
 
 
-def make_perplexity(model, split, tokenizers):
-    """params -> perplexity of a split's translations, unsmoothed."""
-    batches = pairs.held_out(split, tokenizers, FLAGS.batch_size)
+def make_perplexity(
+    model: Seq2Seq, split: parallel.PairSplit, tokenizers: Tokenizers, batch_size: int
+) -> Callable[[Any], float]:
+    """params -> perplexity of a part's translations, without label smoothing."""
+    batches = held_out_minibatches(split, tokenizers, batch_size)
     loss = jax.jit(model.loss)
 
-    def perplexity_of(params):
+    def perplexity_of(params: Any) -> float:
         totals, counts = zip(*(loss(params, batch) for batch in batches), strict=True)
         return metrics.perplexity(sum(map(float, totals)), sum(map(float, counts)))
 
     return perplexity_of
 
 
-def translate_test(translation, members, test):
-    """(scores, translations of the test set, sentences a second).
+def make_validation(
+    config: Config, model: Seq2Seq, tokenizers: Tokenizers, valid: parallel.PairSplit
+) -> Callable[[TrainState], dict[str, float]]:
+    """state -> the validation numbers, with BLEU if that is the criterion."""
+    perplexity_of = make_perplexity(model, valid, tokenizers, config.train.batch_size)
+    translator = Translator(model, tokenizers, config.decode, config.run.seed)
+    # Spread over the whole part, since a corpus may be sorted by length.
+    spread = np.linspace(0, len(valid.source) - 1, config.train.valid_sentences)
+    indices = np.unique(spread.astype(int))
+    sources = [valid.source[i] for i in indices]
+    references = [valid.target[i] for i in indices]
 
-    A source that comes several times is translated once.
+    def validate(state: TrainState) -> dict[str, float]:
+        numbers = {"valid_perplexity": perplexity_of(state.params)}
+        if config.train.criterion == "bleu":
+            texts = best_texts(translator.translate(sources, [state.params]))
+            bleu = sacrebleu.corpus_bleu(texts, [references], force=True)
+            numbers["valid_bleu"] = bleu.score
+        return numbers
+
+    return validate
+
+
+def translate_test(
+    translator: Translator,
+    ensemble: Sequence[Any],
+    test: parallel.PairSplit,
+    clean: bool,
+) -> ScoredTranslations:
+    """Translate a test part and score it; each distinct source is translated once.
+
+    Args:
+      translator: of the model.
+      ensemble: the parameters of the models whose probabilities are averaged.
+      test: the pairs.
+      clean: whether the references are cleaned.
     """
-    references = {}  # of each source
-    for source, target in zip(*test, strict=True):
+    references: dict[str, list[str]] = {}  # of each distinct source
+    for source, target in zip(test.source, test.target, strict=True):
         references.setdefault(source, []).append(target)
-    translations = translation.translate(list(references), members)
-    of_source = dict(zip(references, translations, strict=True))
-    found = [of_source[source] for source in test.source]
-    translator.note_cut_off(translations)
+    distinct = translator.translate(list(references), ensemble)
+    of_source = dict(zip(references, distinct, strict=True))
+    translations = [of_source[source] for source in test.source]
+    note_cut_off(distinct)
 
     bleu, chrf = sacrebleu.BLEU(force=True), sacrebleu.CHRF()
-    texts = [of_one[0].text for of_one in found]
-    cleaned = "cleaned: lower-case, spaced"
+    texts = best_texts(translations)
     scores = {
         "test_bleu": bleu.corpus_score(texts, [test.target]).score,
         "test_bleu_signature": str(bleu.get_signature()),
         "test_chrf": chrf.corpus_score(texts, [test.target]).score,
-        "test_references": cleaned if pairs.cleaning() else "as they are",
+        "test_references": "cleaned: lower-case, spaced" if clean else "as they are",
     }
-    if len(references) < len(found):
-        scores |= _score_by_source(translations, list(references.values()))
-    return scores, found, translation.sentences / max(translation.seconds, 1e-9)
+    if len(references) < len(translations):
+        scores |= _score_by_source(best_texts(distinct), list(references.values()))
+    speed = translator.sentences / max(translator.seconds, 1e-9)
+    return ScoredTranslations(scores, translations, speed)
 
 
-def _score_by_source(translations, references):
-    """BLEU of the translation of each distinct source, with all its references."""
+def best_texts(translations: Sequence[Sequence[Translation]]) -> list[str]:
+    """The text of the best translation of each sentence."""
+    return [of_one[0].text for of_one in translations]
+
+
+def _score_by_source(
+    texts: Sequence[str], references: Sequence[Sequence[str]]
+) -> dict[str, Any]:
+    """BLEU of each distinct source with all its references.
+
+    Args:
+      texts: the translation of each source.
+      references: all references of each source.
+    """
     bleu = sacrebleu.BLEU(force=True)
-    texts = [of_one[0].text for of_one in translations]
     distinct = map(dict.fromkeys, references)
-    streams = list(itertools.zip_longest(*distinct))  # None where there are fewer
+    # Stream k holds reference k of each source, and None where there are fewer.
+    streams = list(itertools.zip_longest(*distinct))
     return {
         "test_bleu_multi": bleu.corpus_score(texts, streams).score,
         "test_bleu_multi_signature": str(bleu.get_signature()),
     }
 
 
-def score_rows(scores):
-    """Rows of a table."""
+def score_rows(result: ScoredTranslations) -> list[tuple[str, str]]:
+    """The rows of the scores in a table."""
+    scores = result.scores
     rows = [
         ("test BLEU", f"{scores['test_bleu']:.2f}"),
         ("test chrF", f"{scores['test_chrf']:.2f}"),
-        ("BLEU's signature", scores["test_bleu_signature"]),
+        ("BLEU signature", scores["test_bleu_signature"]),
         ("references", scores["test_references"]),
     ]
     if "test_bleu_multi" in scores:
@@ -76,25 +136,19 @@ def score_rows(scores):
             ("BLEU, all references", f"{scores['test_bleu_multi']:.2f}"),
             ("its signature", scores["test_bleu_multi_signature"]),
         ]
-    return rows
+    return [*rows, ("sentences/s", f"{result.sentences_per_second:,.0f}")]
 
 
-def print_samples(split, translations, number=4):
-    """Some sentences, their translations and the references."""
-    step = max(1, len(split.source) // number)
-    for i in range(0, len(split.source), step)[:number]:
-        text = translations[i][0].text
-        bleu = metrics.bleu(text.split(), split.target[i].split(), 2)
+def print_samples(
+    split: parallel.PairSplit,
+    translations: Sequence[Sequence[Translation]],
+    number: int = 4,
+) -> None:
+    """Print some sentences, their translations and the references."""
+    texts = best_texts(translations)
+    step = max(1, len(texts) // number)
+    for i in range(0, len(texts), step)[:number]:
+        bleu = metrics.bleu(texts[i].split(), split.target[i].split(), 2)
         print(f"source       {split.source[i]}")
-        print(f"translation  {text}")
+        print(f"translation  {texts[i]}")
         print(f"reference    {split.target[i]}   (BLEU-2 {bleu:.3f})\n")
-
-
-def draw_attention(folder, translation, params, sentences, translations):
-    """attention_1.png and so on: where the best translation of each sentence looked."""
-    folder.mkdir(parents=True, exist_ok=True)
-    both = zip(sentences, translations, strict=True)
-    for number, (sentence, found) in enumerate(both, start=1):
-        if len(found[0].tokens):
-            path = folder / f"attention_{number}.png"
-            translation.draw_attention(path, sentence, found[0], params)

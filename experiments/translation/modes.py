@@ -1,331 +1,278 @@
-"""Translation by encoder and decoder: train, evaluate, translate, interactive.
+"""The modes of the translation command: train, evaluate, translate, interactive."""
 
-Examples:
-    python -m experiments.translation
-    python -m experiments.translation --corpus=pairs.tsv --level=subword
-    python -m experiments.translation --mode=translate --input=sentences.txt
-
-Where --help, which all experiments share, says otherwise, `DEFAULTS` below holds.
-"""
-
-import sys
+import dataclasses
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-import sacrebleu
-from absl import flags
 
-from experiments import build, fit, lines, pairs, run, scoring, translator
-from experiments.workdir import Workdir, open_run, restore_params
-from seqjax import training
+from experiments.common.console import note, print_table
+from experiments.common.errors import UserError
+from experiments.common.line_io import read_lines, typed_lines, write_lines
+from experiments.common.optimizer import (
+    initial_train_state,
+    make_optimizer,
+    make_schedule,
+)
+from experiments.common.recurrent import with_precision
+from experiments.common.train_loop import PERPLEXITY, Job, Objective
+from experiments.common.training_run import (
+    Trained,
+    closing_rows,
+    epoch_plan,
+    open_run,
+    restore_params,
+    run_summary,
+    train_model,
+)
+from experiments.common.workdir import Workdir
+from experiments.translation.config import Config, DecodeConfig
+from experiments.translation.data import (
+    SUBWORD_FILES,
+    Tokenizers,
+    draw_segmentations,
+    encode_pairs,
+    load_pairs,
+    plan_minibatches,
+    prepare,
+    prepare_split,
+    read_tokenizers,
+    train_tokenizers,
+    vocabulary,
+    write_tokenizers,
+)
+from experiments.translation.evaluate import (
+    make_perplexity,
+    make_validation,
+    print_samples,
+    score_rows,
+    translate_test,
+)
+from experiments.translation.figures import draw_attention
+from experiments.translation.model import Params, build_model, build_train_loop
+from experiments.translation.translator import (
+    Translation,
+    Translator,
+    note_cut_off,
+    note_unknown,
+)
 from seqjax.data import parallel
-from seqjax.data.vocab import UNK
 from seqjax.models.seq2seq import Seq2Seq
 
-FLAGS = flags.FLAGS
-for module in (run, pairs, build, fit, translator, lines):
-    flags.adopt_module_key_flags(module)
-flags.DEFINE_enum(
-    "mode",
-    "train",
-    ["train", "evaluate", "translate", "interactive"],
-    "what to do",
-)
-
-# Model: experiments/build.py has the rest.
-flags.DEFINE_integer("embed_size", 64, "of an embedding", 1, 10**6)
-flags.DEFINE_string("attention", "general", "none, dot, general or additive")
-flags.DEFINE_bool("input_feeding", True, "the decoder sees where it looked last")
-flags.DEFINE_string("bridge", "linear", "copy, linear or zero: to the decoder's state")
-flags.DEFINE_bool("tie_embeddings", False, "target embeddings are softmax weights")
-
-# Training: build.py and fit.py have the rest.
-flags.DEFINE_integer("epochs", 14, "passes over the pairs", lower_bound=1)
-flags.DEFINE_float("label_smoothing", 0.0, "share of the target spread out", 0, 0.99)
-flags.DEFINE_float("scheduled_sampling", 0.0, "share of inputs the model draws", 0, 1)
-flags.DEFINE_integer("accumulate", 1, "minibatches an update is the mean of", 1)
-flags.DEFINE_enum("criterion", "loss", ["loss", "bleu"], "what validation goes by")
-flags.DEFINE_integer("valid_sentences", 500, "translated for validation's BLEU", 1)
-
-# Use of the trained model.
-flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "best on validation, or last")
-flags.DEFINE_list("ensemble", [], "workdirs of more models, of the same flags")
-flags.DEFINE_string("references", None, "translations of --input, to evaluate on")
-flags.DEFINE_integer("figures", 3, "test sentences whose attention is drawn", 0, 100)
-flags.DEFINE_string("attention_dir", None, "where translate draws that of each line")
-
-SEARCH_FLAGS = {
-    *("beam_size", "n_best", "length_penalty", "alpha", "coverage", "min_length"),
-    *("no_repeat_ngram", "temperature", "top_k", "top_p", "decode_batch"),
+FILES = (*SUBWORD_FILES, "attention_*.png")
+OBJECTIVES = {
+    "loss": PERPLEXITY,
+    "bleu": Objective(criterion="valid_bleu", maximize=True),
 }
-FREE_FLAGS = {
-    *("workdir", "data_dir", "mode", "checkpoint_every", "checkpoint", "ensemble"),
-    *("input", "references", "output", "figures", "attention_dir"),
-    "average_checkpoints",
-    *("corpus", "source_file", "target_file"),  # the checksum tells
-    *SEARCH_FLAGS,
-}
-DEFAULTS = {  # where build's are others
-    "cell": "gru",
-    "bidirectional": True,
-    "hidden_size": 128,
-    "dropout": 0.0,
-    "learning_rate": 0.006,
-}
-ATTENTION = {"none": None, "dot": "dot", "general": "general", "additive": "additive"}
 
 
-def main():
-    run.set_defaults(DEFAULTS)
-    pairs.check_flags()
-    build.check_flags()
-    translator.check_flags()
-    lines.check_flags("translate", "evaluate")
-    run.choose("attention", ATTENTION)
-    if FLAGS.mode == "evaluate" and FLAGS.input and not FLAGS.references:
-        raise run.UserError("--mode=evaluate needs --references for its --input.")
-    if FLAGS.references and not (FLAGS.mode == "evaluate" and FLAGS.input):
-        raise run.UserError("--references needs --mode=evaluate and --input.")
-    for name in ("attention_dir", "coverage"):
-        if FLAGS[name].value and FLAGS.attention == "none":
-            raise run.UserError(f"--{name} needs a model with attention.")
-    modes = {
-        "train": train,
-        "evaluate": evaluate,
-        "translate": translate,
-        "interactive": interactive,
-    }
-    with build.precision():
-        modes[FLAGS.mode]()
-
-
-def open_workdir(must_hold_a_run=False):
-    free = FREE_FLAGS
-    if FLAGS.mode == "train" and FLAGS.criterion == "bleu":
-        free = FREE_FLAGS - SEARCH_FLAGS  # what is found decides how training goes on
-    return open_run(sys.modules[__name__], free, must_hold_a_run)
-
-
-# ---------------------------------------------------------------- the model
-
-
-def build_model(tokenizers):
-    size = FLAGS.hidden_size
-    if FLAGS.bidirectional and size % 2:
-        raise run.UserError(
-            f"--bidirectional halves --hidden_size, which must be even, got {size}."
-        )
-    try:
-        return Seq2Seq(
-            len(tokenizers.source),
-            len(tokenizers.target),
-            encoder=build.cell(hidden_size=size // 2 if FLAGS.bidirectional else size),
-            decoder=(build.layer(size),) * FLAGS.num_layers,
-            embed_size=FLAGS.embed_size,
-            attention=ATTENTION[FLAGS.attention],
-            input_feeding=FLAGS.input_feeding,
-            bridge=FLAGS.bridge,
-            tied=FLAGS.tie_embeddings,
-            shared=FLAGS.joint_vocab,
-            dropout=FLAGS.dropout,
-            locked=FLAGS.locked_dropout,
-        )
-    except ValueError as error:
-        raise run.UserError(f"{error}.") from None
-
-
-def build_train_loop(model, optimizer):
-    def loss_fn(params, carry, batch, key):
-        loss = model.loss(
-            params, batch, key, FLAGS.label_smoothing, FLAGS.scheduled_sampling
-        )
-        return loss, carry
-
-    return training.make_batch_loop(training.make_train_step(loss_fn, optimizer))
-
-
-# ---------------------------------------------------------------- the four modes
-
-
-def train():
-    workdir = open_workdir()
-    corpus = pairs.load_corpus()
+@with_precision
+def train(config: Config) -> dict[str, Any]:
+    """Train until the run is done; the entries of its summary.json."""
+    workdir = open_for_training(config)
+    corpus = load_pairs(config.data, config.run.data_dir)
     workdir.check_data(corpus.sha256)
     if workdir.has_checkpoints():
-        tokenizers = pairs.read_tokenizers(workdir)
+        tokenizers = read_tokenizers(config.data, workdir)
     else:
-        tokenizers = pairs.train_tokenizers(corpus.train)
-    minibatches = pairs.Minibatches(corpus.train, tokenizers)
-    model = build_model(tokenizers)
-    # Sampled segmentations make some more or fewer of each epoch, so that this is what
-    # the schedule is laid over, and the run ends by its epochs.
-    total_steps = FLAGS.epochs * len(minibatches.plan(0))
-    optimizer = build.optimizer(total_steps, FLAGS.accumulate)
-    state = build.state(model, optimizer)
+        tokenizers = train_tokenizers(config.data, corpus.train)
+    pairs = encode_pairs(config.data, corpus.train, tokenizers)
+    model = build_model(config, tokenizers)
 
-    job = fit.Job(
-        build_train_loop(model, optimizer),
+    def make_plan(rng: np.random.Generator) -> Any:
+        drawn = draw_segmentations(config.data, pairs, tokenizers, rng)
+        return plan_minibatches(config.train, drawn, rng)
+
+    plan, accumulate = epoch_plan(config.run.seed, make_plan), config.train.accumulate
+    # Sampled segmentations vary the number of minibatches per epoch, so that the
+    # schedule spans an estimate, and the number of epochs ends the run.
+    total_steps = config.train.epochs * len(plan(0))
+    optimizer = make_optimizer(config.optimizer, total_steps, accumulate)
+    schedule = make_schedule(config.optimizer, total_steps, accumulate)
+    job = Job(
+        build_train_loop(config.train, model, optimizer),
         data=None,
-        plan=minibatches.plan,
+        plan=plan,
         total_steps=total_steps,
-        epochs=FLAGS.epochs,
-        validate=make_validation(model, corpus.valid, tokenizers),
-        criterion="valid_bleu" if FLAGS.criterion == "bleu" else "valid_perplexity",
-        maximize=FLAGS.criterion == "bleu",
+        epochs=config.train.epochs,
+        validate=make_validation(config, model, tokenizers, corpus.valid),
+        objective=OBJECTIVES[config.train.criterion],
+        learning_rate=lambda step: schedule(step // accumulate),
+        plateau_factor=config.optimizer.plateau_factor,
     )
+    state = initial_train_state(model, optimizer, config.run.seed)
     with workdir.open_for_training():
-        pairs.write_tokenizers(workdir, tokenizers, corpus.sha256)
-        state, progress = fit.fit(job, workdir, state)
-        report(workdir, corpus, tokenizers, model, state, progress)
+        write_tokenizers(workdir, tokenizers, corpus.sha256)
+        trained = train_model(job, workdir, state, config.train)
+        return report(config, workdir, corpus, tokenizers, model, trained)
 
 
-def make_validation(model, split, tokenizers):
-    """state -> the numbers of a validation."""
-    perplexity_of = scoring.make_perplexity(model, split, tokenizers)
+def open_for_training(config: Config) -> Workdir:
+    """The folder of a run that trains.
 
-    def validate(state):
-        numbers = {"valid_perplexity": perplexity_of(state.params)}
-        if FLAGS.criterion == "bleu":
-            # Spread over the whole: a corpus may be sorted by length.
-            places = np.linspace(0, len(split.source) - 1, FLAGS.valid_sentences)
-            places = np.unique(places.astype(int))
-            sources, references = ([side[i] for i in places] for side in split)
-            found = translation.translate(sources, [state.params])
-            texts = [t[0].text for t in found]
-            bleu = sacrebleu.corpus_bleu(texts, [references], force=True)
-            numbers["valid_bleu"] = bleu.score
-        return numbers
-
-    translation = translator.Translator(model, tokenizers)
-    return validate
+    With --criterion=bleu the settings of the search decide about the best checkpoint,
+    and must not change.
+    """
+    search = [field.name for field in dataclasses.fields(DecodeConfig)]
+    fixed = search if config.train.criterion == "bleu" else []
+    return open_run(config, FILES, fixed=fixed)
 
 
-def report(workdir, corpus, tokenizers, model, state, progress):
-    """The test set translated; the table, samples, summary.json and figures."""
-    params = state.params
-    if FLAGS.checkpoint == "best":
-        params = restore_params(workdir, "best", state)
-    members = [params, *ensemble(tokenizers, state)]
-    translation = translator.Translator(model, tokenizers)
-    scores, translations, speed = scoring.translate_test(
-        translation, members, corpus.test
+def report(
+    config: Config,
+    workdir: Workdir,
+    corpus: parallel.ParallelCorpus,
+    tokenizers: Tokenizers,
+    model: Seq2Seq,
+    trained: Trained,
+) -> dict[str, Any]:
+    """Translate the test part; write summary.json and figures, print the table."""
+    params = trained.params
+    ensemble = [params, *load_ensemble(config, tokenizers, model)]
+    translator = Translator(model, tokenizers, config.decode, config.run.seed)
+    result = translate_test(translator, ensemble, corpus.test, config.data.clean)
+    perplexity_of = make_perplexity(
+        model, corpus.valid, tokenizers, config.train.batch_size
     )
-    perplexity_of = scoring.make_perplexity(model, corpus.valid, tokenizers)
     summary = {
-        **scores,
+        **result.scores,
         "valid_perplexity": perplexity_of(params),
-        "sentences_per_second": speed,
-        "parameters": sum(p.size for p in jax.tree.leaves(params)),
-        "seconds": progress.seconds,
-        "tokens_per_second": progress.predictions / progress.train_seconds,
-        "dataset_sha256": corpus.sha256,
+        "sentences_per_second": result.sentences_per_second,
+        **run_summary(trained, "tokens", corpus.sha256),
     }
     workdir.write_summary(summary)
-    run.draw_learning_curve(workdir.path / "learning_curve.png", workdir.read_metrics())
     if model.attention is not None:
-        some = corpus.test.source[: FLAGS.figures], translations[: FLAGS.figures]
-        scoring.draw_attention(workdir.path, translation, params, *some)
+        number = config.files.figures
+        sources, found = corpus.test.source[:number], result.translations[:number]
+        draw_attention(workdir.path, model, params, tokenizers, sources, found)
     rows = [
-        *scoring.score_rows(scores),
+        *score_rows(result),
         ("valid perplexity", f"{summary['valid_perplexity']:.3f}"),
-        ("sentences/s", f"{speed:,.0f}"),
         ("vocabularies", " and ".join(f"{len(t):,}" for t in tokenizers)),
-        ("parameters", f"{summary['parameters']:,}"),
-        ("training tokens/s", f"{summary['tokens_per_second']:,.0f}"),
-        ("seconds", f"{summary['seconds']:.1f}"),
+        *closing_rows(summary, "tokens", workdir),
+    ]
+    print_table(f"{corpus.name}, {config.model.cell}", rows)
+    print_samples(corpus.test, result.translations)
+    return summary
+
+
+@with_precision
+def evaluate(config: Config) -> dict[str, Any]:
+    """Scores of the test part, or of --input with --references, also printed."""
+    sources, references = config.files.input, config.files.references
+    if sources is not None and references is None:
+        raise UserError("--mode=evaluate needs --references for its --input.")
+    workdir = open_run(config, FILES, training=False)
+    corpus = load_pairs(config.data, config.run.data_dir)
+    workdir.check_data(corpus.sha256)
+    test = corpus.test
+    if sources is not None and references is not None:
+        test = prepare_split(config.data, parallel.load_split(sources, references))
+    tokenizers, model, ensemble = load_model(config, workdir)
+    translator = Translator(model, tokenizers, config.decode, config.run.seed)
+    result = translate_test(translator, ensemble, test, config.data.clean)
+    batch_size = config.train.batch_size
+    perplexity_of = make_perplexity(model, corpus.valid, tokenizers, batch_size)
+    perplexity = perplexity_of(ensemble[0])
+    rows = [
+        *score_rows(result),
+        ("valid perplexity", f"{perplexity:.4f}"),
         ("files", workdir.path),
     ]
-    run.print_table(f"{corpus.name}, {FLAGS.cell}", rows)
-    scoring.print_samples(corpus.test, translations)
+    print_table(f"{config.train.checkpoint} checkpoint", rows)
+    print_samples(test, result.translations)
+    return {
+        **result.scores,
+        "valid_perplexity": perplexity,
+        "sentences_per_second": result.sentences_per_second,
+    }
 
 
-def evaluate():
-    workdir = open_workdir(must_hold_a_run=True)
-    corpus = pairs.load_corpus()
-    workdir.check_data(corpus.sha256)
-    if FLAGS.references:
-        test = pairs.prepare_split(parallel.load_split(FLAGS.input, FLAGS.references))
-        corpus = corpus._replace(test=test)
-    tokenizers, model, members = load(workdir)
-    scores, translations, speed = scoring.translate_test(
-        translator.Translator(model, tokenizers), members, corpus.test
+@with_precision
+def translate(config: Config) -> list[list[Translation]]:
+    """The translations of each line of --input, best first, written to --output."""
+    if config.files.references is not None:
+        raise UserError("--references needs --mode=evaluate and --input.")
+    workdir = open_run(config, FILES, training=False)
+    lines = read_lines(config.files.input)
+    sentences = [prepare(config.data, line) for line in lines]
+    tokenizers, model, ensemble = load_model(config, workdir)
+    translator = Translator(model, tokenizers, config.decode, config.run.seed)
+    found = translator.translate(sentences, ensemble)
+    note_unknown(tokenizers, sentences)
+    note_cut_off(found)
+    several = config.decode.n_best > 1
+    write_lines(
+        config.files.output,
+        [
+            f"{number}\t{t.score:.4f}\t{t.text}" if several else t.text
+            for number, of_one in enumerate(found, start=1)
+            for t in of_one
+        ],
     )
-    rows = [*scoring.score_rows(scores), ("sentences/s", f"{speed:,.0f}")]
-    perplexity = scoring.make_perplexity(model, corpus.valid, tokenizers)(members[0])
-    rows.append(("valid perplexity", f"{perplexity:.4f}"))
-    run.print_table(f"{FLAGS.checkpoint} checkpoint", [*rows, ("files", workdir.path)])
-    scoring.print_samples(corpus.test, translations)
+    if config.files.attention_dir:
+        folder = Path(config.files.attention_dir)
+        draw_attention(folder, model, ensemble[0], tokenizers, sentences, found)
+    return found
 
 
-def translate():
-    workdir = open_workdir(must_hold_a_run=True)
-    sentences = [pairs.prepare(line) for line in lines.read()]
-    tokenizers, model, members = load(workdir)
-    translation = translator.Translator(model, tokenizers)
-    found = translation.translate(sentences, members)
-    note_unknown(tokenizers.source, sentences)
-    translator.note_cut_off(found)
-    lines.write(
-        f"{i}\t{t.score:.4f}\t{t.text}" if FLAGS.n_best > 1 else t.text
-        for i, of_one in enumerate(found, start=1)
-        for t in of_one
-    )
-    if FLAGS.attention_dir:
-        folder = Path(FLAGS.attention_dir)
-        scoring.draw_attention(folder, translation, members[0], sentences, found)
-
-
-def interactive():
-    workdir = open_workdir(must_hold_a_run=True)
-    tokenizers, model, members = load(workdir)
-    translation = translator.Translator(model, tokenizers, batch_size=1)
-    run.note("a sentence a line; end with Ctrl-D.")
-    for line in lines.typed():
-        sentence = pairs.prepare(line)
-        (found,) = translation.translate([sentence], members)
-        note_unknown(tokenizers.source, [sentence])
-        translator.note_cut_off([found])
+@with_precision
+def interactive(config: Config) -> list[list[Translation]]:
+    """The translations of each line of standard input, printed as it is typed."""
+    workdir = open_run(config, FILES, training=False)
+    tokenizers, model, ensemble = load_model(config, workdir)
+    decode = dataclasses.replace(config.decode, decode_batch=1)
+    translator = Translator(model, tokenizers, decode, config.run.seed)
+    note("type one sentence per line; end with Ctrl-D.")
+    results = []
+    for line in typed_lines():
+        sentence = prepare(config.data, line)
+        (found,) = translator.translate([sentence], ensemble)
+        note_unknown(tokenizers, [sentence])
+        note_cut_off([found])
         for t in found:
-            print(f"{t.score:.4f}\t{t.text}" if FLAGS.n_best > 1 else t.text)
+            print(f"{t.score:.4f}\t{t.text}" if decode.n_best > 1 else t.text)
+        results.append(found)
+    return results
 
 
-# ---------------------------------------------------------------- their parts
+class TrainedModel(NamedTuple):
+    """What the modes that train nothing use."""
+
+    tokenizers: Tokenizers
+    model: Seq2Seq
+    ensemble: list[Params]  # the run's own parameters first
 
 
-def load(workdir):
-    """(tokenizers, model, the parameters of the ensemble's members)."""
-    tokenizers = pairs.read_tokenizers(workdir)
-    model = build_model(tokenizers)
-    template = build.state(model, build.optimizer(1, FLAGS.accumulate))
-    params = restore_params(workdir, FLAGS.checkpoint, template)
-    return tokenizers, model, [params, *ensemble(tokenizers, template)]
+def load_model(config: Config, workdir: Workdir) -> TrainedModel:
+    """The model of a run, and the parameters of those that --ensemble names."""
+    tokenizers = read_tokenizers(config.data, workdir)
+    model = build_model(config, tokenizers)
+    params = load_params(config, workdir, model)
+    others = load_ensemble(config, tokenizers, model)
+    return TrainedModel(tokenizers, model, [params, *others])
 
 
-def ensemble(tokenizers, template):
-    """Parameters from the workdirs that --ensemble names."""
-    members = []
-    for path in FLAGS.ensemble:
-        other = Workdir(path, sys.modules[__name__], FREE_FLAGS | {"seed"})
-        if not other.holds_a_run():
-            raise run.UserError(f"--ensemble: {path} holds no run.")
-        other.check()
-        theirs = pairs.read_tokenizers(other)
-        if any(
-            a.pieces(range(len(a))) != b.pieces(range(len(b)))
-            for a, b in zip(theirs, tokenizers, strict=True)
-        ):
-            raise run.UserError(f"--ensemble: {path} has another vocabulary.")
-        members.append(restore_params(other, FLAGS.checkpoint, template))
-    return members
+def load_params(config: Config, workdir: Workdir, model: Seq2Seq) -> Params:
+    """The parameters of a trained run."""
+    optimizer = make_optimizer(config.optimizer, 1, config.train.accumulate)
+    template = initial_train_state(model, optimizer, config.run.seed)
+    return restore_params(workdir, config.train, template)
 
 
-def note_unknown(tokenizer, sentences):
-    encoded = [tokenizer.encode(s) for s in sentences]
-    number, unknown = sum(map(len, encoded)), sum((t == UNK).sum() for t in encoded)
-    if unknown:
-        run.note(f"{unknown:,} of {number:,} tokens are unknown: read as <unk>.")
+def load_ensemble(
+    config: Config, tokenizers: Tokenizers, model: Seq2Seq
+) -> list[Params]:
+    """The parameters of the runs that --ensemble names.
 
-
-if __name__ == "__main__":
-    run.launch(main, sys.modules[__name__])
+    Raises:
+      UserError: if one holds no run, or one with other settings or vocabularies.
+    """
+    ensemble = []
+    for path in config.files.ensemble:
+        workdir = open_run(config, FILES, training=False, path=path)
+        others = read_tokenizers(config.data, workdir)
+        if [*map(vocabulary, others)] != [*map(vocabulary, tokenizers)]:
+            raise UserError(f"--ensemble: {path} has another vocabulary.")
+        ensemble.append(load_params(config, workdir, model))
+    return ensemble

@@ -1,11 +1,12 @@
 """Forecasters without a state: seasonal naive, linear autoregression, the MLP.
 
-Each reads the last `tau` values, [tau, ..., D], and forecasts every column from that
-column's own past. Those with `horizon` outputs forecast so many steps at once; those
-with one feed their forecasts back to go further.
+Each reads the last `tau` rows, [tau, ..., D], and forecasts every column from that
+column alone. Models with a horizon above 1 forecast so many steps at once. Models with
+a horizon of 1 feed their forecasts back to go further.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +27,7 @@ from seqjax.nn.layers import DenseParams, dense, dense_init
 
 @dataclasses.dataclass(frozen=True)
 class SeasonalNaive:
-    """x_{t+h} = x_{t+h-m} for a season of m, and again from there; m = 1: the last.
+    """x_{t+h} = x_{t+h-m} with a season of m steps; m = 1 repeats the last value.
 
     Args:
       period: m.
@@ -37,17 +38,25 @@ class SeasonalNaive:
     period: int = 1
 
     @property
-    def tau(self):
-        """How many values are read."""
+    def tau(self) -> int:
+        """Number of rows of the history."""
         return self.period
 
-    def forecast(self, params, history, horizon, key=None):
+    def forecast(
+        self,
+        params: None,
+        history: jax.Array,
+        horizon: int,
+        key: jax.Array | None = None,
+    ) -> Forecast:
         """history [tau, ..., D] -> Forecast of [horizon, ..., D]; no parameters."""
         del params, key
         return Forecast(history[jnp.arange(horizon) % self.period])
 
 
 class LinearParams(NamedTuple):
+    """Parameters of a LinearAR."""
+
     w: Any  # [D, tau, horizon], the oldest value first
     b: Any  # [D, horizon]
 
@@ -56,66 +65,95 @@ class LinearParams(NamedTuple):
 class LinearAR:
     """x_{t+h} = sum_i x_{t-tau+i} w_{i,h} + b_h, by least squares, column by column.
 
+    `fit` takes the place of `init`.
+
     Args:
-      tau: how many values are read.
-      horizon: outputs h = 0 .. horizon - 1; with 1, forecasts are fed back.
+      tau: number of rows of the history.
+      horizon: number of outputs, h = 0 .. horizon - 1; with 1, forecasts are fed back.
 
     Example:
       >>> model = LinearAR(tau=24, horizon=12)
-      >>> params = model.fit(values)                              # [N, D]
-      >>> model.forecast(params, values[-24:], 12).mean.shape     # [12, D]
+      >>> values = np.sin(np.arange(100.0))[:, None]  # [N, D]
+      >>> params = model.fit(values)
+      >>> model.forecast(params, jnp.asarray(values[-24:]), horizon=12).mean.shape
+      (12, 1)
     """
 
     tau: int
     horizon: int = 1
 
-    def fit(self, values):
-        """The least squares parameters over all windows of `values` [N, D], float64.
+    def fit(self, values: np.ndarray) -> LinearParams:
+        """Least squares parameters, float64, over all windows of `values` [N, D].
 
-        Where they are not determined, those of the smallest norm.
+        If they are not unique, those of the smallest norm.
         """
         view = np.lib.stride_tricks.sliding_window_view
-        fitted = []
+        solutions = []
         for column in np.asarray(values, np.float64).T:
             rows = view(column, self.tau + self.horizon)  # [N', tau + horizon]
             ones = np.ones((len(rows), 1))
             inputs = np.hstack([rows[:, : self.tau], ones])
-            fitted.append(np.linalg.lstsq(inputs, rows[:, self.tau :], rcond=None)[0])
-        fitted = np.stack(fitted)  # [D, tau + 1, horizon]
+            targets = rows[:, self.tau :]
+            solutions.append(np.linalg.lstsq(inputs, targets, rcond=None)[0])
+        fitted = np.stack(solutions)  # [D, tau + 1, horizon]
         return LinearParams(fitted[:, :-1], fitted[:, -1])
 
-    def outputs(self, params, history):
-        """[tau, ..., D] -> [horizon, ..., D, 1]."""
-        high = lax.Precision.HIGHEST  # what least squares found is not to be rounded
+    def apply(
+        self, params: LinearParams, history: jax.Array, key: jax.Array | None = None
+    ) -> jax.Array:
+        """history [tau, ..., D] -> [horizon, ..., D, 1]; the key is not used."""
+        del key
+        high = lax.Precision.HIGHEST  # the accuracy of the least squares solution
         summed = jnp.einsum("t...d,dth->h...d", history, params.w, precision=high)
         b = jnp.expand_dims(params.b.T, tuple(range(1, history.ndim - 1)))
         return (summed + b)[..., None]
 
-    def forecast(self, params, history, horizon, key=None):
+    def loss(
+        self, params: LinearParams, batch: jax.Array, key: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """(sum of squared errors, count) over the last `horizon` rows of a window.
+
+        Args:
+          params: from `fit`.
+          batch: the window [tau + horizon, ..., D].
+          key: not used.
+        """
+        outputs = self.apply(params, batch[: self.tau], key)
+        return POINT.loss(outputs, batch[self.tau :])
+
+    def forecast(
+        self,
+        params: LinearParams,
+        history: jax.Array,
+        horizon: int,
+        key: jax.Array | None = None,
+    ) -> Forecast:
         """history [tau, ..., D] -> Forecast of [horizon, ..., D]."""
         return _forecast(self, POINT, params, history, horizon, key)
 
 
 class MLPParams(NamedTuple):
+    """Parameters of an MLP."""
+
     hidden: DenseParams  # [tau, hidden]
     out: DenseParams  # [hidden, horizon * K]
 
 
 @dataclasses.dataclass(frozen=True)
 class MLP:
-    """tau values, one ReLU layer, the outputs: the textbook's model of the sine.
+    """A perceptron with one hidden ReLU layer, the textbook's model of the sine.
 
         x_{t+h} = relu((x_{t-tau}, ..., x_{t-1}) @ w_1 + b_1) @ w_2 + b_2
 
     Args:
-      tau: how many values are read.
-      horizon: how many steps come out; with 1, forecasts are fed back.
-      hidden_size: units of the layer.
-      head: what the outputs mean; Quantiles need a horizon above 1.
-      normalize: history -> (shift, scale), see `forecasts.by_last`.
+      tau: number of rows of the history.
+      horizon: number of rows of the output; with 1, forecasts are fed back.
+      hidden_size: units of the hidden layer.
+      head: the distribution of the outputs; Quantiles need a horizon above 1.
+      normalize: history -> (shift, scale), see `forecast_heads`.
 
     Raises:
-      ValueError: for quantiles that would have to be fed back.
+      ValueError: if quantiles would have to be fed back.
 
     Source: Zhang et al., "Dive into Deep Learning", section 9.1; Xavier weights.
     """
@@ -124,14 +162,14 @@ class MLP:
     horizon: int = 1
     hidden_size: int = 10
     head: Any = POINT
-    normalize: Any = by_nothing
+    normalize: Callable[[jax.Array], tuple[jax.Array, jax.Array]] = by_nothing
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.horizon == 1 and isinstance(self.head, Quantiles):
             raise ValueError("quantiles cannot be fed back; forecast all steps at once")
 
-    def init(self, key):
-        """Parameters; one set for all columns."""
+    def init(self, key: jax.Array) -> MLPParams:
+        """Initial parameters, shared by all columns."""
         k_hidden, k_out = jax.random.split(key)
         xavier, size = jax.nn.initializers.glorot_uniform(), self.hidden_size
         return MLPParams(
@@ -139,8 +177,11 @@ class MLP:
             dense_init(k_out, size, self.horizon * self.head.size, xavier),
         )
 
-    def outputs(self, params, history):
-        """[tau, ..., D] -> [horizon, ..., D, K]."""
+    def apply(
+        self, params: MLPParams, history: jax.Array, key: jax.Array | None = None
+    ) -> jax.Array:
+        """history [tau, ..., D] -> [horizon, ..., D, K]; the key is not used."""
+        del key
         shift, scale = self.normalize(history)
         xs = jnp.moveaxis((history - shift) / scale, 0, -1)  # [..., D, tau]
         hidden = jax.nn.relu(dense(params.hidden, xs))
@@ -148,32 +189,49 @@ class MLP:
         ys = ys.reshape(*ys.shape[:-1], self.horizon, self.head.size)
         return self.head.rescale(jnp.moveaxis(ys, -2, 0), shift, scale)
 
-    def loss(self, params, window, key=None):
-        """(total, count) over the last `horizon` rows of a window [tau + horizon, ...].
+    def loss(
+        self, params: MLPParams, batch: jax.Array, key: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """(total, count) of the head's loss over the last `horizon` rows of a window.
 
-        Each row is forecast from the first `tau`.
+        Args:
+          params: from `init`.
+          batch: the window [tau + horizon, ..., D]; its first tau rows are the history.
+          key: not used.
         """
-        del key
-        outputs = self.outputs(params, window[: self.tau])
-        return self.head.loss(outputs, window[self.tau :])
+        outputs = self.apply(params, batch[: self.tau], key)
+        return self.head.loss(outputs, batch[self.tau :])
 
-    def forecast(self, params, history, horizon, key=None):
+    def forecast(
+        self,
+        params: MLPParams,
+        history: jax.Array,
+        horizon: int,
+        key: jax.Array | None = None,
+    ) -> Forecast:
         """history [tau, ..., D] -> Forecast of [horizon, ..., D].
 
-        A key makes paths of a Gaussian that is fed back, for its interval.
+        With a key, a Gaussian head that is fed back samples paths for the interval.
         """
         return _forecast(self, self.head, params, history, horizon, key)
 
 
-def _forecast(model, head, params, history, horizon, key):
+def _forecast(
+    model: LinearAR | MLP,
+    head: Any,
+    params: Any,
+    history: jax.Array,
+    horizon: int,
+    key: jax.Array | None,
+) -> Forecast:
     if model.horizon > 1 or horizon == 1:
-        return at_once(head, model.outputs(params, history), horizon)
+        return at_once(head, model.apply(params, history), horizon)
 
-    def start(history):
+    def start(history: jax.Array) -> tuple[jax.Array, jax.Array]:
         return history[:-1], history[-1]
 
-    def advance(carry, value):
+    def advance(carry: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
         history = jnp.concatenate([carry, value[None]])  # [tau, ..., D]
-        return history[1:], model.outputs(params, history)[0]
+        return history[1:], model.apply(params, history)[0]
 
     return feed_back(start, advance, history, horizon, head, key)

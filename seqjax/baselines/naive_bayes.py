@@ -1,17 +1,19 @@
-"""Naive Bayes on bags of words: what a classifier that reads order must beat."""
+"""Naive Bayes on bags of words, the baseline of the classifiers."""
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 
 class NaiveBayes(NamedTuple):
-    """P(label | words), the words drawn one by one, each by its label alone.
+    """P(label | words), with words independent given the label.
 
         log P(c | w_1 .. w_n) = log P(c) + sum_i log P(w_i | c) - log Z
         P(c) = N_c / N,   P(w | c) = (n_cw + a) / (n_c + a V)
 
-    N_c documents have label c, in which the word w stands n_cw times of n_c words.
+    N_c is the number of documents with label c, n_c the number of their words, and n_cw
+    the number of occurrences of w in them.
 
     Example:
       >>> model = fit([np.array([4, 5]), np.array([4, 6])], [0, 1], 7, 2)
@@ -24,22 +26,34 @@ class NaiveBayes(NamedTuple):
     log_prior: np.ndarray  # [C]
     log_likelihood: np.ndarray  # [C, V]
 
-    def scores(self, documents):
-        """log P(label, words) of integer arrays in [0, V), one a document: [N, C]."""
+    def scores(self, documents: Iterable[np.ndarray]) -> np.ndarray:
+        """log P(label, words) [N, C].
+
+        Args:
+          documents: N integer arrays in [0, V).
+        """
         sums = [self.log_likelihood[:, words].sum(axis=-1) for words in documents]
         return self.log_prior + np.reshape(sums, (-1, len(self.log_prior)))
 
-    def predict(self, documents):
-        """The likeliest label of each: [N]."""
+    def predict(self, documents: Iterable[np.ndarray]) -> np.ndarray:
+        """The most probable label of each document, [N]."""
         return self.scores(documents).argmax(axis=-1)
 
 
-def fit(documents, labels, vocab_size, num_labels, smoothing=1.0):
-    """The NaiveBayes of counts.
+def fit(
+    documents: Iterable[np.ndarray],
+    labels: Sequence[int] | np.ndarray,
+    vocab_size: int,
+    num_labels: int,
+    smoothing: float = 1.0,
+) -> NaiveBayes:
+    """A NaiveBayes from counts.
 
     Args:
-      documents: integer arrays in [0, vocab_size), one a document.
-      labels: integers [N] in [0, num_labels), each of which is there.
+      documents: N integer arrays in [0, vocab_size).
+      labels: integers [N] in [0, num_labels), each of which occurs.
+      vocab_size: V.
+      num_labels: C.
       smoothing: a, above 0.
     """
     counts = np.full((num_labels, vocab_size), smoothing, np.float64)

@@ -1,51 +1,54 @@
-"""N-gram language models: Laplace's smoothing, and Kneser and Ney's.
+"""N-gram language models with Laplace or Kneser-Ney smoothing.
 
-Both mix what was counted with a lower order, h' being h without its first token:
+Both interpolate counts with a lower order, h' being h without its first token:
 
     P(w)     = seen(w)    + rest    / V
     P(w | h) = seen(h, w) + rest(h) * P_lower(w | h'),    rest(h) = 1 if h is unseen.
 
-Laplace's (Zhang et al., "Dive into Deep Learning", section 9.2) falls back to P(w) at
-every order. With n(h) counted where a token follows h, so that all sums to one,
+Laplace smoothing (Zhang et al., "Dive into Deep Learning", section 9.2) falls back to
+P(w) at every order. n(h) counts the occurrences of h that have a successor:
 
     P(w)     = (n(w) + eps_1 / V) / (n + eps_1)
     P(w | h) = (n(h, w) + eps_n P(w)) / (n(h) + eps_n).
 
-Kneser and Ney's, interpolated and modified (Chen & Goodman, "An empirical study of
-smoothing techniques for language modeling", 1999, section 3), falls back from order to
-order. c is n at the highest order; below, the number of different tokens before (h, w):
+Modified, interpolated Kneser-Ney smoothing (Chen & Goodman, "An empirical study of
+smoothing techniques for language modeling", 1999, section 3) falls back to the next
+lower order. c is n at the highest order, and the number of different tokens before
+(h, w) at lower orders:
 
     P(w | h) = (c(h, w) - D(c(h, w)) + sum_v D(c(h, v)) P(w | h')) / sum_v c(h, v).
 
-A text is one sequence, as for the networks: its first tokens have shorter contexts.
+A text is one sequence, and its first tokens have shorter contexts.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from seqjax.data.ngrams import NgramCounts
 
+Tokens = Sequence[int] | np.ndarray
 FALLBACK_DISCOUNTS = np.array([0.0, 0.5, 1.0, 1.5])
 EPSILONS = tuple(10 ** (k / 4) for k in range(-12, 25))  # 0.001 to 1,000,000
 
 
 class NgramModel(NamedTuple):
-    """P(w | h) over a closed vocabulary; made by `laplace` and `kneser_ney`."""
+    """P(w | h) over a closed vocabulary, from `laplace` or `kneser_ney`."""
 
-    counts: NgramCounts  # of the model's order or more
-    seen: tuple  # an order: float64 [U_n + 1]
-    rest: tuple  # an order: float64 [U_{n-1} + 1], of contexts; [2] at order 1
-    skips: bool  # the lower order is the first, at once
+    counts: NgramCounts  # of at least the order of the model
+    seen: tuple[np.ndarray, ...]  # per order: float64 [U_n + 1]
+    rest: tuple[np.ndarray, ...]  # per order: float64 [U_{n-1} + 1]; [2] at order 1
+    skips: bool  # every order falls back to the first
 
-    def log_probs(self, tokens):
-        """log P of each token but the first, given as many before it as the order uses.
+    def log_probs(self, tokens: Tokens) -> np.ndarray:
+        """log P of each token except the first, given the context of the model's order.
 
         Args:
           tokens: integers below V, [T].
 
         Returns:
-          float64 [T - 1]; nan where P is 0/0: an epsilon of 0 and a context unseen.
+          float64 [T - 1]; nan where P is 0/0: an epsilon of 0 and an unseen context.
         """
         found = self.counts.find(tokens, len(self.seen))
         probs = unigrams = self.seen[0][found[0]] + self.rest[0][0] / self._vocab_size
@@ -57,29 +60,29 @@ class NgramModel(NamedTuple):
         with np.errstate(divide="ignore"):
             return np.log(probs[1:])
 
-    def distribution(self, context):
-        """P(w | context) for all w, float64 [V]; of the context the last tokens count.
+    def distribution(self, context: Tokens) -> np.ndarray:
+        """P(w | context) for all w, float64 [V].
 
         Args:
-          context: integers below V, a list of any length.
+          context: integers below V, any length; only the last tokens are used.
         """
         size = self._vocab_size
         probs = unigrams = self.seen[0][:size] + self.rest[0][0] / size
         for n in range(2, min(len(self.seen), len(context) + 1) + 1):
-            place, after, tokens = self.counts.followers(context[-(n - 1) :])
-            probs = self.rest[n - 1][place] * (unigrams if self.skips else probs)
+            index, after, tokens = self.counts.followers(context[-(n - 1) :])
+            probs = self.rest[n - 1][index] * (unigrams if self.skips else probs)
             probs[tokens] += self.seen[n - 1][after]
         return probs
 
-    def sample(self, context, rng):
-        """Tokens that go on from a context, without end.
+    def sample(self, context: Tokens, rng: np.random.Generator) -> Iterator[int]:
+        """Yield random tokens after a context, without end.
 
         Args:
-          context: integers below V, a list of any length.
-          rng: a numpy Generator.
+          context: integers below V, any length.
+          rng: a NumPy Generator.
 
         Raises:
-          ValueError: where P is 0/0.
+          ValueError: if P is 0/0.
         """
         context = list(context)
         while True:
@@ -92,22 +95,21 @@ class NgramModel(NamedTuple):
             yield token
 
     @property
-    def _vocab_size(self):
+    def _vocab_size(self) -> int:
         return self.counts.vocab_size
 
 
-def laplace(counts, epsilons):
-    """Laplace's model, of as many orders as there are epsilons.
+def laplace(counts: NgramCounts, epsilons: Sequence[float]) -> NgramModel:
+    """A model with Laplace smoothing; its order is the number of epsilons.
 
-    An epsilon of 0 gives the relative frequencies, one towards infinity P_lower.
+    An epsilon of 0 gives the relative frequencies, a large one P_lower.
 
     Args:
       counts: NgramCounts.
-      epsilons: eps_1, eps_2, ..., at least 0: how many imagined occurrences P_lower
-        shares out.
+      epsilons: eps_1, eps_2, ..., at least 0: the weight of P_lower, in occurrences.
 
     Raises:
-      ValueError: for a negative one, or more than there are orders counted.
+      ValueError: if an epsilon is negative, or there are more epsilons than orders.
     """
     _check_order(counts, len(epsilons))
     if min(epsilons) < 0:
@@ -123,16 +125,18 @@ def laplace(counts, epsilons):
     return NgramModel(counts, tuple(seen), tuple(rest), skips=True)
 
 
-def choose_epsilons(counts, tokens, grid=EPSILONS):
-    """Of a grid, the epsilon of each order under which a held-out text is likeliest.
+def choose_epsilons(
+    counts: NgramCounts, tokens: Tokens, grid: Sequence[float] = EPSILONS
+) -> list[float]:
+    """The epsilon per order, from a grid, that maximizes P of a held-out text.
 
-    As every order falls back to the first, each is chosen by itself once the first is:
-    over all tokens that have as many before them as it uses.
+    Since every order falls back to the first, the others are chosen independently once
+    the first is, over all tokens that have a full context.
 
     Args:
       counts: NgramCounts.
       tokens: the held-out text, integers below V, [T].
-      grid: epsilons above 0, rising; of equals the first is taken.
+      grid: ascending epsilons above 0; ties go to the first.
 
     Returns:
       A list of counts.order floats.
@@ -151,15 +155,15 @@ def choose_epsilons(counts, tokens, grid=EPSILONS):
     return chosen
 
 
-def kneser_ney(counts, order=None):
-    """Kneser and Ney's model, each order's discounts estimated from its counts.
+def kneser_ney(counts: NgramCounts, order: int | None = None) -> NgramModel:
+    """A model with Kneser-Ney smoothing, with discounts estimated per order.
 
     Args:
       counts: NgramCounts.
-      order: that of the counts by default, or a lower one.
+      order: at most that of the counts, which is the default.
 
     Raises:
-      ValueError: for a higher one.
+      ValueError: if order is out of range.
     """
     order = counts.order if order is None else order
     _check_order(counts, order)
@@ -176,13 +180,13 @@ def kneser_ney(counts, order=None):
     return NgramModel(counts, tuple(seen), tuple(rest), skips=False)
 
 
-def estimate_discounts(counts):
-    """What is taken off counts of 0, 1, 2 and 3 or more: float64 [4], 0 to 3.
+def estimate_discounts(counts: np.ndarray) -> np.ndarray:
+    """Discounts of counts 0, 1, 2 and 3 or more: float64 [4].
 
         Y = n_1 / (n_1 + 2 n_2),    D(c) = c - (c + 1) Y n_{c+1} / n_c
 
-    where n_c n-grams stand there c times (Chen & Goodman 1999, equation 26). Where one
-    of n_1 .. n_4 is 0 or a discount is not above 0, as happens for characters, it is
+    where n_c is the number of n-grams with count c (Chen & Goodman 1999, equation 26).
+    If one of n_1 .. n_4 is 0 or a discount is not above 0, as for characters, they are
     0.5, 1 and 1.5, as in Heafield's KenLM.
 
     Args:
@@ -198,12 +202,12 @@ def estimate_discounts(counts):
     return discounts if min(discounts[1:]) > 0 else FALLBACK_DISCOUNTS
 
 
-def _with_unseen(values):
-    """Values by place, and 0 for place -1."""
+def _with_unseen(values: np.ndarray) -> np.ndarray:
+    """Values by index, and 0 for index -1."""
     return np.append(values, 0)
 
 
-def _check_order(counts, order):
+def _check_order(counts: NgramCounts, order: int) -> None:
     if not 1 <= order <= counts.order:
         raise ValueError(
             f"the order must be from 1 to the {counts.order} counted, got {order}"

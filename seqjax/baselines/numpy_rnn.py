@@ -1,11 +1,11 @@
-"""The plain RNN language model in NumPy, its gradients written out by hand.
+"""The plain RNN language model in NumPy, with gradients written by hand.
 
     h_t = tanh(x_t w_x + h_{t-1} w_h + b)          x_t one-hot, h_t [B, H]
     o_t = h_t w + c                                logits [B, V]
     L   = -1/(T B) sum_t,b log softmax(o_t)[label_t]
 
-and backwards, from the last step to the first, with e_t = dL/do_t and a_t the
-pre-activation,
+Backward, from the last step to the first, with e_t = dL/do_t and the pre-activation
+a_t:
 
     e_t = (softmax(o_t) - one_hot(label_t)) / (T B)
     dh_t = e_t w^T + da_{t+1} w_h^T,   da_t = (1 - h_t^2) * dh_t
@@ -13,11 +13,15 @@ pre-activation,
     dc = sum_t,b e_t,       db = sum_t,b da_t.
 
 Each element of the gradient is clipped to [-5, 5]. The parameters are those of
-`LanguageModel(vocab_size, RNN(hidden_size))` as numpy arrays, whose oracle this is.
+`LanguageModel(vocab_size, RNN(hidden_size))` as NumPy arrays, for which this is a
+reference implementation.
 
 Source: Werbos, "Backpropagation through time: what it does and how to do it",
 Proceedings of the IEEE 78, 1990.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,17 +29,19 @@ import numpy as np
 CLIP_VALUE = 5.0
 
 
-def loss_and_grads(params, window, h):
+def loss_and_grads(
+    params: Any, window: np.ndarray, h: np.ndarray
+) -> tuple[float, Any, np.ndarray]:
     """The loss of one minibatch and its gradients.
 
     Args:
-      params: LanguageModelParams(None, RNNParams, DenseParams) of numpy arrays.
+      params: LanguageModelParams(None, RNNParams, DenseParams) of NumPy arrays.
       window: integers [T + 1, B]: inputs window[:-1], labels window[1:].
-      h: the state before, [B, H].
+      h: the initial state [B, H].
 
     Returns:
       (total, grads, h): the sum of the T * B losses in nats; the gradients of their
-      mean, in the shape of `params`; the state after, [B, H].
+      mean, in the structure of `params`; the final state [B, H].
     """
     w_x, w_h, b = params.cell
     w, c = params.out
@@ -73,7 +79,7 @@ def loss_and_grads(params, window, h):
     return total, grads, h
 
 
-def sgd(params, grads, learning_rate):
+def sgd(params: Any, grads: Any, learning_rate: float) -> Any:
     """params - learning_rate * clip(grads, -5, 5), element by element."""
     return jax.tree.map(
         lambda p, g: (
@@ -84,34 +90,48 @@ def sgd(params, grads, learning_rate):
     )
 
 
-def make_train_loop(learning_rate, num_steps, carry_state=True):
-    """Many minibatches in a Python loop, called as `training.make_train_loop`'s result.
+def make_train_loop(
+    learning_rate: float, num_steps: int, carry_state: bool = True
+) -> Callable[..., tuple[Any, Any]]:
+    """A training loop in Python, with the interface of `training.make_train_loop`.
 
     Args:
       learning_rate: of `sgd`.
       num_steps: T.
-      carry_state: whether a minibatch starts from the state of the one before.
+      carry_state: start each minibatch from the final state of the one before.
 
     Returns:
-      train_loop(state, tokens, plan, begin, end) -> (state, (total, count, grad_norm)).
+      train_loop(state, tokens, plan, begin, end) -> (state, training.Metrics).
     """
+    from seqjax.training import Metrics  # here, because it needs flax and optax
 
-    def train_loop(state, tokens, plan, begin, end):
+    def train_loop(
+        state: Any, tokens: Any, plan: Any, begin: int, end: int
+    ) -> tuple[Any, Metrics]:
         tokens, plan = np.asarray(tokens), np.asarray(plan)
         params, h = jax.tree.map(np.asarray, (state.params, state.carry))
         step, total, count, grad_norm = int(state.step), 0.0, 0, 0.0
+        before = params
         for starts in plan[begin:end]:
             if not np.isfinite(total + grad_norm):
                 break
             window = tokens[starts + np.arange(num_steps + 1)[:, None]]  # [T + 1, B]
             start = h if carry_state else np.zeros_like(h)
+            before = params
             with np.errstate(all="ignore"):
                 loss, grads, h = loss_and_grads(params, window, start)
                 params = sgd(params, grads, learning_rate)
-                squares = sum(np.vdot(g, g) for g in jax.tree.leaves(grads))
+                grad_norm = _norm(grads)
             step, total, count = step + 1, total + loss, count + window[1:].size
-            grad_norm = float(np.sqrt(squares))
-        state = state.replace(step=np.asarray(step, np.int32), params=params, carry=h)
-        return state, (total, count, grad_norm)
+        with np.errstate(all="ignore"):
+            update_norm = _norm(jax.tree.map(np.subtract, params, before))
+            metrics = Metrics(total, count, grad_norm, _norm(params), update_norm)
+        step_array = np.asarray(step, np.int32)
+        return state.replace(step=step_array, params=params, carry=h), metrics
 
     return train_loop
+
+
+def _norm(tree: Any) -> float:
+    """The global norm of a pytree of arrays."""
+    return float(np.sqrt(sum(np.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree))))

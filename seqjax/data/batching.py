@@ -1,14 +1,14 @@
 """Minibatches of subsequences from one long sequence of tokens.
 
-A minibatch is named by the places where its rows start, an array `starts [B]`; its
+A minibatch is given by the positions where its rows start, an array `starts [B]`; its
 inputs and labels are the windows `tokens[s : s + T]` and `tokens[s + 1 : s + T + 1]`.
-A plan is all minibatches of an epoch, `starts [n, B]`: integers only, whatever the
-corpus weighs. Both ways of reading have, for N tokens,
+A plan is all minibatches of an epoch, `starts [n, B]`: a few integers for a corpus of
+any size. Both kinds of plan have, for N tokens,
 
     n = floor((N - 1) / (B * T))
 
-minibatches, every epoch, and begin at a random offset below T (as far as the tokens
-left over allow), so that epochs cut the text in different places.
+minibatches in every epoch. They begin at a random offset below T (as far as the
+remaining tokens allow), so that different epochs cut the text at different positions.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ import numpy as np
 from seqjax.data.text import DataError
 
 
-def num_minibatches(num_tokens, batch_size, num_steps):
-    """How many minibatches an epoch has.
+def num_minibatches(num_tokens: int, batch_size: int, num_steps: int) -> int:
+    """The number of minibatches in an epoch.
 
     Raises:
       DataError: for sizes below 1, or a corpus shorter than one minibatch.
@@ -36,15 +36,20 @@ def num_minibatches(num_tokens, batch_size, num_steps):
     return (num_tokens - 1) // (batch_size * num_steps)
 
 
-def sequential_partition(rng, num_tokens, batch_size, num_steps):
-    """A plan in which row i of a minibatch goes on in row i of the next.
+def sequential_partition(
+    rng: np.random.Generator, num_tokens: int, batch_size: int, num_steps: int
+) -> np.ndarray:
+    """A plan in which row i of a minibatch continues in row i of the next one.
 
-    The tokens after the offset are cut into B rows of equal length; minibatch k holds
-    steps k*T .. k*T + T of every row. The recurrent state is carried from one to the
-    next.
+    The tokens after the offset are cut into B rows of equal length. Minibatch k holds
+    steps k*T .. k*T + T of every row. The recurrent state is carried from one minibatch
+    to the next.
 
     Args:
-      rng: a numpy Generator, which draws the offset.
+      rng: a NumPy Generator, which draws the offset.
+      num_tokens: N.
+      batch_size: B.
+      num_steps: T.
 
     Returns:
       starts [n, B], int32.
@@ -56,14 +61,19 @@ def sequential_partition(rng, num_tokens, batch_size, num_steps):
     return (steps[:, None] + rows).astype(np.int32)  # [n, B]
 
 
-def random_sampling(rng, num_tokens, batch_size, num_steps):
-    """A plan of subsequences in random order; neighbours in a batch are strangers.
+def random_sampling(
+    rng: np.random.Generator, num_tokens: int, batch_size: int, num_steps: int
+) -> np.ndarray:
+    """A plan of subsequences in random order.
 
-    The tokens after the offset are cut into subsequences of T, shuffled. The recurrent
-    state starts afresh in each.
+    The tokens after the offset are cut into subsequences of T, which are shuffled. The
+    recurrent state starts from zero in each of them.
 
     Args:
-      rng: a numpy Generator, which draws the offset and the order.
+      rng: a NumPy Generator, which draws the offset and the order.
+      num_tokens: N.
+      batch_size: B.
+      num_steps: T.
 
     Returns:
       starts [n, B], int32.
@@ -74,17 +84,26 @@ def random_sampling(rng, num_tokens, batch_size, num_steps):
     return (offset + num_steps * order).reshape(n, batch_size).astype(np.int32)
 
 
-def _offset(rng, num_tokens, batch_size, num_steps):
+def _offset(
+    rng: np.random.Generator, num_tokens: int, batch_size: int, num_steps: int
+) -> tuple[int, int]:
     n = num_minibatches(num_tokens, batch_size, num_steps)
-    left_over = num_tokens - 1 - n * batch_size * num_steps
-    return n, int(rng.integers(min(num_steps - 1, left_over) + 1))
+    remaining = num_tokens - 1 - n * batch_size * num_steps
+    return n, int(rng.integers(min(num_steps - 1, remaining) + 1))
 
 
-def whole_text(num_tokens, num_rows, num_steps):
+def whole_text(
+    num_tokens: int, num_rows: int, num_steps: int
+) -> tuple[np.ndarray, np.ndarray]:
     """A plan that predicts every token but the first exactly once, for evaluation.
 
-    The text is cut into rows of one length, the last ones shorter or empty; places past
-    the end of a row are masked, by `ends`: position p of row i counts when p < ends[i].
+    The text is cut into rows of one length; the last rows may be shorter or empty.
+    Position p of row i counts if p < ends[i]; the others are to be masked.
+
+    Args:
+      num_tokens: N.
+      num_rows: the number of rows, evaluated side by side.
+      num_steps: T, the length of a window.
 
     Returns:
       starts [n, num_rows] and ends [num_rows], int32.
@@ -104,6 +123,6 @@ def whole_text(num_tokens, num_rows, num_steps):
     return (steps[:, None] + rows).astype(np.int32), ends.astype(np.int32)
 
 
-def epoch_rng(seed, epoch):
+def epoch_rng(seed: int, epoch: int) -> np.random.Generator:
     """The generator that decides the data order of an epoch, from (seed, epoch)."""
     return np.random.default_rng([seed, epoch])

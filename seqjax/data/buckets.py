@@ -1,41 +1,48 @@
-"""Minibatches of sequences of about one length, decided by (seed, epoch)."""
+"""Minibatches of sequences of similar length, each padded to one length."""
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from seqjax.data.vocab import EOS, PAD
 
-# Sentences are padded to the next of these, so that a step has few shapes to compile;
-# longer ones to the next multiple of the last.
+# Padded lengths: a sequence is padded to the next of these, so that a training step is
+# compiled for few shapes; a longer one to the next multiple of the last.
 LENGTHS = (4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
-class Batch(NamedTuple):
-    """Sentence pairs, padded; eos ends each target, bos is in none."""
+class PairBatch(NamedTuple):
+    """Padded sentence pairs; each target ends in eos, none begins with bos."""
 
     source: np.ndarray  # int32 [S, B]
     source_lengths: np.ndarray  # int32 [B]
     target: np.ndarray  # int32 [T, B]
-    target_lengths: np.ndarray  # int32 [B], eos included; 0 in rows that fill up
+    target_lengths: np.ndarray  # int32 [B], eos included; 0 in padding rows
 
 
 class Bucket(NamedTuple):
-    """The rows of a minibatch: places in the data, -1 for one that fills up."""
+    """The rows of a minibatch: indices of the data, -1 for a padding row."""
 
-    length: int  # padded; of sources and of targets
+    length: int  # after padding; for pairs, that of sources and targets
     rows: np.ndarray  # int32 [B]
 
 
-def plan(sources, targets, batch_size=0, batch_tokens=0, rng=None):
+def plan(
+    sources: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray],
+    batch_size: int = 0,
+    batch_tokens: int = 0,
+    rng: np.random.Generator | None = None,
+) -> list[Bucket]:
     """All pairs in minibatches of one padded length each.
 
     Args:
-      sources, targets: lists of integer arrays, without eos.
-      batch_size: pairs in a minibatch; or
-      batch_tokens: tokens on either side, padding included: short pairs come in larger
-        minibatches.
-      rng: a numpy Generator that shuffles the pairs and the minibatches; None sorts
+      sources, targets: integer arrays, without eos.
+      batch_size: the number of pairs in a minibatch; if it is 0,
+      batch_tokens: the number of tokens on either side of a minibatch, with padding:
+        minibatches of short pairs have more rows.
+      rng: a NumPy Generator that shuffles the pairs and the minibatches; None sorts
         them by length.
 
     Returns:
@@ -45,11 +52,16 @@ def plan(sources, targets, batch_size=0, batch_tokens=0, rng=None):
     return plan_lengths(longest, batch_size, batch_tokens, rng)
 
 
-def plan_lengths(lengths, batch_size=0, batch_tokens=0, rng=None):
+def plan_lengths(
+    lengths: Sequence[int] | np.ndarray,
+    batch_size: int = 0,
+    batch_tokens: int = 0,
+    rng: np.random.Generator | None = None,
+) -> list[Bucket]:
     """All sequences in minibatches of one padded length each.
 
     Args:
-      lengths: of the sequences, one by one.
+      lengths: the length of each sequence.
       batch_size, batch_tokens, rng: as `plan`.
 
     Returns:
@@ -61,30 +73,39 @@ def plan_lengths(lengths, batch_size=0, batch_tokens=0, rng=None):
     for length in np.unique(padded):
         rows = order[padded[order] == length].astype(np.int32)
         size = batch_size or max(1, batch_tokens // int(length))
-        fill = np.full(-len(rows) % size, -1, np.int32)
-        for part in np.concatenate([rows, fill]).reshape(-1, size):
+        padding = np.full(-len(rows) % size, -1, np.int32)
+        for part in np.concatenate([rows, padding]).reshape(-1, size):
             buckets.append(Bucket(int(length), part))
     if rng is not None:
         buckets = [buckets[i] for i in rng.permutation(len(buckets))]
     return buckets
 
 
-def _padded(lengths):
+def _padded(lengths: np.ndarray) -> np.ndarray:
     last = LENGTHS[-1]
     listed = np.asarray(LENGTHS)[np.searchsorted(LENGTHS, np.minimum(lengths, last))]
     return np.where(lengths > last, -(-lengths // last) * last, listed)
 
 
-def make_batch(sources, targets, bucket):
-    """The Batch of a Bucket."""
+def make_batch(
+    sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], bucket: Bucket
+) -> PairBatch:
+    """The minibatch of a Bucket.
+
+    Args:
+      sources, targets: the integer arrays of `plan`.
+      bucket: from `plan`.
+    """
     rows = [i for i in bucket.rows if i >= 0]
     source = pad([sources[i] for i in rows], bucket)
     target = pad([np.append(targets[i], EOS) for i in rows], bucket)
-    return Batch(*source, *target)
+    return PairBatch(*source, *target)
 
 
-def pad(sentences, bucket):
-    """Integer arrays, the rows of a Bucket, padded: (tokens [T, B], lengths [B])."""
+def pad(
+    sentences: Iterable[np.ndarray], bucket: Bucket
+) -> tuple[np.ndarray, np.ndarray]:
+    """The integer arrays in the rows of a Bucket as (tokens [T, B], lengths [B])."""
     tokens = np.full((bucket.length, len(bucket.rows)), PAD, np.int32)
     lengths = np.zeros(len(bucket.rows), np.int32)
     for i, sentence in enumerate(sentences):

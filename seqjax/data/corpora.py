@@ -1,19 +1,11 @@
-"""The text corpora: where they come from, their checksums, their splits.
+"""The text corpora: sources, splits, tokens and vocabulary."""
 
-A corpus is found at `data_dir/NAME/FILE`. Where it is missing and there is a network it
-is fetched, and kept only if its sha256 is right: a dead address may answer with a page
-that says so.
-"""
-
-import difflib
-import hashlib
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pooch
 
+from seqjax.data.sources import Source, fetch, sha256_of, unknown_name
 from seqjax.data.text import (
     DataError,
     decode,
@@ -26,7 +18,7 @@ from seqjax.data.vocab import Vocab
 
 
 class Corpus(NamedTuple):
-    """A text in three parts, with the sha256 of the bytes it was read from."""
+    """A text in three parts, with the sha256 of its bytes."""
 
     name: str
     train: str
@@ -36,26 +28,12 @@ class Corpus(NamedTuple):
 
 
 class TokenizedCorpus(NamedTuple):
-    """A corpus as int32 indices [N] a split, and the training text's vocabulary."""
+    """A corpus as int32 indices [N] for each part, and its training vocabulary."""
 
     vocab: Vocab
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
-
-
-class Source(NamedTuple):
-    """A file of a corpus: its name on disk, its checksum, its address if it has one.
-
-    Where the address is of a zip archive, `member` is the file's path in it, and
-    `archive_hash` the archive's own checksum.
-    """
-
-    file: str
-    sha256: str
-    url: str | None
-    member: str | None = None
-    archive_hash: str | None = None
 
 
 _WIKITEXT2 = (
@@ -101,21 +79,21 @@ SOURCES = {
 NAMES = ("python_docs", *SOURCES)
 
 
-def load(name, data_dir=None):
+def load(name: str, data_dir: str | Path | None = None) -> Corpus:
     """Load a corpus by name.
 
-    - "python_docs": the English language reference in `pydoc_data.topics`, which every
-      CPython carries; 90/5/5 by position. It differs between Python versions.
+    - "python_docs": the English language reference in `pydoc_data.topics`, which is
+      part of CPython, split 90/5/5 by position. It differs between Python versions.
     - "time_machine": letters only, lower-case, words one space apart; 90/5/5.
     - "wikitext2": the official splits.
     - "tang_poems": lines "title:content" as plain text; 90/5/5.
 
     Args:
       name: one of `NAMES`.
-      data_dir: where corpora lie; None is $SEQJAX_DATA_DIR, else the user's cache.
+      data_dir: the folder of the data sets; None is `sources.default_data_dir()`.
 
     Raises:
-      DataError: for an unknown name, a file that cannot be had, or a wrong checksum.
+      DataError: for an unknown name, a file that is not available, or a wrong checksum.
 
     Example:
       >>> corpus = load("python_docs")
@@ -126,28 +104,35 @@ def load(name, data_dir=None):
         raise DataError(unknown_name("dataset", name, NAMES))
     if name == "python_docs":
         text = _python_docs()
-        return split_by_position(name, text, _sha256(text.encode()))
+        return split_by_position(name, text, sha256_of(text.encode()))
     paths = [fetch(name, source, data_dir) for source in SOURCES[name]]
     if name == "wikitext2":
-        digest = _sha256(b"".join(path.read_bytes() for path in paths))
-        return Corpus(name, *map(read_text, paths), digest)
+        train, valid, test = map(read_text, paths)
+        digest = sha256_of(b"".join(path.read_bytes() for path in paths))
+        return Corpus(name, train, valid, test, digest)
     text = read_text(paths[0])
     text = keep_letters(text) if name == "time_machine" else text
     return split_by_position(name, text, SOURCES[name][0].sha256)
 
 
-def load_file(path):
-    """A text file of one's own, UTF-8, split 90/5/5 by position.
+def _python_docs() -> str:
+    from pydoc_data import topics
+
+    return "\n".join(topics.topics.values())
+
+
+def load_file(path: str | Path) -> Corpus:
+    """The user's own UTF-8 text file, split 90/5/5 by position.
 
     Raises:
       DataError: as `seqjax.data.text.read_text`.
     """
-    content = read_bytes(path)  # once: it may be a pipe
-    return split_by_position(Path(path).name, decode(content, path), _sha256(content))
+    content = read_bytes(path)  # once, because the file may be a pipe
+    return split_by_position(Path(path).name, decode(content, path), sha256_of(content))
 
 
-def split_by_position(name, text, sha256):
-    """The first 90 % of the characters to train, 5 % to validate, 5 % to test."""
+def split_by_position(name: str, text: str, sha256: str) -> Corpus:
+    """The first 90 % of the characters train, 5 % validate, the last 5 % test."""
     train_end, valid_end = len(text) * 90 // 100, len(text) * 95 // 100
     return Corpus(
         name,
@@ -158,53 +143,20 @@ def split_by_position(name, text, sha256):
     )
 
 
-def split_by_hash(name, items, text_of, percent, kind):
-    """{"train", "valid", "test": items} by a hash of their texts: none is in two parts.
-
-    Args:
-      name: of the corpus, for the message.
-      items: in an order that each part keeps.
-      text_of: item -> its text.
-      percent: of all texts, those to validate on, and as many to test on.
-      kind: what an item is called.
-
-    Raises:
-      DataError: if a part would be empty.
-    """
-    parts = {"train": [], "valid": [], "test": []}
-    for item in items:
-        share = int(_sha256(text_of(item).encode())[:8], 16) % 100
-        held_out = "valid" if share < percent else "test"
-        parts[held_out if share < 2 * percent else "train"].append(item)
-    for part, of_part in parts.items():
-        if not of_part:
-            raise DataError(
-                f"{name} has no {kind} in its {part} part; more are needed."
-            )
-    return parts
-
-
-def sha256_of(contents):
-    """The sha256 of a file's bytes or, of several files, of theirs.
-
-    That of the files joined would not see a sentence go from one into the next.
-    """
-    digests = [hashlib.sha256(content).hexdigest() for content in contents]
-    return digests[0] if len(digests) == 1 else _sha256("".join(digests).encode())
-
-
-def tokenize_corpus(corpus, level, min_freq=1, max_tokens=0):
-    """Tokens and vocabulary of a corpus.
+def tokenize_corpus(
+    corpus: Corpus, level: str, min_freq: int = 1, max_tokens: int = 0
+) -> TokenizedCorpus:
+    """The tokens and the vocabulary of a corpus.
 
     Args:
       corpus: a Corpus.
       level: "char" or "word".
-      min_freq: training tokens that are rarer become unknown.
-      max_tokens: keep the first so many training tokens, at least 0, after the
-        vocabulary is made; 0 keeps all.
+      min_freq: training tokens that are less frequent become unknown.
+      max_tokens: the number of training tokens to keep, the first ones; 0 keeps all.
+        The vocabulary is that of the whole training text.
 
     Raises:
-      DataError: if a held-out split has fewer than 2 tokens: nothing to predict.
+      DataError: if a held-out part has fewer than 2 tokens: nothing to predict.
     """
     train = tokenize(corpus.train, level)
     vocab = Vocab(train, min_freq)
@@ -218,66 +170,3 @@ def tokenize_corpus(corpus, level, min_freq=1, max_tokens=0):
             )
         splits.append(tokens)
     return TokenizedCorpus(vocab, *map(vocab.encode, splits))
-
-
-def unknown_name(kind, name, names):
-    """One sentence that says `name` is unknown and gives the nearest of `names`."""
-    near = difflib.get_close_matches(name, names, n=2, cutoff=0.4) or names
-    return f"there is no {kind} {name!r}; did you mean {' or '.join(near)}?"
-
-
-def default_data_dir():
-    """$SEQJAX_DATA_DIR if set, else the user's cache."""
-    return Path(os.environ.get("SEQJAX_DATA_DIR") or pooch.os_cache("seqjax"))
-
-
-def _python_docs():
-    from pydoc_data import topics
-
-    return "\n".join(topics.topics.values())
-
-
-def fetch(name, source, data_dir=None):
-    """The path of a corpus's file, downloaded if it is not there.
-
-    Raises:
-      DataError: if it cannot be had, or its checksum is wrong.
-    """
-    path = Path(data_dir or default_data_dir()) / name / source.file
-    try:
-        if not path.exists():
-            _download(name, source, path)
-        digest = pooch.file_hash(str(path), alg="sha256")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
-    if digest != source.sha256:
-        raise DataError(
-            f"{path} is not the published {name} file: its sha256 is {digest}, "
-            f"expected {source.sha256}."
-        )
-    return path
-
-
-def _download(name, source, path):
-    if source.url is None:
-        raise DataError(
-            f"{path} does not exist and {name} has no download address; put the file "
-            f"with sha256 {source.sha256} there."
-        )
-    known_hash = source.archive_hash or f"sha256:{source.sha256}"
-    unzip = source.member and pooch.Unzip([source.member], extract_dir=".")
-    name = Path(source.url).name if unzip else path.name
-    try:
-        pooch.retrieve(source.url, known_hash, name, path.parent, processor=unzip)
-        if unzip:
-            (path.parent / source.member).replace(path)
-    except (OSError, ValueError) as error:
-        reason = str(error).split("\n")[0]
-        raise DataError(
-            f"{path} does not exist and could not be fetched from {source.url}: "
-            f"{reason}"
-        ) from None
-
-
-def _sha256(content):
-    return hashlib.sha256(content).hexdigest()

@@ -1,48 +1,48 @@
-"""Documents with labels: where they come from, their splits, their minibatches.
+"""Documents with labels: sources, splits, minibatches, and the user's own files.
 
-Documents of one's own are lines "label<TAB>text" in UTF-8.
+The user's own documents are lines "label<TAB>text" in UTF-8.
 """
 
-import hashlib
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from seqjax.data import buckets
-from seqjax.data.corpora import Source, fetch, sha256_of, unknown_name
+from seqjax.data.sources import Source, fetch, hashed_share, sha256_of, unknown_name
 from seqjax.data.synthetic import opinions
-from seqjax.data.text import DataError, decode, read_bytes, read_text
+from seqjax.data.text import DataError, decode, read_bytes, split_lines
 
 
-class Split(NamedTuple):
-    """Documents and their labels, one by one."""
+class LabeledSplit(NamedTuple):
+    """Documents and their labels, two lists of one length."""
 
-    texts: list
-    labels: list
+    texts: list[str]
+    labels: list[str]
 
 
 class LabeledCorpus(NamedTuple):
-    """Documents in three parts, with the sha256 of the bytes they come from."""
+    """Documents in three parts, with the sha256 of their bytes."""
 
     name: str
-    labels: list  # those of the training part, sorted
-    train: Split
-    valid: Split
-    test: Split
+    labels: list[str]  # of the training part, sorted
+    train: LabeledSplit
+    valid: LabeledSplit
+    test: LabeledSplit
     sha256: str
 
 
-class Batch(NamedTuple):
-    """Documents, padded."""
+class LabeledBatch(NamedTuple):
+    """Padded documents and their labels."""
 
     tokens: np.ndarray  # int32 [T, B]
-    lengths: np.ndarray  # int32 [B]; 0 in rows that fill up
-    labels: np.ndarray  # int32 [B]; -1 in rows that fill up
+    lengths: np.ndarray  # int32 [B]; 0 in padding rows
+    labels: np.ndarray  # int32 [B]; -1 in padding rows
 
 
 # Pang and Lee 2005; research use. www.cs.cornell.edu/people/pabo/movie-review-data has
-# an archive of cp1252; these are its sentences in UTF-8, so that there is no address.
+# an archive in cp1252. These files hold its sentences in UTF-8 and have no address.
 _MOVIE_REVIEW = {
     "negative": Source(
         "rt-polarity.neg",
@@ -58,21 +58,27 @@ _MOVIE_REVIEW = {
 NAMES = ("opinions", "movie_review")
 
 
-def load(name, data_dir=None, folds=10, fold=0, seed=0):
-    """Load documents by name.
+def load(
+    name: str,
+    data_dir: str | Path | None = None,
+    folds: int = 10,
+    fold: int = 0,
+    seed: int = 0,
+) -> LabeledCorpus:
+    """Load labeled documents by name.
 
-    - "opinions": short positive and negative sentences by `data.opinions`, embedded; it
-      has parts of its own.
+    - "opinions": short positive and negative sentences from `data.synthetic.opinions`,
+      which have fixed parts; needs no file.
     - "movie_review": 5,331 positive and 5,331 negative sentences of reviews (Pang and
-      Lee 2005, arXiv:cs/0506075), split as `split_by_text` says.
+      Lee 2005, arXiv:cs/0506075), split by `split_by_text`.
 
     Args:
       name: one of `NAMES`.
-      data_dir: where data sets lie; None is $SEQJAX_DATA_DIR, else the user's cache.
+      data_dir: the folder of the data sets; None is `sources.default_data_dir()`.
       folds, fold, seed: as `split_by_text`.
 
     Raises:
-      DataError: for an unknown name, a file that cannot be had, or a wrong checksum.
+      DataError: for an unknown name, a file that is not available, or a wrong checksum.
 
     Example:
       >>> corpus = load("opinions")
@@ -84,28 +90,33 @@ def load(name, data_dir=None, folds=10, fold=0, seed=0):
     if name == "opinions":
         parts = opinions.documents()
         content = "\n".join("\t".join(row) for part in parts for row in part)
-        return _corpus(name, map(_split, parts), _sha256(content.encode()))
-    rows, digest = [], hashlib.sha256()
+        return _corpus(name, map(_split, parts), sha256_of(content.encode()))
+    rows, contents = [], []
     for label, source in _MOVIE_REVIEW.items():
         path = fetch(name, source, data_dir)
-        digest.update(read_bytes(path))
-        rows += [(label, line.strip()) for line in _lines(read_text(path))]
-    return split_by_text(name, rows, digest.hexdigest(), folds, fold, seed)
+        contents.append(read_bytes(path))
+        lines = split_lines(decode(contents[-1], path))
+        rows += [(label, line.strip()) for line in lines]
+    return split_by_text(name, rows, sha256_of(b"".join(contents)), folds, fold, seed)
 
 
-def load_files(paths, folds=10, fold=0, seed=0):
-    """Documents of one's own, from one file, split by `split_by_text`, or from three.
+def load_files(
+    paths: Iterable[str | Path], folds: int = 10, fold: int = 0, seed: int = 0
+) -> LabeledCorpus:
+    """The user's own documents.
 
     Args:
-      paths: one file of lines "label<TAB>text", or train, valid and test.
+      paths: one file of lines "label<TAB>text", which `split_by_text` splits; or three:
+        train, valid and test.
+      folds, fold, seed: as `split_by_text`.
 
     Raises:
-      DataError: as `read_tsv`, or for another number of files, a label that only a
-        held-out part has, or fewer than two labels.
+      DataError: as `read_tsv`, or for another number of files, a label that occurs in a
+        held-out part only, or fewer than two labels.
     """
     paths = list(paths)
     contents = [read_bytes(path) for path in paths]  # once: they may be pipes
-    sha256, name = sha256_of(contents), Path(paths[0]).name
+    sha256, name = sha256_of(*contents), Path(paths[0]).name
     if len(paths) == 1:
         rows = _parse_tsv(contents[0], paths[0])
         return split_by_text(name, rows, sha256, folds, fold, seed)
@@ -122,113 +133,130 @@ def load_files(paths, folds=10, fold=0, seed=0):
     return _corpus(name, map(_split, (train, *held_out)), sha256)
 
 
-def read_tsv(path, known=None):
-    """A Split from a UTF-8 file of lines "label<TAB>text"; blank lines are left out.
+def read_tsv(path: str | Path, known: Collection[str] | None = None) -> LabeledSplit:
+    """Documents from a UTF-8 file of lines "label<TAB>text", without blank lines.
 
     Args:
-      known: the labels there may be; None is any.
+      path: the file.
+      known: the allowed labels; None allows any.
 
     Raises:
-      DataError: if it cannot be read or, with the line's number, a line has no tab, no
-        label, no text, or a label that is not known.
+      DataError: if the file cannot be read or, with the line's number, a line has no
+        tab, no label, no text, or a label that is not allowed.
     """
     return _split(_parse_tsv(read_bytes(path), path, known))
 
 
-def split_by_text(name, rows, sha256, folds=10, fold=0, seed=0):
-    """Parts by a hash of the text: no text is in two of them, however often it comes.
+def split_by_text(
+    name: str,
+    rows: Iterable[tuple[str, str]],
+    sha256: str,
+    folds: int = 10,
+    fold: int = 0,
+    seed: int = 0,
+) -> LabeledCorpus:
+    """Parts by a hash of the text: equal texts are in one part.
 
-    The documents fall into `folds` shares of about one size: share `fold` is to test,
-    the next one to validate, the others to train. With folds=10 that is 80/10/10, and
-    fold = 0 .. 9 is tenfold cross-validation.
+    The hash divides the documents into `folds` shares of similar size: share `fold` is
+    the test part, the next share the validation part, the others the training part.
+    With folds=10 that is 80/10/10, and fold = 0 .. 9 is tenfold cross-validation.
 
     Args:
-      rows: (label, text); the order within a part is theirs.
-      folds: 3 at least.
+      name: of the corpus.
+      rows: (label, text); each part keeps their order.
+      sha256: of the bytes of the corpus.
+      folds: at least 3.
       fold: below `folds`.
-      seed: another seed makes other shares.
+      seed: another seed gives other shares.
 
     Raises:
-      DataError: if a part would be empty, or a label is in no training document.
+      DataError: if a part is empty, or a label occurs in no training document.
     """
-    parts = [], [], []
+    parts: tuple[list[tuple[str, str]], ...] = ([], [], [])
     for label, text in rows:
-        plain = " ".join(text.lower().split())  # case and spacing are no difference
-        share = int(_sha256(f"{seed} {plain}".encode())[:8], 16) % folds
+        plain = " ".join(text.lower().split())  # case and spacing make no difference
+        share = hashed_share(f"{seed} {plain}", folds)
         parts[{fold: 2, (fold + 1) % folds: 1}.get(share, 0)].append((label, text))
     return _corpus(name, map(_split, parts), sha256)
 
 
-def plan(documents, batch_size, rng=None):
-    """The Buckets of documents, integer arrays, in minibatches of one padded length.
+def plan(
+    documents: Sequence[np.ndarray],
+    batch_size: int,
+    rng: np.random.Generator | None = None,
+) -> list[buckets.Bucket]:
+    """All documents in minibatches of one padded length each.
 
     Args:
-      rng: a numpy Generator that shuffles; None sorts by length.
+      documents: integer arrays.
+      batch_size: the number of documents in a minibatch.
+      rng: a NumPy Generator that shuffles; None sorts by length.
     """
     return buckets.plan_lengths([len(d) for d in documents], batch_size, rng=rng)
 
 
-def make_batch(documents, labels, bucket):
-    """The Batch of a Bucket.
+def make_batch(
+    documents: Sequence[np.ndarray],
+    labels: Sequence[int] | np.ndarray,
+    bucket: buckets.Bucket,
+) -> LabeledBatch:
+    """The minibatch of a Bucket.
 
     Args:
-      documents: integer arrays, one a document.
-      labels: integers, one a document.
+      documents: an integer array for each document.
+      labels: an integer for each document.
+      bucket: from `plan`.
     """
-    kept = bucket.rows >= 0
-    rows = bucket.rows[kept]
+    is_document = bucket.rows >= 0
+    rows = bucket.rows[is_document]
     tokens, lengths = buckets.pad([documents[i] for i in rows], bucket)
-    there = np.full(len(kept), -1, np.int32)
-    there[: len(rows)] = [labels[i] for i in rows]
-    return Batch(tokens, lengths, there)
+    padded = np.full(len(is_document), -1, np.int32)
+    padded[: len(rows)] = [labels[i] for i in rows]
+    return LabeledBatch(tokens, lengths, padded)
 
 
-def _corpus(name, splits, sha256):
-    splits = dict(zip(("train", "valid", "test"), splits, strict=True))
-    labels = sorted(set(splits["train"].labels))
-    for part, split in splits.items():
+def _corpus(name: str, splits: Iterable[LabeledSplit], sha256: str) -> LabeledCorpus:
+    parts = dict(zip(("train", "valid", "test"), splits, strict=True))
+    labels = sorted(set(parts["train"].labels))
+    for part, split in parts.items():
         if not split.texts:
             raise DataError(f"{name} has nothing in its {part} part; more are needed.")
         for label in split.labels:
             if label not in labels:
                 raise DataError(
                     f"{name} has the label {label!r} in its {part} part, but not in "
-                    f"what it trains on."
+                    f"its train part."
                 )
     if len(labels) < 2:
         raise DataError(
-            f"{name} has the label {labels[0]!r} alone; two are needed at least."
+            f"{name} has only the label {labels[0]!r}; at least two are needed."
         )
-    return LabeledCorpus(name, labels, *splits.values(), sha256)
+    train, valid, test = parts.values()
+    return LabeledCorpus(name, labels, train, valid, test, sha256)
 
 
-def _parse_tsv(content, path, known=None):
+def _parse_tsv(
+    content: bytes, path: str | Path, known: Collection[str] | None = None
+) -> list[tuple[str, str]]:
     rows = []
-    for number, line in enumerate(_lines(decode(content, path)), start=1):
+    for number, line in enumerate(split_lines(decode(content, path)), start=1):
         label, tab, text = line.partition("\t")
-        label, text, where = label.strip(), text.strip(), f"{path}, line {number}"
+        label, text, here = label.strip(), text.strip(), f"{path}, line {number}"
         if not (tab or label):
             continue
         if not (label and text):
             raise DataError(
-                f"{where}: a label, a tab and a text were expected, got {line[:40]!r}."
+                f"{here}: a label, a tab and a text were expected, got {line[:40]!r}."
             )
         if known is not None and label not in known:
             raise DataError(
-                f"{where}: the label {label!r} is none that training saw "
+                f"{here}: the label {label!r} does not occur in the training part "
                 f"({', '.join(sorted(known)[:5])})."
             )
         rows.append((label, text))
     return rows
 
 
-def _lines(text):
-    return text.removesuffix("\n").split("\n")
-
-
-def _split(rows):
-    return Split([text for _, text in rows], [label for label, _ in rows])
-
-
-def _sha256(content):
-    return hashlib.sha256(content).hexdigest()
+def _split(rows: Iterable[tuple[str, str]]) -> LabeledSplit:
+    rows = list(rows)
+    return LabeledSplit([text for _, text in rows], [label for label, _ in rows])

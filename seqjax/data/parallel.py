@@ -1,32 +1,37 @@
-"""Sentence pairs: where they come from, their splits, the textbook's cleaning.
+"""Sentence pairs for translation: sources, splits, and the user's own files.
 
-Pairs of one's own are two line-aligned files, or one file with a tab in each line.
+The user's own pairs are two line-aligned files, or one file with a tab in each line.
 """
 
-import hashlib
-import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from seqjax.data.corpora import Source, fetch, split_by_hash, unknown_name
+from seqjax.data.sources import (
+    Source,
+    fetch,
+    sha256_of,
+    split_by_hash,
+    unknown_name,
+)
 from seqjax.data.synthetic import grammar
-from seqjax.data.text import DataError, decode, read_bytes
+from seqjax.data.text import DataError, decode, read_bytes, split_lines
 
 
-class Split(NamedTuple):
+class PairSplit(NamedTuple):
     """Sentences and their translations, line by line."""
 
-    source: list
-    target: list
+    source: list[str]
+    target: list[str]
 
 
 class ParallelCorpus(NamedTuple):
-    """Sentence pairs in three parts, with the sha256 of the bytes they come from."""
+    """Sentence pairs in three parts, with the sha256 of their bytes."""
 
     name: str
-    train: Split
-    valid: Split
-    test: Split
+    train: PairSplit
+    valid: PairSplit
+    test: PairSplit
     sha256: str
 
 
@@ -50,76 +55,89 @@ _FRA_ENG = Source(  # manythings.org/anki and tatoeba.org; CC BY 2.0.
     archive_hash="sha1:94646ad1522d915e7b0f9296181140edcf86a4f5",
 )
 NAMES = ("grammar", "fra_eng", "multi30k")
-HELD_OUT = 2  # percent of the sources to validate on, and as many to test on
+HELD_OUT = 2  # percentage of the source sentences to validate on, and to test on
 
 
-def load(name, data_dir=None, swap=False):
-    """Load sentence pairs by name, the first language English.
+def load(
+    name: str, data_dir: str | Path | None = None, swap: bool = False
+) -> ParallelCorpus:
+    """Load sentence pairs by name; the source language is English.
 
-    - "grammar": English-French by `data.grammar`, embedded.
-    - "fra_eng": 167,130 English-French pairs, split by the English side, of which many
-      repeat: 2 % to validate, 2 % to test.
+    - "grammar": English-French from `data.synthetic.grammar`; needs no file.
+    - "fra_eng": 167,130 English-French pairs, split by the English sentence, which
+      often occurs more than once: 2 % to validate, 2 % to test.
     - "multi30k": English-German captions, the official splits, test_2016_flickr.
 
     Args:
       name: one of `NAMES`.
-      data_dir: where corpora lie; None is $SEQJAX_DATA_DIR, else the user's cache.
-      swap: whether to translate into English; fra_eng is then split by the French side.
+      data_dir: the folder of the data sets; None is `sources.default_data_dir()`.
+      swap: translate into English; fra_eng is then split by the French sentence.
 
     Raises:
-      DataError: for an unknown name, a file that cannot be had, or a wrong checksum.
+      DataError: for an unknown name, a file that is not available, or a wrong checksum.
 
     Example:
       >>> corpus = load("grammar")
-      >>> corpus.train.source[0], corpus.train.target[0]
+      >>> len(corpus.train.source), len(corpus.train.target)
+      (40000, 40000)
     """
     if name not in NAMES:
         raise DataError(unknown_name("dataset", name, NAMES))
     if name == "grammar":
-        splits = [_split(pairs) for pairs in grammar.pairs()]
-        content = "\n".join(line for split in splits for side in split for line in side)
-        corpus = ParallelCorpus(name, *splits, _sha256(content.encode()))
-        return _turned(corpus) if swap else corpus
+        train, valid, test = map(_split, grammar.pairs())
+        sides = (side for split in (train, valid, test) for side in split)
+        content = "\n".join(line for side in sides for line in side)
+        corpus = ParallelCorpus(name, train, valid, test, sha256_of(content.encode()))
+        return _swapped(corpus) if swap else corpus
     if name == "fra_eng":
         path = fetch(name, _FRA_ENG, data_dir)
-        return split_by_source(name, _read_tsv(path, swap), _FRA_ENG.sha256)
+        pairs = _parse_tsv(read_bytes(path), path, swap)
+        return split_by_source(name, pairs, _FRA_ENG.sha256)
     paths = [
         fetch(name, Source(file, sha256, None), data_dir)
         for file, sha256 in _MULTI30K.items()
     ]
     corpus = load_files(paths[::2], paths[1::2], name)
-    return _turned(corpus) if swap else corpus
+    return _swapped(corpus) if swap else corpus
 
 
-def load_files(source_files, target_files, name=None):
-    """Pairs from line-aligned UTF-8 files: one a side, or three: train, valid, test.
+def load_files(
+    source_files: Sequence[str | Path],
+    target_files: Sequence[str | Path],
+    name: str | None = None,
+) -> ParallelCorpus:
+    """Pairs from line-aligned UTF-8 files.
 
-    One is split by its source sides, see `split_by_source`.
+    Args:
+      source_files, target_files: one file for each language, which is split by its
+        source sentences, see `split_by_source`; or three: train, valid and test.
+      name: of the corpus; None is the name of the first file.
 
     Raises:
-      DataError: for files that cannot be read, are not as many on both sides, differ
-        in lines, or have a line that is empty on one side alone.
+      DataError: if a file cannot be read, the numbers of files or of lines differ, or a
+        line is empty in only one of the two languages.
     """
     if len(source_files) != len(target_files) or len(source_files) not in (1, 3):
         raise DataError(
             f"one file a side was expected, or three (train, valid, test), got "
             f"{len(source_files)} and {len(target_files)}."
         )
-    digest, splits = hashlib.sha256(), []
+    read, splits = [], []
     for files in zip(source_files, target_files, strict=True):
         contents = [read_bytes(path) for path in files]
-        for content in contents:
-            digest.update(content)
+        read += contents
         splits.append(_aligned(contents, files))
+    digest = sha256_of(b"".join(read))
     name = name or Path(source_files[0]).name
     if len(splits) == 1:
         pairs = zip(*splits[0], strict=True)
-        return split_by_source(name, list(pairs), digest.hexdigest())
-    return ParallelCorpus(name, *splits, digest.hexdigest())
+        return split_by_source(name, list(pairs), digest)
+    train, valid, test = splits
+    return ParallelCorpus(name, train, valid, test, digest)
 
 
-def load_split(source_file, target_file):
-    """The pairs of two line-aligned UTF-8 files, lines empty in both left out.
+def load_split(source_file: str | Path, target_file: str | Path) -> PairSplit:
+    """The pairs of two line-aligned UTF-8 files, without lines that are empty in both.
 
     Raises:
       DataError: as `load_files`.
@@ -128,49 +146,49 @@ def load_split(source_file, target_file):
     return _aligned([read_bytes(path) for path in files], files)
 
 
-def load_tsv(path, swap=False):
-    """Pairs from a UTF-8 file of lines "source<TAB>target", more columns ignored.
-
-    Raises:
-      DataError: if it cannot be read, or a line has no tab: with the line's number.
-    """
-    pairs = _read_tsv(path, swap)
-    return split_by_source(Path(path).name, pairs, _sha256(read_bytes(path)))
-
-
-def split_by_source(name, pairs, sha256):
-    """Held-out parts by the hash of the source side: no sentence is in two of them.
+def load_tsv(path: str | Path, swap: bool = False) -> ParallelCorpus:
+    """Pairs from a UTF-8 file of lines "source<TAB>target"; more columns are ignored.
 
     Args:
-      pairs: (source, target) sentences; the order within a part is theirs.
+      path: the file.
+      swap: translate from the second column into the first.
 
     Raises:
-      DataError: if a part would be empty.
+      DataError: if the file cannot be read, or a line is no pair; with its number.
+    """
+    content = read_bytes(path)  # once, because the file may be a pipe
+    pairs = _parse_tsv(content, path, swap)
+    return split_by_source(Path(path).name, pairs, sha256_of(content))
+
+
+def split_by_source(
+    name: str, pairs: Iterable[tuple[str, str]], sha256: str
+) -> ParallelCorpus:
+    """Parts by a hash of the source sentence: no source sentence is in two parts.
+
+    Args:
+      name: of the corpus.
+      pairs: (source, target) sentences; each part keeps their order.
+      sha256: of the bytes of the corpus.
+
+    Raises:
+      DataError: if a part is empty.
     """
     parts = split_by_hash(name, pairs, lambda pair: pair[0], HELD_OUT, "pair")
-    return ParallelCorpus(name, *map(_split, parts.values()), sha256)
+    train, valid, test = map(_split, parts.values())
+    return ParallelCorpus(name, train, valid, test, sha256)
 
 
-def clean(text):
-    """The textbook's cleaning: plain spaces, lower-case, a space before , . ! and ?
-
-    >>> clean("Ça alors\\u202f!  Va-t'en.")
-    "ça alors ! va-t'en ."
-    """
-    text = re.sub("[\\u202f\\xa0\\u2009]", " ", text).lower()
-    return " ".join(re.sub(r"(?<=\S)([,.!?])", r" \1", text).split())
-
-
-def _turned(corpus):
-    """From the second language into the first."""
+def _swapped(corpus: ParallelCorpus) -> ParallelCorpus:
+    """The corpus from the second language into the first."""
     splits = (corpus.train, corpus.valid, corpus.test)
-    train, valid, test = (Split(split.target, split.source) for split in splits)
+    train, valid, test = (PairSplit(split.target, split.source) for split in splits)
     return corpus._replace(train=train, valid=valid, test=test)
 
 
-def _read_tsv(path, swap):
+def _parse_tsv(content: bytes, path: str | Path, swap: bool) -> list[tuple[str, str]]:
     pairs = []
-    for number, line in enumerate(_lines(decode(read_bytes(path), path)), start=1):
+    for number, line in enumerate(split_lines(decode(content, path)), start=1):
         if not line.strip() and "\t" not in line:
             continue
         source, tab, rest = line.partition("\t")
@@ -184,9 +202,9 @@ def _read_tsv(path, swap):
     return pairs
 
 
-def _aligned(contents, files):
+def _aligned(contents: Sequence[bytes], files: Sequence[str | Path]) -> PairSplit:
     source, target = (
-        _lines(decode(content, file))
+        split_lines(decode(content, file))
         for content, file in zip(contents, files, strict=True)
     )
     if len(source) != len(target):
@@ -207,13 +225,6 @@ def _aligned(contents, files):
     return _split(pairs)
 
 
-def _lines(text):
-    return text.removesuffix("\n").split("\n")
-
-
-def _split(pairs):
-    return Split([source for source, _ in pairs], [target for _, target in pairs])
-
-
-def _sha256(content):
-    return hashlib.sha256(content).hexdigest()
+def _split(pairs: Iterable[tuple[str, str]]) -> PairSplit:
+    pairs = list(pairs)
+    return PairSplit([source for source, _ in pairs], [target for _, target in pairs])

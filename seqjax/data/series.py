@@ -1,42 +1,42 @@
-"""Time series: where they come from, their splits, standardisation, windows.
+"""Time series: sources, splits, standardization, windows.
 
-A series is an array `values [N, D]`, time first. A window is named by the row where it
-begins, so that an epoch is an array of integers and no value is copied.
+A series is an array `values [N, D]`, time first. A window is given by the row where it
+begins: an epoch is an array of integers, and no value is copied.
 """
 
-import csv
-import hashlib
-import io
-import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from seqjax.data.corpora import Source, fetch, unknown_name
-from seqjax.data.text import DataError, decode, read_bytes
+from seqjax.data.csv_columns import read_columns
+from seqjax.data.sources import Source, fetch, sha256_of, unknown_name
+from seqjax.data.text import DataError
+
+Rows = tuple[int, int]  # the rows [begin, end)
 
 
 class Series(NamedTuple):
     """A multivariate series and the rows [begin, end) of its three parts.
 
-    Forecasts are scored on the rows of a part; what they are made from may lie before.
+    Forecasts are scored on the rows of a part; their inputs may lie before it.
     """
 
     name: str
-    columns: tuple  # D names
+    columns: tuple[str, ...]  # D names
     values: np.ndarray  # [N, D], float64
     times: np.ndarray | None  # [N], datetime64 or float64
-    train: tuple
-    valid: tuple
-    test: tuple
+    train: Rows
+    valid: Rows
+    test: Rows
     period: int  # rows in a season; 1 for none
     sha256: str
 
 
 class Scaling(NamedTuple):
-    """values = standardised * std + mean, column by column."""
+    """values = standardized * std + mean, for each column."""
 
     mean: np.ndarray  # [D]
     std: np.ndarray  # [D]
@@ -91,29 +91,29 @@ SOURCES = {  # name: (folder, file, column of the time, rows in a season)
     ),
 }
 NAMES = ("sine", *SOURCES)
-NOISE = 0.2  # standard deviation of the sine's
+NOISE = 0.2  # standard deviation of the noise of the sine
 
 
-def load(name, data_dir=None, seed=0):
+def load(name: str, data_dir: str | Path | None = None, seed: int = 0) -> Series:
     """Load a series by name.
 
-    - "sine": see `sine`; embedded.
-    - "etth1": 7 columns by the hour; rows 0-8640 train, the next 2,880 validate and
-      2,880 after these test, as Informer splits them.
+    - "sine": see `sine`; needs no file.
+    - "etth1": 7 hourly columns; the rows 0-8640 train, the next 2,880 validate and the
+      next 2,880 test, as in Informer (Zhou et al. 2021).
     - "airline", "sunspots", "temperatures": one column; the last third tests, the last
       fifth of the rows before it validates.
 
     Args:
       name: one of `NAMES`.
-      data_dir: where series lie; None is $SEQJAX_DATA_DIR, else the user's cache.
-      seed: of the sine's noise.
+      data_dir: the folder of the data sets; None is `sources.default_data_dir()`.
+      seed: of the noise of the sine.
 
     Raises:
-      DataError: for an unknown name, a file that cannot be had, or a wrong checksum.
+      DataError: for an unknown name, a file that is not available, or a wrong checksum.
 
     Example:
-      >>> load("etth1").values.shape
-      (17420, 7)
+      >>> load("sine").values.shape
+      (1000, 1)
     """
     if name not in NAMES:
         raise DataError(unknown_name("dataset", name, NAMES))
@@ -128,12 +128,12 @@ def load(name, data_dir=None, seed=0):
     return series._replace(name=name)
 
 
-def sine(seed=0):
+def sine(seed: int = 0) -> Series:
     """sin(0.01 t) + N(0, 0.2^2) for t = 1 .. 1000, the textbook's series.
 
-    Trained on up to t = 600 and tested from t = 605, which is the first that all four
-    values x_{t-4} .. x_{t-1} of the textbook's model precede in the held-out part.
-    There is nothing to validate on: that is done on the training part.
+    The training part is t <= 600. The test part begins at t = 605, the first t whose
+    four inputs x_{t-4} .. x_{t-1} in the textbook's model are all after it. There is no
+    validation part; validation uses the training part.
 
     Source: Zhang et al., "Dive into Deep Learning", section 9.1.
     """
@@ -148,64 +148,52 @@ def sine(seed=0):
         valid=(0, 600),
         test=(604, 1000),
         period=1,
-        sha256=_sha256(values.astype("<f8").tobytes()),
+        sha256=sha256_of(values.astype("<f8").tobytes()),
     )
 
 
-def sine_signal():
-    """The sine without its noise, [1000, 1]: what the best forecast would be."""
+def sine_signal() -> np.ndarray:
+    """The sine without noise, [1000, 1]: the best possible forecast."""
     return np.sin(0.01 * np.arange(1, 1001))[:, None]
 
 
-def load_csv(path, target=None, time_column=None, period=1):
-    """Columns of a CSV file of one's own; its first line names them.
+def load_csv(
+    path: str | Path,
+    target: Sequence[str] | None = None,
+    time_column: str | None = None,
+    period: int = 1,
+) -> Series:
+    """A series from the user's own CSV file, whose first line names the columns.
 
-    The last third of the rows tests, the last fifth of those before it validates.
+    The last third of the rows tests, the last fifth of the rows before it validates.
 
     Args:
-      path: UTF-8, comma-separated.
-      target: names of the columns to forecast; None is all but the time's.
-      time_column: the column of dates (ISO 8601) or numbers, which have to rise.
+      path: a UTF-8 file of comma-separated values.
+      target: names of the columns to forecast; None is all columns but that of time.
+      time_column: the name of a column of increasing dates (ISO 8601) or numbers.
       period: rows in a season.
 
     Raises:
-      DataError: for a file that cannot be read, a column that is not there, or lines
-        with cells that are empty or no finite numbers, or whose time does not rise.
+      DataError: as `csv_columns.read_columns`.
     """
-    content = read_bytes(path)
-    rows = list(csv.reader(io.StringIO(decode(content, path))))
-    header = [name.strip() for name in rows[0]]
-    # A line is as in an editor as long as no cell is broken over two.
-    lines = [(i, row) for i, row in enumerate(rows[1:], start=2) if row]
-    _check_lines(path, lines, len(header))
-    columns = target or [name for name in header if name != time_column]
-    for name in (*columns, *([time_column] if time_column else [])):
-        if name not in header:
-            raise DataError(
-                f"{path} has no column {name!r}; it has {', '.join(header)}."
-            )
-    places = [header.index(name) for name in columns]
-    values = _numbers(path, lines, places, columns)
-    times = None
-    if time_column:
-        times = _times(path, lines, header.index(time_column), time_column)
-    test = len(values) * 2 // 3
+    table = read_columns(path, target, time_column)
+    test = len(table.values) * 2 // 3
     valid = test * 4 // 5
     return Series(
         name=Path(path).stem,
-        columns=tuple(columns),
-        values=values,
-        times=times,
+        columns=table.columns,
+        values=table.values,
+        times=table.times,
         train=(0, valid),
         valid=(valid, test),
-        test=(test, len(values)),
+        test=(test, len(table.values)),
         period=period,
-        sha256=_sha256(content),
+        sha256=table.sha256,
     )
 
 
-def time_gaps(times):
-    """Rows before which time makes another step than it mostly does, int [n]."""
+def time_gaps(times: np.ndarray | None) -> np.ndarray:
+    """The rows before which the time step is not the most frequent one, int [n]."""
     if times is None or len(times) < 3:
         return np.zeros(0, int)
     steps = np.diff(times)
@@ -213,71 +201,14 @@ def time_gaps(times):
     return 1 + np.flatnonzero(steps != kinds[counts.argmax()])
 
 
-def _check_lines(path, lines, width):
-    for i, row in lines:
-        if len(row) != width:
-            raise DataError(
-                f"{path}, line {i}: {len(row)} cells, but the first line names {width}."
-            )
+def standardize(series: Series) -> tuple[Series, Scaling]:
+    """The series with mean 0 and standard deviation 1 on its training rows.
 
-
-def _numbers(path, lines, places, columns):
-    """The cells at `places` as [N, D]; what is no number is refused by line."""
-    values = np.empty((len(lines), len(places)))
-    bad = []
-    for n, (i, row) in enumerate(lines):
-        for d, place in enumerate(places):
-            try:
-                values[n, d] = float(row[place])
-            except ValueError:
-                values[n, d] = math.nan
-            if not math.isfinite(values[n, d]):
-                what = repr(row[place]) if row[place].strip() else "nothing"
-                bad.append(f"{what} in {columns[d]!r} on line {i}")
-    if bad:
-        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise DataError(
-            f"{path} has {', '.join(bad[:3])}{more}, where finite numbers were "
-            f"expected."
-        )
-    return values
-
-
-def _times(path, lines, place, name):
-    """The time's column as datetime64 or float64, rising."""
-    cells = [row[place].strip() for _, row in lines]
-    try:
-        times = np.array([float(cell) for cell in cells])
-    except ValueError:
-        times = _dates(path, lines, cells, name)
-    late = np.flatnonzero(~(np.diff(times) > np.zeros((), np.diff(times).dtype)))
-    if len(late):
-        raise DataError(
-            f"{path}, line {lines[late[0] + 1][0]}: the time in {name!r} does not rise."
-        )
-    return times
-
-
-def _dates(path, lines, cells, name):
-    dates = []
-    for (i, _), cell in zip(lines, cells, strict=True):
-        try:
-            dates.append(np.datetime64(cell))
-        except ValueError:
-            dates.append(np.datetime64("NaT"))
-        if np.isnat(dates[-1]):
-            raise DataError(
-                f"{path}, line {i}: {cell!r} in {name!r} is no date such as "
-                f"2016-07-01 00:00 and no number."
-            )
-    return np.array(dates)
-
-
-def standardize(series):
-    """(the series with mean 0 and deviation 1 on its training rows, its Scaling).
+    Returns:
+      (the series, its Scaling).
 
     Raises:
-      DataError: for a column that is constant there.
+      DataError: for a column that is constant on the training rows.
     """
     train = series.values[slice(*series.train)]
     mean, std = train.mean(axis=0), train.std(axis=0)
@@ -285,17 +216,17 @@ def standardize(series):
         if np.ptp(column) == 0:
             raise DataError(
                 f"{series.name}: column {name!r} is {column[0]:g} on all "
-                f"{len(train)} training rows and cannot be standardised."
+                f"{len(train)} training rows and cannot be standardized."
             )
     values = (series.values - mean) / std
     return series._replace(values=values), Scaling(mean, std)
 
 
-def check_length(series, tau, horizon):
-    """Refuse a series whose parts hold no window of tau + horizon rows.
+def check_length(series: Series, tau: int, horizon: int) -> None:
+    """Refuse a series with a part that has no window of tau + horizon rows.
 
     Raises:
-      DataError: naming the part that is too short.
+      DataError: with the name of the part.
     """
     for part in ("train", "valid", "test"):
         begin, end = getattr(series, part)
@@ -304,27 +235,32 @@ def check_length(series, tau, horizon):
             needed = tau + horizon if begin <= tau else horizon
             raise DataError(
                 f"{series.name} is too short: for its {part} part there are {rows} "
-                f"rows, but --tau {tau} and --horizon {horizon} need {needed}."
+                f"rows, but tau={tau} and horizon={horizon} need {needed}."
             )
 
 
-def origins(part, tau, horizon):
-    """Rows from which `horizon` rows of a part can be forecast out of `tau` before.
+def origins(part: Rows, tau: int, horizon: int) -> np.ndarray:
+    """The rows from which `horizon` rows of a part can be forecast.
 
-    A forecast at origin o reads rows o - tau .. o - 1 and is of rows o .. o + horizon
-    - 1. All of these lie in the part; what is read may lie before it.
+    A forecast at origin o has the inputs o - tau .. o - 1 and the targets o .. o +
+    horizon - 1. All targets lie in the part; the inputs may lie before it.
+
+    Args:
+      part: the rows [begin, end).
+      tau: the number of input rows.
+      horizon: the number of target rows.
 
     Returns:
-      [n], rising by 1; empty if the part is too short.
+      int [n], consecutive; empty if the part is too short.
     """
     begin, end = part
     return np.arange(max(begin, tau), end - horizon + 1)
 
 
-def windows(values, starts, num_rows):
-    """Rows s .. s + num_rows - 1 for each start s: [N, D] -> [num_rows, B, D].
+def windows(values: np.ndarray, starts: np.ndarray, num_rows: int) -> np.ndarray:
+    """The rows s .. s + num_rows - 1 for each start s: [N, D] -> [num_rows, B, D].
 
-    Starts that rise by one, as from `origins`, give a view and copy nothing.
+    Consecutive starts, as from `origins`, give a view and copy nothing.
     """
     view = sliding_window_view(values, num_rows, axis=0)  # [N', D, num_rows]
     if len(starts) and (np.diff(starts) == 1).all():
@@ -334,17 +270,15 @@ def windows(values, starts, num_rows):
     return np.moveaxis(view, -1, 0)  # [num_rows, B, D]
 
 
-def shuffled(rng, starts, batch_size):
-    """A plan of minibatches: the starts in random order, [n, B] int32.
+def shuffled(
+    rng: np.random.Generator, starts: np.ndarray, batch_size: int
+) -> np.ndarray:
+    """A plan of minibatches: the starts in random order, int32 [n, B].
 
-    What does not fill a minibatch is left for another epoch; fewer starts than
-    `batch_size` make one minibatch of all.
+    The starts that do not fill a minibatch are left out. Fewer starts than `batch_size`
+    make one minibatch.
     """
     size = min(batch_size, len(starts))
     count = len(starts) // size
     order = rng.permutation(len(starts))[: count * size]
     return starts[order].reshape(count, size).astype(np.int32)
-
-
-def _sha256(content):
-    return hashlib.sha256(content).hexdigest()

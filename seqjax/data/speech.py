@@ -1,117 +1,119 @@
-"""Recordings of words: where they come from, their parts, several joined to one."""
+"""Recordings of words: sources, parts, and several recordings joined to one."""
 
-import hashlib
-import posixpath
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from seqjax.data import wav
-from seqjax.data.corpora import default_data_dir, split_by_hash, unknown_name
+from seqjax.data.sources import default_data_dir, sha256_of, unknown_name
 from seqjax.data.synthetic import syllables
-from seqjax.data.text import DataError, decode, read_bytes
+from seqjax.data.text import DataError, read_bytes
 
 
 class Utterance(NamedTuple):
-    """What was said, and how it sounds."""
+    """A recording and its words."""
 
     name: str
-    speaker: str
-    words: tuple  # strings
+    speaker: str  # "" if unknown
+    words: tuple[str, ...]
     samples: np.ndarray  # float32 [N], at 8 kHz
 
 
 class SpeechCorpus(NamedTuple):
-    """Lists of Utterances in three parts, with the sha256 of what they are from."""
+    """Utterances in three parts, with the sha256 of their content."""
 
     name: str
-    train: list
-    valid: list
-    test: list
+    train: list[Utterance]
+    valid: list[Utterance]
+    test: list[Utterance]
     sha256: str
 
 
 NAMES = ("syllables", "fsdd")
 DIGITS = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
+    *("zero", "one", "two", "three", "four"),
+    *("five", "six", "seven", "eight", "nine"),
 )
 FSDD_SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
-# Of lines "sha256  recordings/NAME", by name: of github.com/Jakobovski/
-# free-spoken-digit-dataset, CC BY-SA 4.0.
+# Of the lines "sha256  recordings/NAME", by name. The files are those of
+# github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA 4.0.
 FSDD_SHA256 = "04e1baae96c6a26e39c623f2b01d0182ddae627ba0ac02a3cdc17ba2af99fd9b"
-FSDD_TAKES = 50  # of each digit by each speaker
-FSDD_TEST = range(5)  # takes, officially
-FSDD_VALID = range(5, 10)  # of the training ones, ours
-HELD_OUT = 10  # percent of one's own files to validate on, and as many to test on
-SILENCE = (0.05, 0.25)  # seconds between words that are joined
+FSDD_TAKES = 50  # recordings of each digit by each speaker
+FSDD_TEST = range(5)  # the takes of the official test part
+FSDD_VALID = range(5, 10)  # the takes of the validation part, which is not official
+SILENCE = (0.05, 0.25)  # seconds between joined recordings
 
 
-def load(name, data_dir=None, speaker_out=None, valid_speaker=None):
+def load(
+    name: str,
+    data_dir: str | Path | None = None,
+    speaker_out: str | None = None,
+    valid_speaker: str | None = None,
+) -> SpeechCorpus:
     """Load recordings by name.
 
-    - "syllables": digits by a synthesizer of our own, `data.syllables`, embedded; other
-      voices in each part.
+    - "syllables": synthetic digits from `data.synthetic.syllables`, with different
+      voices in each part; needs no file.
     - "fsdd": the Free Spoken Digit Dataset. Takes 0 to 4 of each digit by each speaker
-      test, 5 to 9 validate. With `speaker_out`, all that this one said tests, and of
-      the others takes 0 to 9 validate, or all of `valid_speaker`.
+      are the test part, takes 5 to 9 the validation part. With `speaker_out`, all
+      recordings of this speaker are the test part; the validation part is takes 0 to 9
+      of the other speakers, or all recordings of `valid_speaker`.
 
     Args:
       name: one of `NAMES`.
-      data_dir: where corpora lie; None is $SEQJAX_DATA_DIR, else the user's cache.
-      speaker_out, valid_speaker: of fsdd.
+      data_dir: the folder of the data sets; None is `sources.default_data_dir()`.
+      speaker_out: the held-out speaker of fsdd.
+      valid_speaker: the speaker of fsdd to validate on.
 
     Raises:
-      DataError: for an unknown name or speaker, files that are not there or not the
-        published ones.
+      DataError: for an unknown name or speaker, or files that are missing or are not
+        the published ones.
 
     Example:
-      >>> load("fsdd", speaker_out="theo").test[0].words
-      ('zero',)
+      >>> load("syllables").train[0].speaker
+      'train_0'
     """
     if name not in NAMES:
         raise DataError(unknown_name("dataset", name, NAMES))
     if name == "fsdd":
         return _fsdd(data_dir, speaker_out, valid_speaker)
-    parts, digest = {}, hashlib.sha256()
+    parts: dict[str, list[Utterance]] = {}
+    lines = []
     for part, spoken in syllables.corpus().items():
         parts[part] = []
         for number, (speaker, words, samples) in enumerate(spoken):
-            # In the steps of a 16-bit file: the last bits differ between machines.
+            # The resolution of a 16-bit file: the last bits differ between machines.
             samples = np.round(samples * 2**15).astype(np.float32) / 2**15
-            digest.update(" ".join((speaker, *words, "\n")).encode())
+            lines.append(" ".join((speaker, *words, "\n")))
             parts[part].append(Utterance(f"{part}_{number}", speaker, words, samples))
-    return SpeechCorpus(name, **parts, sha256=digest.hexdigest())
+    return SpeechCorpus(name, **parts, sha256=sha256_of("".join(lines).encode()))
 
 
-def _fsdd(data_dir, speaker_out, valid_speaker):
+def _fsdd(
+    data_dir: str | Path | None, speaker_out: str | None, valid_speaker: str | None
+) -> SpeechCorpus:
     for speaker in (speaker_out, valid_speaker):
         if speaker and speaker not in FSDD_SPEAKERS:
             raise DataError(unknown_name("speaker", speaker, FSDD_SPEAKERS))
     if valid_speaker and valid_speaker == speaker_out:
         raise DataError(f"{speaker_out} cannot both test and validate.")
     folder = Path(data_dir or default_data_dir()) / "fsdd"
-    parts = {"train": [], "valid": [], "test": []}
+    parts: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
     for name, content in _fsdd_files(folder).items():
         digit, speaker, take = name.removesuffix(".wav").split("_")
-        said = (DIGITS[int(digit)],)
+        words = (DIGITS[int(digit)],)
         samples = wav.parse(content, folder / "recordings" / name)
-        found = Utterance(name, speaker, said, samples)
+        found = Utterance(name, speaker, words, samples)
         parts[_fsdd_part(speaker, int(take), speaker_out, valid_speaker)].append(found)
     return SpeechCorpus("fsdd", **parts, sha256=FSDD_SHA256)
 
 
-def _fsdd_part(speaker, take, speaker_out, valid_speaker):
-    """The part that a take belongs to."""
+def _fsdd_part(
+    speaker: str, take: int, speaker_out: str | None, valid_speaker: str | None
+) -> str:
+    """The part of a take."""
     if speaker_out:
         if speaker == speaker_out:
             return "test"
@@ -125,8 +127,8 @@ def _fsdd_part(speaker, take, speaker_out, valid_speaker):
     return "valid" if held_out else "train"
 
 
-def _fsdd_files(folder):
-    """{name: bytes} of all recordings, in the order of their names, checked."""
+def _fsdd_files(folder: Path) -> dict[str, bytes]:
+    """{name: bytes} of all recordings, sorted by name, with their checksum verified."""
     names = sorted(
         f"{digit}_{speaker}_{take}.wav"
         for digit in range(len(DIGITS))
@@ -135,22 +137,25 @@ def _fsdd_files(folder):
     )
     if not folder.exists():
         raise DataError(
-            f"{folder} does not exist; git clone https://github.com/Jakobovski/"
-            f"free-spoken-digit-dataset {folder} makes it."
+            f"{folder} does not exist; create it by: git clone "
+            f"https://github.com/Jakobovski/free-spoken-digit-dataset {folder}"
         )
     files = {n: read_bytes(folder / "recordings" / n, "wav") for n in names}
-    sums = {n: hashlib.sha256(content).hexdigest() for n, content in files.items()}
+    sums = {n: sha256_of(content) for n, content in files.items()}
     lines = "".join(f"{sha256}  recordings/{n}\n" for n, sha256 in sums.items())
-    if hashlib.sha256(lines.encode()).hexdigest() != FSDD_SHA256:
+    if sha256_of(lines.encode()) != FSDD_SHA256:
         raise DataError(
-            f"{folder / _first_wrong(folder, sums)} is not what was published: the "
+            f"{folder / _first_wrong(folder, sums)} is not the published file: the "
             f"sha256 of all checksums should be {FSDD_SHA256}."
         )
     return files
 
 
-def _first_wrong(folder, sums):
-    """The first file that SHA256SUMS, if it is there, does not have like this."""
+def _first_wrong(folder: Path, sums: dict[str, str]) -> str:
+    """The first file that differs from its line in SHA256SUMS, if there is such a file.
+
+    Without SHA256SUMS, the folder of the recordings.
+    """
     try:
         lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
@@ -161,134 +166,27 @@ def _first_wrong(folder, sums):
     return next(wrong, "recordings") if known else "recordings"
 
 
-# ---------------------------------------------------------------- one's own
+def join(
+    utterances: Sequence[Utterance],
+    least: int,
+    most: int,
+    rng: np.random.Generator,
+) -> list[Utterance]:
+    """Sequences of `least` to `most` utterances of one speaker, joined to one each.
 
-
-def load_folder(folder, transcripts):
-    """Wav files of one's own with what is said in them.
-
-    A transcript is a line "file<TAB>words", the file's path within the folder.
-
-    Args:
-      folder: where the wav files are, at any depth.
-      transcripts: a list of files: one, which is split by a hash of the files' names,
-        or three for train, valid and test.
-
-    Raises:
-      DataError: naming file and line, for a line of another form, without words, or of
-        a file that is missing or was named before; for a wav file that no transcript
-        has; as `wav.read`; if a part would be empty.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; one of wav files was expected.")
-    parts, seen = [], {}
-    for path in transcripts:
-        spoken = parse_transcripts(decode(read_bytes(path), path), path)
-        for name, (here, _) in spoken.items():
-            if name in seen:
-                raise DataError(f"{here}: {name} is in {seen[name]}, too.")
-            seen[name] = here
-        parts.append(spoken)
-    for file in wavs_in(folder):
-        if (name := file.relative_to(folder).as_posix()) not in seen:
-            raise DataError(
-                f"{file} has no line in {', '.join(map(str, transcripts))}."
-            )
-    sums = {}
-    read = [_read_spoken(folder, spoken, sums) for spoken in parts]
-    name = folder.resolve().name
-    if len(read) == 1:
-        by_part = split_by_hash(
-            name, read[0], lambda utterance: utterance.name, HELD_OUT, "utterance"
-        )
-        read = by_part.values()
-    digest = hashlib.sha256()
-    for part, of_part in zip(("train", "valid", "test"), read, strict=True):
-        for utterance in of_part:  # no cell holds a tab or an end of line
-            cells = part, utterance.name, *utterance.words, sums[utterance.name]
-            digest.update("\t".join((*cells, "\n")).encode())
-    return SpeechCorpus(name, *read, digest.hexdigest())
-
-
-def parse_transcripts(text, path):
-    """Lines "file<TAB>words" as {file: ("PATH, line N", words)}, empty ones skipped.
-
-    Words are what stands between white space, in lower case. Files are named in one
-    way: "./a.wav" and "b/../a.wav" are "a.wav".
-
-    Raises:
-      DataError: naming the line, if it has no tab or more than one, no file or no
-        words, a file that an earlier one has, or one outside the folder; if there is no
-        line.
-
-    Example:
-      >>> parse_transcripts("a.wav\\tOne two\\n", "t.tsv")
-      {'a.wav': ('t.tsv, line 1', ('one', 'two'))}
-    """
-    found = {}
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        here = f"{path}, line {number}"
-        cells = line.split("\t")
-        if len(cells) != 2:
-            raise DataError(f"{here} is not of the form file<TAB>words.")
-        name, words = cells[0].strip(), tuple(cells[1].lower().split())
-        if not (name and words):
-            raise DataError(f"{here} has no {'words' if name else 'file'}.")
-        name = posixpath.normpath(name)
-        if name.startswith("/") or name.split("/")[0] == "..":
-            raise DataError(f"{here}: {name} is not within the folder.")
-        if name in found:
-            raise DataError(f"{here}: {name} is in {found[name][0]}, too.")
-        found[name] = here, words
-    if not found:
-        raise DataError(f"{path} holds no transcript.")
-    return found
-
-
-def wavs_in(folder):
-    """The wav files of a folder at any depth, in the order of their names."""
-    files = (p for p in Path(folder).rglob("*") if p.suffix.lower() == ".wav")
-    return sorted(p for p in files if p.is_file())
-
-
-def _read_spoken(folder, spoken, sums):
-    """A list of Utterances; the sha256 of each file goes to the dict `sums`."""
-    utterances = []
-    for name, (here, words) in spoken.items():
-        if not (folder / name).is_file():
-            raise DataError(f"{here}: {folder / name} does not exist.")
-        content = read_bytes(folder / name, "wav")
-        sums[name] = hashlib.sha256(content).hexdigest()
-        samples = wav.parse(content, folder / name)
-        utterances.append(Utterance(name, "", words, samples))
-    return utterances
-
-
-# ---------------------------------------------------------------- several as one
-
-
-def join(utterances, least, most, rng):
-    """Utterances of one speaker one after another, least .. most in each.
-
-    All whose speaker is not known, "", count as one speaker's. Each is used once, but
-    for the few that are left over of a speaker's; the order, the numbers, which are
-    drawn evenly, and the silence between are drawn by `rng`.
+    The generator draws the order, the number in each sequence (uniformly) and the
+    silence between. Each utterance is used once; a few of each speaker may be left
+    over. Utterances of unknown speakers count as those of one speaker.
 
     Args:
-      utterances: a list of Utterances.
-      least, most: how many, at least 1.
-      rng: a numpy Generator.
-
-    Returns:
-      A list of Utterances.
+      utterances: Utterances.
+      least, most: the numbers to join, at least 1.
+      rng: a NumPy Generator.
 
     Raises:
-      DataError: if no speaker has `least` of them.
+      DataError: if no speaker has `least` utterances.
     """
-    by_speaker = {}
+    by_speaker: dict[str, list[Utterance]] = {}
     for i in rng.permutation(len(utterances)):
         by_speaker.setdefault(utterances[i].speaker, []).append(utterances[i])
     joined = []
@@ -299,11 +197,11 @@ def join(utterances, least, most, rng):
             joined.append(_joined(rest[:number], rng))
             rest = rest[number:]
     if not joined:
-        raise DataError(f"no speaker has {least} utterances to be joined.")
+        raise DataError(f"no speaker has {least} utterances to join.")
     return joined
 
 
-def _joined(parts, rng):
+def _joined(parts: Sequence[Utterance], rng: np.random.Generator) -> Utterance:
     if len(parts) == 1:
         return parts[0]
     pieces = [parts[0].samples]

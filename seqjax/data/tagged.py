@@ -1,20 +1,21 @@
-"""Sentences of tokens with tags: where they come from, CoNLL files read and written.
+"""Sentences of tokens with tags: sources, and CoNLL files read and written.
 
-A file holds a token a line, with its tags in other columns, and empty lines between
-sentences. Columns are separated by tabs if a line has one, else by white space. CoNLL-U
-is known by its first line that is no comment: ten columns, the first a number.
+A file has one token a line, with its tags in other columns, and empty lines between
+sentences. Tabs separate the columns of a line that has one, else white space does. A
+file is CoNLL-U if its first line that is not a comment has ten columns and begins with
+a number.
 
     We      PRON    O               1     We      we     PRON  _  _  2  nsubj  _  _
     saw     VERB    O               2-3   didn't  _      _     _  _  _  _      _  _
     Kiev    PROPN   B-place         2     did     do     AUX   _  _  4  aux    _  _
 """
 
-import hashlib
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from seqjax.data.corpora import (
+from seqjax.data.sources import (
     Source,
     fetch,
     sha256_of,
@@ -26,19 +27,19 @@ from seqjax.data.text import DataError, decode, read_bytes
 
 
 class Sentence(NamedTuple):
-    """Two lists of strings, of one length."""
+    """Tokens and their tags, two lists of one length."""
 
-    tokens: list
-    tags: list
+    tokens: list[str]
+    tags: list[str]
 
 
 class TaggedCorpus(NamedTuple):
-    """Lists of Sentences in three parts, with the sha256 of the bytes they are from."""
+    """Sentences in three parts, with the sha256 of their bytes."""
 
     name: str
-    train: list
-    valid: list
-    test: list
+    train: list[Sentence]
+    valid: list[Sentence]
+    test: list[Sentence]
     sha256: str
 
 
@@ -55,25 +56,26 @@ _WNUT17 = {  # Derczynski et al., "WNUT2017 shared task", 2017; CC BY 4.0.
     ),
 }
 NAMES = ("apple", "wnut17")
-HELD_OUT = 10  # percent of a single file to validate on, and as many to test on
+HELD_OUT = 10  # percentage of a single file to validate on, and to test on
 
 
-def load(name, data_dir=None):
+def load(name: str, data_dir: str | Path | None = None) -> TaggedCorpus:
     """Load tagged sentences by name.
 
-    - "apple": fruit or company by context alone, by `data.apples`, embedded.
+    - "apple": fruit or company, decided by the context, from `data.synthetic.apples`;
+      needs no file.
     - "wnut17": emerging entities in tweets and comments, the official splits.
 
     Args:
       name: one of `NAMES`.
-      data_dir: where corpora lie; None is $SEQJAX_DATA_DIR, else the user's cache.
+      data_dir: the folder of the data sets; None is `sources.default_data_dir()`.
 
     Raises:
-      DataError: for an unknown name, a file that cannot be had, or a wrong checksum.
+      DataError: for an unknown name, a file that is not available, or a wrong checksum.
 
     Example:
-      >>> load("wnut17").valid[0].tokens[:3]
-      ['Stabilized', 'approach', 'or']
+      >>> load("apple").train[0].tokens[:3]
+      ['we', 'swam', 'across']
     """
     if name not in NAMES:
         raise DataError(unknown_name("dataset", name, NAMES))
@@ -83,28 +85,34 @@ def load(name, data_dir=None):
             for file, sha256 in _WNUT17.items()
         ]
         return load_files(paths, name=name)
-    splits = [[Sentence(*pair) for pair in part] for part in apples.sentences()]
-    content = "\n".join(line for part in splits for line in conll_lines(part))
-    return TaggedCorpus(name, *splits, hashlib.sha256(content.encode()).hexdigest())
+    train, valid, test = (
+        [Sentence(*pair) for pair in part] for part in apples.sentences()
+    )
+    content = "\n".join(conll_lines([*train, *valid, *test]))
+    return TaggedCorpus(name, train, valid, test, sha256_of(content.encode()))
 
 
-def load_files(paths, token_column=None, tag_column=None, name=None):
-    """Sentences from files: one, or three for train, valid and test.
-
-    One is split by the hash of each sentence, so that none is in two parts.
+def load_files(
+    paths: Sequence[str | Path],
+    token_column: int | None = None,
+    tag_column: int | None = None,
+    name: str | None = None,
+) -> TaggedCorpus:
+    """Sentences from CoNLL or CoNLL-U files.
 
     Args:
-      paths: a list.
+      paths: one file, which is split by a hash of each sentence, so that no sentence is
+        in two parts; or three: train, valid and test.
       token_column, tag_column: as `parse`.
-      name: of a published corpus; None takes that of the first file.
+      name: of a published corpus; None is the name of the first file.
 
     Raises:
       DataError: as `parse`, for files that cannot be read, or a part without sentences.
     """
     contents = [read_bytes(path) for path in paths]  # once: they may be pipes
-    sha256 = sha256_of(contents)
-    if name is not None:  # of what is published, runs have this one on record
-        sha256 = hashlib.sha256(b"".join(contents)).hexdigest()
+    sha256 = sha256_of(*contents)
+    if name is not None:  # recorded runs have this checksum of a published corpus
+        sha256 = sha256_of(b"".join(contents))
     name = name or Path(paths[0]).name
     splits = [
         parse(decode(content, path), path, token_column, tag_column)
@@ -114,30 +122,37 @@ def load_files(paths, token_column=None, tag_column=None, name=None):
         parts = split_by_hash(
             name, splits[0], lambda s: " ".join(s.tokens), HELD_OUT, "sentence"
         )
-        splits = parts.values()
-    return TaggedCorpus(name, *splits, sha256)
+        splits = list(parts.values())
+    train, valid, test = splits
+    return TaggedCorpus(name, train, valid, test, sha256)
 
 
-def parse(text, path, token_column=None, tag_column=None):
+def parse(
+    text: str,
+    path: str | Path,
+    token_column: int | None = None,
+    tag_column: int | None = None,
+) -> list[Sentence]:
     """The sentences of a CoNLL or CoNLL-U text.
 
-    Lines that begin with -DOCSTART- separate, as empty ones do. In CoNLL-U comments,
-    multiword ranges (3-4) and empty nodes (5.1) are left out; elsewhere a line may well
-    begin with #.
+    Lines that begin with -DOCSTART- separate sentences, as empty lines do. In CoNLL-U,
+    comments, multiword ranges (3-4) and empty nodes (5.1) are left out. In CoNLL there
+    are no comments: a token may begin with #.
 
     Args:
-      text: what the file holds.
-      path: its name, for messages.
-      token_column, tag_column: places of the columns, 0 the first, -1 the last; None
+      text: the content of the file.
+      path: the file's name, for error messages.
+      token_column, tag_column: indices of the columns, 0 the first, -1 the last; None
         is 0 and -1, in CoNLL-U 1 and 3 (words and universal parts of speech).
 
     Returns:
       A list of Sentences, none of them empty.
 
     Raises:
-      DataError: naming the line, where it has another number of columns than the lines
-        before or not those asked for, or an empty one of these, or where token and tag
-        are one column; if a sentence of CoNLL-U has no word; if there is no sentence.
+      DataError: with the line's number, if the line has another number of columns than
+        the lines before, or lacks one of the two columns, or one of them is empty; if
+        token and tag are the same column; if a sentence of CoNLL-U has no word; if
+        there is no sentence.
 
     Example:
       >>> parse("we O\\nsaw O\\nkiev B-place\\n\\nyes O\\n", "my.conll")[1]
@@ -151,8 +166,10 @@ def parse(text, path, token_column=None, tag_column=None):
         token_column = 1 if is_conllu else 0
     if tag_column is None:
         tag_column = 3 if is_conllu else -1
-    sentences, rows, width = [], [], None
-    begin = 0  # where the sentence begins
+    sentences: list[Sentence] = []
+    rows: list[list[str]] = []
+    width = 0  # columns; 0 before the first line
+    begin = 0  # the number of the line before the sentence
     for number, line in enumerate([*lines, ""], start=1):
         here = f"{path}, line {number}"
         if not line.strip() or line.startswith("-DOCSTART-"):
@@ -185,8 +202,8 @@ def parse(text, path, token_column=None, tag_column=None):
     return sentences
 
 
-def conll_lines(sentences):
-    """Lines "token<TAB>tag", and an empty one after each sentence; `parse` reads them.
+def conll_lines(sentences: Iterable[tuple[list[str], list[str]]]) -> Iterator[str]:
+    """Lines "token<TAB>tag", and an empty line after each sentence, for `parse`.
 
     Args:
       sentences: (tokens, tags).
@@ -196,20 +213,22 @@ def conll_lines(sentences):
         yield ""
 
 
-def _is_conllu(lines):
+def _is_conllu(lines: Iterable[str]) -> bool:
     first = next((t for t in lines if t.strip() and not t.startswith("#")), "")
     return re.match(r"\d+([-.]\d+)?(\t[^\t]*){9}$", first) is not None
 
 
-def _cells(line):
+def _cells(line: str) -> list[str]:
     if "\t" in line:
         return [cell.strip() for cell in line.rstrip().split("\t")]
     return line.split()
 
 
-def _cell(cells, column, here):
+def _cell(cells: Sequence[str], column: int, here: str) -> str:
     if not -len(cells) <= column < len(cells):
-        raise DataError(f"{here} has {len(cells)} columns, so none at {column}.")
+        raise DataError(
+            f"{here} has {len(cells)} columns; there is no column {column}."
+        )
     if not cells[column]:
         raise DataError(f"{here}: column {column} is empty.")
     return cells[column]

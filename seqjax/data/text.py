@@ -1,30 +1,32 @@
-"""Text in, tokens out: reading, cleaning, characters and words."""
+"""Text files to text, and text to tokens: reading, cleaning, characters and words."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 END_OF_LINE = "<eos>"
 
 
 class DataError(ValueError):
-    """Data that cannot be used; the message is one sentence for the user."""
+    """Unusable data; the message is one sentence for the user."""
 
 
-def read_text(path):
-    """Read a UTF-8 text file whole, a byte-order mark dropped, \\r\\n as \\n.
+def read_text(path: str | Path) -> str:
+    """The text of a UTF-8 file, without a byte-order mark, with \\r\\n as \\n.
 
     Raises:
-      DataError: if the file is missing, a directory, unreadable, empty, or not UTF-8;
-        in the last case with the offset of the first bad byte.
+      DataError: if the file is missing, a directory, unreadable, empty, or not UTF-8.
+        In the last case the message gives the offset of the first bad byte.
     """
     return decode(read_bytes(path), path)
 
 
-def read_bytes(path, kind="text"):
-    """Read a file whole.
+def read_bytes(path: str | Path, kind: str = "text") -> bytes:
+    """The bytes of a file.
 
     Args:
-      kind: what is expected there, for messages.
+      path: the file.
+      kind: the expected kind of file, for the error message.
 
     Raises:
       DataError: if the file is missing, a directory or unreadable.
@@ -39,8 +41,14 @@ def read_bytes(path, kind="text"):
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
 
 
-def decode(content, path, may_be_empty=False):
-    """The bytes of a text file as text; see `read_text`."""
+def decode(content: bytes, path: str | Path, may_be_empty: bool = False) -> str:
+    """The text in the bytes of a file; see `read_text`.
+
+    Args:
+      content: the bytes.
+      path: the file's name, for the error message.
+      may_be_empty: accept white space only.
+    """
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -54,8 +62,13 @@ def decode(content, path, may_be_empty=False):
     return text
 
 
-def keep_letters(text):
-    """Lower-case, with every run of anything but a-z made one space.
+def split_lines(text: str) -> list[str]:
+    """The lines of a text file, which \\n alone separates."""
+    return text.removesuffix("\n").split("\n")
+
+
+def keep_letters(text: str) -> str:
+    """Lower-case text in which every run of characters other than a-z is one space.
 
     >>> keep_letters("The Time Machine, by H. G. Wells [1898]")
     'the time machine by h g wells'
@@ -63,11 +76,23 @@ def keep_letters(text):
     return re.sub("[^a-z]+", " ", text.lower()).strip()
 
 
-def tokenize(text, level):
+def clean(text: str) -> str:
+    """The textbook's cleaning: plain spaces, lower case, a space before , . ! and ?
+
+    >>> clean("Ça alors\\u202f!  Va-t'en.")
+    "ça alors ! va-t'en ."
+
+    Source: Zhang et al., "Dive into Deep Learning", section 10.5.
+    """
+    text = re.sub("[\\u202f\\xa0\\u2009]", " ", text).lower()
+    return " ".join(re.sub(r"(?<=\S)([,.!?])", r" \1", text).split())
+
+
+def tokenize(text: str, level: str) -> list[str]:
     """Split text into tokens.
 
-    "char": every character is a token. "word": words are what stands between white
-    space, and the end of each line is the token "<eos>".
+    "char": every character is a token. "word": white space separates the tokens, and
+    the end of each line is the token "<eos>".
 
     >>> tokenize("to be\\nor not", "word")
     ['to', 'be', '<eos>', 'or', 'not']
@@ -84,8 +109,8 @@ def tokenize(text, level):
     raise ValueError(f'level must be "char" or "word", got {level!r}')
 
 
-def detokenize(tokens, level):
-    """Join tokens to text: the inverse of `tokenize`, up to white space in words."""
+def detokenize(tokens: Iterable[str], level: str) -> str:
+    """Join tokens to text: the inverse of `tokenize`, except for white space."""
     if level == "char":
         return "".join(tokens)
     pieces = ["\n" if token == END_OF_LINE else f" {token}" for token in tokens]

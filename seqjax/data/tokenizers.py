@@ -1,88 +1,99 @@
 """Sentences to tokens and back: words, characters, or subwords by sentencepiece.
 
-A tokenizer has `encode(sentence) -> int32 array`, `decode(tokens) -> sentence` and a
-length. Tokens 0 to 3 are unknown, padding, begin and end in all.
+A tokenizer has `encode(sentence) -> int32 array`, `decode(tokens) -> sentence`,
+`pieces(tokens) -> list of strings`, and a length, the size of its vocabulary. Tokens 0
+to 3 are unknown, padding, begin and end.
 """
 
 import bisect
 import io
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
-import sentencepiece
 
 from seqjax.data.text import DataError, read_bytes
 from seqjax.data.vocab import BOS, EOS, PAD, SENTENCE_TOKENS, UNK, Vocab
 
-SAMPLED = 64  # segmentations of a word that sampling chooses from
+NUM_SEGMENTATIONS = 64  # the most probable ones of a word, which sampling draws from
 
 
-class Words:
-    """Tokens by white space ("word") or one by one ("char").
+class WordTokenizer:
+    """Tokens between white space (level "word") or single characters ("char").
 
     Args:
       vocab: a Vocab with `SENTENCE_TOKENS` reserved.
       level: "word" or "char".
 
     Example:
-      >>> words = Words.train(["go .", "i go ."], level="word", min_freq=1)
+      >>> words = WordTokenizer.train(["go .", "i go ."], level="word", min_freq=1)
       >>> words.decode(words.encode("go i"))
       'go i'
     """
 
-    def __init__(self, vocab, level):
+    def __init__(self, vocab: Vocab, level: str) -> None:
         self.vocab = vocab
         self.level = level
 
     @classmethod
-    def train(cls, sentences, level, min_freq):
-        """The tokens of some sentences, those counted at least `min_freq` times."""
+    def train(
+        cls, sentences: Iterable[str], level: str, min_freq: int
+    ) -> "WordTokenizer":
+        """A tokenizer of the tokens that occur at least `min_freq` times."""
         tokens = (token for s in sentences for token in _pieces(s, level))
         return cls(Vocab(tokens, min_freq, SENTENCE_TOKENS), level)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.vocab)
 
-    def encode(self, sentence):
-        """int32 [N]; a word of the text that looks like "<eos>" is unknown."""
+    def encode(self, sentence: str) -> np.ndarray:
+        """The tokens of a sentence, int32 [N]; the word "<eos>" in it is unknown."""
         tokens = self.vocab.encode(_pieces(sentence, self.level))
         return np.where(tokens < 4, UNK, tokens).astype(np.int32)
 
-    def decode(self, tokens):
-        """The sentence; a token that is unknown shows as <unk>."""
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The sentence of the tokens, with <unk> for the unknown token."""
         pieces = self.pieces(t for t in tokens if t not in (PAD, BOS, EOS))
         return (" " if self.level == "word" else "").join(pieces)
 
-    def pieces(self, tokens):
-        """The tokens as text, one by one."""
+    def pieces(self, tokens: Iterable[int]) -> list[str]:
+        """The text of each token."""
         return [self.vocab.to_tokens(int(t)) for t in tokens]
 
 
-def _pieces(sentence, level):
+def _pieces(sentence: str, level: str) -> list[str]:
     return sentence.split() if level == "word" else list(sentence)
 
 
-class Subwords:
+class SubwordTokenizer:
     """Pieces of words by sentencepiece's unigram model (Kudo 2018, arXiv:1804.10959).
 
     Args:
       model: the bytes of a sentencepiece model.
+
+    Raises:
+      DataError: if the package sentencepiece is missing.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: bytes) -> None:
         self.model = model
-        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self._words = {}
+        self._processor = _sentencepiece().SentencePieceProcessor(model_proto=model)
+        self._segmentations: dict[
+            tuple[str, float], tuple[list[list[int]], list[float]]
+        ] = {}
 
     @classmethod
-    def train(cls, sentences, vocab_size):
-        """A model of at most `vocab_size` pieces.
+    def train(cls, sentences: Iterable[str], vocab_size: int) -> "SubwordTokenizer":
+        """A tokenizer of at most `vocab_size` pieces.
 
         Raises:
-          DataError: if the text is too little, or has more letters than that.
+          DataError: if the text is too short, or has more characters than that.
         """
+        trainer = _sentencepiece().SentencePieceTrainer
         sentences, model = list(sentences), io.BytesIO()
         try:
-            sentencepiece.SentencePieceTrainer.train(
+            trainer.train(
                 sentence_iterator=iter(sentences),
                 model_writer=model,
                 model_type="unigram",
@@ -98,70 +109,83 @@ class Subwords:
                 eos_id=EOS,
             )
         except (RuntimeError, OSError):
-            letters = len(set().union(*sentences))
+            letters = len(set[str]().union(*sentences))
             raise DataError(
-                f"no {vocab_size} subwords could be learned from {len(sentences)} "
-                f"sentences of {letters} different characters; more subwords than "
-                f"characters are needed, and text."
+                f"sentencepiece cannot learn {vocab_size} subwords from "
+                f"{len(sentences)} sentences with {letters} different characters; it "
+                f"needs more subwords than characters, and enough text."
             ) from None
         return cls(model.getvalue())
 
     @classmethod
-    def load(cls, path):
-        """Read a model from a file.
+    def load(cls, path: str | Path) -> "SubwordTokenizer":
+        """The tokenizer of a model file.
 
         Raises:
-          DataError: if it is missing or is none.
+          DataError: if the file is missing or is not a sentencepiece model.
         """
         model = read_bytes(path)
         try:
-            if model:  # of no bytes sentencepiece makes a processor without a model
+            if model:  # sentencepiece accepts no bytes, as a processor without a model
                 return cls(model)
         except RuntimeError:
             pass
-        raise DataError(f"{path} is no sentencepiece model.")
+        raise DataError(f"{path} is not a sentencepiece model.")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._processor.get_piece_size()
 
-    def encode(self, sentence):
-        """The likeliest segmentation, int32 [N]."""
+    def encode(self, sentence: str) -> np.ndarray:
+        """The most probable segmentation, int32 [N]."""
         return np.asarray(self._processor.encode(sentence), np.int32)
 
-    def sample(self, sentence, alpha, rng):
-        """A segmentation drawn word by word, int32 [N].
+    def sample(
+        self, sentence: str, alpha: float, rng: np.random.Generator
+    ) -> np.ndarray:
+        """A random segmentation, int32 [N], drawn independently for each word.
 
         P(segmentation) is proportional to its unigram probability to the power alpha,
-        among the `SAMPLED` likeliest of a word.
+        among the `NUM_SEGMENTATIONS` most probable ones of the word.
 
         Args:
-          alpha: 0 draws all alike; large ones the likeliest.
-          rng: a numpy Generator.
+          sentence: the text.
+          alpha: 0 is the uniform distribution; a large alpha prefers the most probable.
+          rng: a NumPy Generator.
         """
         words = self._processor.normalize(sentence).split("\u2581")
-        drawn = []
+        drawn: list[int] = []
         for word, u in zip(words, rng.random(len(words)), strict=True):
-            if (word, alpha) not in self._words:
-                self._words[word, alpha] = self._segmentations(word, alpha)
-            choices, cumulative = self._words[word, alpha]
-            place = bisect.bisect(cumulative, u * cumulative[-1], hi=len(choices) - 1)
-            drawn += choices[place]
+            if (word, alpha) not in self._segmentations:
+                self._segmentations[word, alpha] = self._segment(word, alpha)
+            choices, cumulative = self._segmentations[word, alpha]
+            index = bisect.bisect(cumulative, u * cumulative[-1], hi=len(choices) - 1)
+            drawn += choices[index]
         return np.asarray(drawn, np.int32)
 
-    def _segmentations(self, word, alpha):
-        """The likeliest of a word, and their weights summed up."""
-        if not word:  # before the first
+    def _segment(self, word: str, alpha: float) -> tuple[list[list[int]], list[float]]:
+        """The most probable segmentations of a word, and their cumulative weights."""
+        if not word:  # before the first word
             return [[]], [1.0]
-        choices = self._processor.nbest_encode(word, nbest_size=SAMPLED)
+        choices = self._processor.nbest_encode(word, nbest_size=NUM_SEGMENTATIONS)
         score = self._processor.get_score
         scores = np.asarray([sum(score(piece) for piece in c) for c in choices])
         weights = np.exp(alpha * (scores - scores[0]))
         return choices, weights.cumsum().tolist()
 
-    def decode(self, tokens):
-        """The sentence."""
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The sentence of the tokens."""
         return self._processor.decode([int(t) for t in tokens])
 
-    def pieces(self, tokens):
-        """The tokens as text, one by one, "▁" where a word begins."""
+    def pieces(self, tokens: Iterable[int]) -> list[str]:
+        """The text of each token, with "▁" where a word begins."""
         return [self._processor.id_to_piece(int(t)) for t in tokens]
+
+
+def _sentencepiece() -> ModuleType:
+    try:
+        import sentencepiece
+    except ImportError:
+        raise DataError(
+            'subwords need sentencepiece: pip install "seqjax[experiments]".'
+        ) from None
+    return sentencepiece

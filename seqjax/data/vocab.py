@@ -1,31 +1,34 @@
 """The vocabulary: tokens to indices and back."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import overload
 
 import numpy as np
 
 from seqjax.data.text import DataError
 
 UNKNOWN = "<unk>"
-# The first tokens of a vocabulary of sentences, by index.
+# The tokens after "<unk>" in a vocabulary of sentences, by index.
 SENTENCE_TOKENS = ("<pad>", "<bos>", "<eos>")
 UNK, PAD, BOS, EOS = range(4)
 
 
 class Vocab:
-    """Tokens by falling frequency; index 0 is the unknown token.
+    """Tokens by decreasing frequency; index 0 is the unknown token.
 
-    Indices: 0 is "<unk>", then the reserved tokens in the order given, then every token
-    counted at least `min_freq` times, the most frequent first; ties in order of first
-    occurrence.
+    Indices: 0 is "<unk>", then the reserved tokens in their order, then every token
+    that occurs at least `min_freq` times, the most frequent first; ties in the order of
+    first occurrence.
 
     Args:
       tokens: an iterable of strings.
-      min_freq: rarer tokens become unknown.
-      reserved_tokens: tokens that are in whether counted or not, such as "<pad>".
+      min_freq: tokens that are less frequent become unknown.
+      reserved_tokens: tokens that are in the vocabulary at any frequency, such as
+        "<pad>".
 
     Raises:
-      ValueError: for a reserved token given twice.
+      ValueError: if two reserved tokens are equal.
 
     Example:
       >>> vocab = Vocab("the time machine by the time".split())
@@ -35,7 +38,12 @@ class Vocab:
       ('the', ['time', '<unk>'])
     """
 
-    def __init__(self, tokens, min_freq=0, reserved_tokens=()):
+    def __init__(
+        self,
+        tokens: Iterable[str],
+        min_freq: int = 0,
+        reserved_tokens: Iterable[str] = (),
+    ) -> None:
         self.counts = Counter(tokens)
         first = [UNKNOWN, *reserved_tokens]
         if len(set(first)) < len(first):
@@ -45,11 +53,11 @@ class Vocab:
         self._indices = {token: index for index, token in enumerate(self.tokens)}
 
     @classmethod
-    def from_list(cls, tokens):
-        """The vocabulary whose tokens by index are `tokens`, the first "<unk>".
+    def from_list(cls, tokens: Sequence[str]) -> "Vocab":
+        """The vocabulary of a list of tokens by index.
 
         Raises:
-          DataError: if it is not, or a token stands twice.
+          DataError: if the first token is not "<unk>", or two tokens are equal.
         """
         if not tokens or tokens[0] != UNKNOWN or len(set(tokens)) < len(tokens):
             raise DataError(
@@ -57,25 +65,40 @@ class Vocab:
             )
         return cls([], reserved_tokens=tokens[1:])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.tokens)
 
-    def __contains__(self, token):
+    def __contains__(self, token: object) -> bool:
         return token in self._indices
 
-    def __getitem__(self, tokens):
-        """The index of a token, or the list of indices of a list; 0 for unknown."""
+    # A str is an Iterable[str] too; the first overload decides.
+    @overload
+    def __getitem__(self, tokens: str) -> int: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __getitem__(self, tokens: Iterable[str]) -> list[int]: ...
+
+    def __getitem__(self, tokens: str | Iterable[str]) -> int | list[int]:
+        """The index of a token, or the indices of a list of tokens; 0 for unknown."""
         if isinstance(tokens, str):
             return self._indices.get(tokens, 0)
         return [self._indices.get(token, 0) for token in tokens]
 
-    def to_tokens(self, indices):
-        """The token at an index, or the list of tokens at a list of indices."""
+    @overload
+    def to_tokens(self, indices: int | np.integer) -> str: ...
+
+    @overload
+    def to_tokens(self, indices: Iterable[int] | np.ndarray) -> list[str]: ...
+
+    def to_tokens(
+        self, indices: int | np.integer | Iterable[int] | np.ndarray
+    ) -> str | list[str]:
+        """The token at an index, or the tokens at a list of indices."""
         if isinstance(indices, (int, np.integer)):
             return self.tokens[indices]
         return [self.tokens[index] for index in indices]
 
-    def encode(self, tokens):
-        """The indices of many tokens as an int32 array."""
+    def encode(self, tokens: Iterable[str]) -> np.ndarray:
+        """The indices of many tokens, int32 [N]."""
         get = self._indices.get
         return np.fromiter((get(t, 0) for t in tokens), np.int32)

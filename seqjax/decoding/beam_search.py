@@ -1,132 +1,159 @@
-"""Beam search on the device: one loop, vectorized over sentences and hypotheses."""
+"""Beam search on the device: one loop for all sentences and hypotheses."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from seqjax.decoding.hypotheses import (
+    Context,
+    Coverage,
     Hypotheses,
+    Integer,
     Rules,
+    State,
+    Step,
+    batch_size,
     best_first,
-    empty_places,
+    empty_hypotheses,
     forced_tokens,
-    no_penalty,
 )
-
-
-class _Beam(NamedTuple):
-    """Of one sentence: K hypotheses that go on, and the N best that have ended."""
-
-    state: Any  # [K, ...]
-    tokens: jax.Array  # [K, L]
-    log_probs: jax.Array  # [K], -inf for an empty place
-    ended: Hypotheses  # tokens [N, L], scores [N], lengths [N]
-    over: jax.Array  # nothing that goes on can come among the N best
+from seqjax.decoding.penalties import LengthPenalty, no_penalty
+from seqjax.decoding.sampling import greedy
 
 
 def beam_search(
-    step,
-    state,
+    step: Step,
+    state: State,
     *,
-    bos,
-    eos,
-    beam_size,
-    max_length,
-    n_best=None,
-    length_penalty=no_penalty,
-    coverage=None,
-    min_length=0,
-    no_repeat_ngram=0,
-    prefix=None,
-    context=None,
-    stop=True,
-):
-    """The best of the sequences that K hypotheses kept at a time lead to.
+    bos: int,
+    eos: int,
+    beam_size: int,
+    max_length: int,
+    n_best: int | None = None,
+    length_penalty: LengthPenalty = no_penalty,
+    coverage: Coverage | None = None,
+    min_length: Integer = 0,
+    no_repeat_ngram: int = 0,
+    prefix: ArrayLike | None = None,
+    context: Context = None,
+    early_stopping: bool | jax.Array = True,
+) -> Hypotheses:
+    """The best sequences found while keeping K hypotheses at a time.
 
-    At each step the 2K likeliest of the K * V continuations are looked at. Those with
-    eos, K at the most, have ended: they get their final score,
+    Each step considers the 2K most probable of the K * V continuations. At most K of
+    them end in eos. These are finished and get their final score,
 
         score = length_penalty(sum_t log P(y_t | y_<t), length) + coverage(state)
 
-    and the best N of all steps are kept. The likeliest K of the others go on. A
-    sentence is over as soon as no hypothesis that goes on can get a score among the N
-    best, at whatever length: the result is that of a search without an early end.
+    The search keeps the N best finished hypotheses of all steps, and the K most
+    probable of the other continuations. A sentence is done when no continuation can
+    reach a score among the N best at any length, so the result equals that of a search
+    without early stopping.
 
-    To be called within `jax.jit`, once per shape.
+    Call it within `jax.jit`; each shape is compiled once.
 
     Args:
       step: (state, token) -> (state, logits [V]) for one hypothesis; with a context,
         (state, token, context).
       state: the state before bos; leaves [B, ...].
       bos, eos: the tokens that begin and end a sequence.
-      beam_size: K, at least 2; width 1 is `greedy`, which takes eos only where it is
-        the likeliest token.
-      max_length: L, tokens at most, eos included.
-      n_best: N, at most K, how many to return; None is K. Fewer end sooner.
-      length_penalty: a function (log_prob, length) that rises with log_prob, see
-        `hypotheses`.
-      coverage: a function of one hypothesis's state, at most 0; with a context, of
+      beam_size: K, at least 1. A beam of size 1 is `greedy`, which takes eos only where
+        it is the most probable token.
+      max_length: L, the maximum number of tokens, eos included.
+      n_best: N, at most K, the number of hypotheses to return; None is K. A smaller N
+        stops earlier.
+      length_penalty: a function (log_prob, length) -> score that rises with log_prob,
+        see `penalties`.
+      coverage: a function of the state of one hypothesis, at most 0; with a context, of
         (state, context).
-      min_length: how many tokens come before eos, at least.
-      no_repeat_ngram: n, so that no n tokens in a row come twice; 0 allows all.
-      prefix: tokens [B, P] that the hypotheses begin with; -1 leaves a place free.
-      context: what each sentence has and no step changes, leaves [B, ...]; it is not
+      min_length: the minimum number of tokens before eos.
+      no_repeat_ngram: n, such that no n-gram occurs twice; 0 allows all repetitions.
+      prefix: tokens [B, P] that the hypotheses begin with; -1 is a free choice.
+      context: data of each sentence that no step changes, leaves [B, ...]. It is not
         copied per hypothesis.
-      stop: False goes on to max_length: the same result, for tests.
+      early_stopping: False continues to max_length with the same result; for tests.
 
     Returns:
       Hypotheses with tokens [B, N, L].
 
     Raises:
-      ValueError: for widths or lengths that cannot be.
+      ValueError: if beam_size, n_best or max_length is out of range.
 
     Example:
-      >>> translate = jax.jit(lambda params, source, lengths: beam_search(
-      ...     functools.partial(model.step, params),
-      ...     *model.start(params, source, lengths),
-      ...     bos=2, eos=3, beam_size=5, max_length=100))
+      >>> logits = jnp.log(jnp.array([[0.1, 0.6, 0.3], [0.5, 0.1, 0.4], [1, 1, 1]]))
+      >>> def step(state, token):  # a bigram model, which needs no state
+      ...     return state, logits[token]
+      >>> state = jnp.zeros((1, 1))  # B = 1
+      >>> found = beam_search(step, state, bos=0, eos=2, beam_size=2, max_length=4)
+      >>> found.tokens[0].tolist(), found.lengths[0].tolist()
+      ([[2, 2, 2, 2], [1, 2, 2, 2]], [1, 2])
 
     Source: Wu et al. 2016, arXiv:1609.08144, section 7; Huang et al. 2017, "When to
     finish?", for the stopping rule.
     """
     n_best = beam_size if n_best is None else n_best
-    if not (beam_size >= 2 and 1 <= n_best <= beam_size and max_length >= 1):
+    if not (1 <= n_best <= beam_size and max_length >= 1):
         raise ValueError(
-            f"beam_search: beam_size must be at least 2, n_best in 1 .. beam_size and "
+            f"beam_search: beam_size must be at least 1, n_best in 1 .. beam_size and "
             f"max_length at least 1, got {beam_size}, {n_best} and {max_length}"
+        )
+    if beam_size == 1:
+        return greedy(
+            step,
+            state,
+            bos=bos,
+            eos=eos,
+            max_length=max_length,
+            length_penalty=length_penalty,
+            coverage=coverage,
+            min_length=min_length,
+            no_repeat_ngram=no_repeat_ngram,
+            prefix=prefix,
+            context=context,
         )
     rules = Rules(eos, length_penalty, coverage, min_length, no_repeat_ngram)
     step, rules = rules.for_context(step, context)
-    search = _Search(step, bos, rules, max_length, stop)
-    forced = forced_tokens(prefix, len(jax.tree.leaves(state)[0]), max_length)
+    search = _Search(step, bos, rules, max_length, early_stopping)
+    forced = forced_tokens(prefix, batch_size(state), max_length)
     start = jax.vmap(partial(search.start, beam_size, n_best))(state)
     advance = jax.vmap(search.advance, in_axes=(None, 0, 0, 0))
 
-    def going_on(loop):
+    def is_running(loop: tuple[jax.Array, _Beam]) -> jax.Array:
         t, beam = loop
-        return (t < max_length) & ~beam.over.all()
+        return (t < max_length) & ~beam.done.all()
 
-    def body(loop):
+    def body(loop: tuple[jax.Array, _Beam]) -> tuple[jax.Array, _Beam]:
         t, beam = loop
         return t + 1, advance(t, beam, forced[:, t], context)
 
-    _, beam = lax.while_loop(going_on, body, (jnp.zeros((), jnp.int32), start))
+    _, beam = lax.while_loop(is_running, body, (jnp.zeros((), jnp.int32), start))
     return jax.vmap(search.finish)(beam, context)
 
 
-class _Search(NamedTuple):
-    """The search for one sentence; `beam_search` runs it for all at once."""
+class _Beam(NamedTuple):
+    """The hypotheses of one sentence: K live ones and the N best finished ones."""
 
-    step: Any
+    state: State  # of the live ones, leaves [K, ...]
+    tokens: jax.Array  # [K, L]
+    log_probs: jax.Array  # [K], -inf for an empty slot
+    finished: Hypotheses  # tokens [N, L], scores [N], lengths [N]
+    done: jax.Array  # whether no live hypothesis can enter the N best
+
+
+class _Search(NamedTuple):
+    """The search for one sentence; `beam_search` maps it over the batch."""
+
+    step: Step
     bos: int
     rules: Rules
     max_length: int
-    stop: Any
+    early_stopping: bool | jax.Array
 
-    def start(self, beam_size, n_best, state):
+    def start(self, beam_size: int, n_best: int, state: State) -> _Beam:
         shape = beam_size, self.max_length
         return _Beam(
             state=jax.tree.map(
@@ -134,12 +161,14 @@ class _Search(NamedTuple):
             ),
             tokens=jnp.full(shape, self.rules.eos, jnp.int32),
             log_probs=jnp.full(beam_size, -jnp.inf, jnp.float32).at[0].set(0.0),
-            ended=empty_places(n_best, self.max_length, self.rules.eos),
-            over=jnp.zeros((), bool),
+            finished=empty_hypotheses(n_best, self.max_length, self.rules.eos),
+            done=jnp.zeros((), bool),
         )
 
-    def advance(self, t, beam, forced, context):
-        width, eos = len(beam.log_probs), self.rules.eos
+    def advance(
+        self, t: jax.Array, beam: _Beam, forced: jax.Array, context: Context
+    ) -> _Beam:
+        beam_size, eos = len(beam.log_probs), self.rules.eos
         last = jnp.where(t > 0, beam.tokens[:, t - 1], self.bos)
         state, logits = jax.vmap(self.step, (0, 0, None))(beam.state, last, context)
         log_probs = jax.vmap(self.rules.log_probs, (0, 0, None, None))(
@@ -147,49 +176,52 @@ class _Search(NamedTuple):
         )
         totals = beam.log_probs[:, None] + log_probs  # [K, V]
         vocab_size = totals.shape[1]
-        totals, places = lax.top_k(totals.ravel(), min(2 * width, totals.size))
-        parents, chosen = places // vocab_size, places % vocab_size  # [2K]
+        totals, indices = lax.top_k(totals.ravel(), min(2 * beam_size, totals.size))
+        parents, chosen = indices // vocab_size, indices % vocab_size  # [2K]
         tokens = beam.tokens[parents].at[:, t].set(chosen.astype(jnp.int32))
 
         scores = self.rules.scores(totals, t + 1, state, context, parents)
         scores = jnp.where(chosen == eos, scores, -jnp.inf)
         lengths = jnp.full_like(chosen, t + 1, jnp.int32)
-        ended = _best(beam.ended, Hypotheses(tokens, scores, lengths))
+        finished = _merge(beam.finished, Hypotheses(tokens, scores, lengths))
 
-        alive = jnp.where(chosen == eos, -jnp.inf, totals)
-        alive, kept = lax.top_k(alive, width)
-        over = self.bound(alive, t + 1) <= ended.scores[-1]
+        live = jnp.where(chosen == eos, -jnp.inf, totals)
+        live, kept = lax.top_k(live, beam_size)
+        done = self.bound(live, t + 1) <= finished.scores[-1]
         return _Beam(
             state=jax.tree.map(lambda s: s[parents[kept]], state),
             tokens=tokens[kept],
-            log_probs=alive,
-            ended=jax.tree.map(partial(jnp.where, beam.over), beam.ended, ended),
-            over=beam.over | (over & self.stop),
+            log_probs=live,
+            finished=jax.tree.map(
+                partial(jnp.where, beam.done), beam.finished, finished
+            ),
+            done=beam.done | (done & self.early_stopping),
         )
 
-    def bound(self, log_probs, length):
-        """The best score that hypotheses of this length can get at any later one."""
+    def bound(self, log_probs: jax.Array, length: jax.Array) -> jax.Array:
+        """An upper bound on the scores of longer continuations of the hypotheses."""
         lengths = jnp.arange(1, self.max_length + 1)
-        penalty = self.rules.length_penalty
-        scores = penalty(log_probs[:, None], lengths.astype(jnp.float32))
+        scores = self.rules.length_penalty(
+            log_probs[:, None], lengths.astype(jnp.float32)
+        )
         return jnp.where(lengths > length, scores, -jnp.inf).max()
 
-    def finish(self, beam, context):
-        """The N that have ended; in places left over, the best that have not."""
-        width, n_best = len(beam.log_probs), len(beam.ended.scores)
+    def finish(self, beam: _Beam, context: Context) -> Hypotheses:
+        """The N best finished hypotheses; live ones fill the empty slots."""
+        beam_size, n_best = len(beam.log_probs), len(beam.finished.scores)
         length = self.max_length
         cut_off = Hypotheses(
             beam.tokens,
             self.rules.scores(beam.log_probs, length, beam.state, context),
-            jnp.full(width, length, jnp.int32),
+            jnp.full(beam_size, length, jnp.int32),
         )
-        found = jax.tree.map(lambda *a: jnp.concatenate(a), beam.ended, cut_off)
-        ended = jnp.arange(n_best + width) < n_best
-        return best_first(found, ended, n_best, self.rules.eos)
+        found = jax.tree.map(lambda *a: jnp.concatenate(a), beam.finished, cut_off)
+        is_finished = jnp.arange(n_best + beam_size) < n_best
+        return best_first(found, is_finished, n_best, self.rules.eos)
 
 
-def _best(old, new):
-    """The best of both, as many as there are old ones; of equal ones the older."""
+def _merge(old: Hypotheses, new: Hypotheses) -> Hypotheses:
+    """The N best of both, N being the number of old ones; ties go to the older."""
     both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), old, new)
     scores, kept = lax.top_k(both.scores, len(old.scores))
     return Hypotheses(both.tokens[kept], scores, both.lengths[kept])

@@ -1,53 +1,65 @@
-"""Steps that say nothing but given characters where the lines of a poem begin."""
+"""Constraints on a step function: acrostics."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from seqjax.decoding.hypotheses import State, Step, batch_size
 
 
 class AcrosticState(NamedTuple):
-    inner: Any  # the state of the step within
-    line: jax.Array  # [B] int32, lines begun so far
+    inner: State  # the state of the unconstrained step
+    line: jax.Array  # [B] int32, the number of lines begun so far
 
 
-def acrostic(step, state, initials, breaks, eos):
-    """A step function for `decoding`, and its first state, that hold to an acrostic.
+def acrostic(
+    step: Step, state: State, initials: ArrayLike, breaks: ArrayLike, eos: int
+) -> tuple[Step, State]:
+    """Constrain a step function of `decoding` to an acrostic.
 
-    Where line i begins, only initials[i] may come; no sequence ends before all have
-    come. Lines begin at the start and after a token of `breaks`.
+    Line i can only begin with initials[i], and no sequence ends before all initials
+    have occurred. A line begins at the start and after each token of `breaks`.
 
     Args:
-      step: (state, token) -> (state, logits [V]), for one hypothesis.
+      step: (state, token) -> (state, logits [V]) for one hypothesis.
       state: the state before the first token, leaves [B, ...].
-      initials: integers [N], N may be 0.
-      breaks: bool [V], which tokens end a line.
+      initials: integers [N]; N may be 0.
+      breaks: bool [V], the tokens that end a line.
       eos: the token that ends a sequence.
 
     Returns:
-      (step, state), to be given to `decoding.sample` or another search. What forces a
-      token gives it the probability 1: the scores are of all the others.
+      (step, state) for `decoding.sample` or another search. A forced token has
+      probability 1, so the scores are those of the free tokens.
 
     Example:
-      >>> step, state = acrostic(step, state, vocab.encode("春江"), breaks, EOS)
-      >>> found = decoding.sample(step, state, key, bos=BOS, eos=EOS, max_length=100)
+      >>> def step(state, token):  # tokens: a, b, the end of a line, the end
+      ...     return state, jnp.zeros(4)
+      >>> breaks = jnp.array([False, False, True, False])
+      >>> step, state = acrostic(step, jnp.zeros((1, 1)), [1, 0], breaks, eos=3)
+      >>> found = seqjax.decoding.greedy(step, state, bos=3, eos=3, max_length=2)
+      >>> found.tokens[0, 0].tolist()  # the first line begins with b
+      [1, 0]
     """
     initials = jnp.asarray(initials, jnp.int32)
     breaks = jnp.asarray(breaks)
     number = len(initials)
-    batch = len(jax.tree.leaves(state)[0])
+    batch = batch_size(state)
     if number == 0:
         return step, state
 
-    def constrained(state, token):
+    def constrained(
+        state: AcrosticState, token: jax.Array
+    ) -> tuple[AcrosticState, jax.Array]:
         inner, logits = step(state.inner, token)
         begins = (state.line == 0) | breaks[token]
-        here = jnp.clip(state.line, 0, number - 1)
+        initial = initials[jnp.clip(state.line, 0, number - 1)]
         vocab = jnp.arange(len(logits))
-        other = begins & (state.line < number) & (vocab != initials[here])
+        wrong = begins & (state.line < number) & (vocab != initial)
         line = state.line + begins.astype(jnp.int32)
-        early = (vocab == eos) & (line < number)
-        logits = jnp.where(other | early, -jnp.inf, logits)
+        too_early = (vocab == eos) & (line < number)
+        logits = jnp.where(wrong | too_early, -jnp.inf, logits)
         return AcrosticState(inner, line), logits
 
     return constrained, AcrosticState(state, jnp.zeros(batch, jnp.int32))

@@ -1,55 +1,70 @@
-"""Exhaustive search: the best of all sequences, by which others are judged."""
+"""Exhaustive search, the reference for the other searches."""
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from seqjax.decoding.hypotheses import (
+    Context,
+    Coverage,
     Hypotheses,
+    Integer,
     Rules,
+    State,
+    Step,
+    batch_size,
     best_first,
-    empty_places,
+    empty_hypotheses,
     forced_tokens,
 )
+from seqjax.decoding.penalties import LengthPenalty, no_penalty
 
 
 def exhaustive(
-    step,
-    state,
+    step: Step,
+    state: State,
     *,
-    bos,
-    eos,
-    max_length,
-    n_best=1,
-    context=None,
-    prefix=None,
-    **options,
-):
-    """The best of all sequences of up to max_length tokens: V**max_length at a time.
+    bos: int,
+    eos: int,
+    max_length: int,
+    n_best: int = 1,
+    length_penalty: LengthPenalty = no_penalty,
+    coverage: Coverage | None = None,
+    min_length: Integer = 0,
+    no_repeat_ngram: int = 0,
+    prefix: ArrayLike | None = None,
+    context: Context = None,
+) -> Hypotheses:
+    """The best of all sequences of up to max_length tokens.
+
+    The memory grows as V**max_length.
 
     Args:
-      step, state, bos, eos, max_length, n_best, context, **options: as `beam_search`.
+      step, state, bos, eos, max_length, n_best, length_penalty, coverage, min_length,
+        no_repeat_ngram, prefix, context: see `beam_search`.
 
     Returns:
       Hypotheses with K = n_best.
 
     Raises:
-      ValueError: for an n_best or max_length below 1.
+      ValueError: if n_best or max_length is below 1.
     """
     if not (n_best >= 1 and max_length >= 1):
         raise ValueError(
             f"exhaustive: n_best and max_length must be at least 1, "
             f"got {n_best} and {max_length}"
         )
-    step, rules = Rules(eos, **options).for_context(step, context)
-    forced = forced_tokens(prefix, len(jax.tree.leaves(state)[0]), max_length)
+    rules = Rules(eos, length_penalty, coverage, min_length, no_repeat_ngram)
+    step, rules = rules.for_context(step, context)
+    forced = forced_tokens(prefix, batch_size(state), max_length)
 
-    def search(state, forced, context):
+    def search(state: State, forced: jax.Array, context: Context) -> Hypotheses:
         state = jax.tree.map(lambda s: s[None], state)
         tokens = jnp.full((1, max_length), eos, jnp.int32)
         totals = jnp.zeros(1, jnp.float32)
-        found = [empty_places(n_best, max_length, eos)]  # where there are fewer
+        finished = [empty_hypotheses(n_best, max_length, eos)]
         for t in range(max_length):
             last = tokens[:, t - 1] if t else jnp.full(1, bos, jnp.int32)
             state, logits = jax.vmap(step, (0, 0, None))(state, last, context)
@@ -58,17 +73,20 @@ def exhaustive(
             )
             log_probs += totals[:, None]  # [N, V]
             scores = rules.scores(log_probs[:, eos], t + 1, state, context)
-            found.append((tokens, scores, jnp.full(len(scores), t + 1, jnp.int32)))
+            finished.append(_of_length(t + 1, tokens, scores))
             others = jnp.delete(jnp.arange(logits.shape[1]), eos)
             expand = partial(jnp.repeat, repeats=logits.shape[1] - 1, axis=0)
             state, tokens = jax.tree.map(expand, (state, tokens))
             tokens = tokens.at[:, t].set(jnp.tile(others, len(totals)))
             totals = log_probs[:, others].ravel()  # [N * (V - 1)]
-        num_ended = sum(len(scores) for _, scores, _ in found)
         scores = rules.scores(totals, max_length, state, context)
-        found.append((tokens, scores, jnp.full(len(scores), max_length, jnp.int32)))
-        found = Hypotheses(*(jnp.concatenate(a) for a in zip(*found, strict=True)))
-        ended = jnp.arange(len(found.scores)) < num_ended
-        return best_first(found, ended, n_best, eos)
+        cut_off = _of_length(max_length, tokens, scores)
+        found = jax.tree.map(lambda *a: jnp.concatenate(a), *finished, cut_off)
+        is_finished = jnp.arange(len(found.scores)) < len(found.scores) - len(scores)
+        return best_first(found, is_finished, n_best, eos)
 
     return jax.vmap(search)(state, forced, context)
+
+
+def _of_length(length: int, tokens: jax.Array, scores: jax.Array) -> Hypotheses:
+    return Hypotheses(tokens, scores, jnp.full(len(scores), length, jnp.int32))

@@ -1,111 +1,93 @@
-"""What every search shares: its result, final scores, and what may come next."""
+"""The result of a search, and the rules that all searches share."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
-# A length penalty is a function (log_prob, length) -> score that rises with log_prob;
-# length counts eos.
+from seqjax.decoding.penalties import LengthPenalty, no_penalty
 
-
-def no_penalty(log_prob, length):
-    """log_prob: the likeliest sequence, most often a short one."""
-    del length
-    return log_prob
-
-
-def power_penalty(alpha=0.75):
-    """log_prob / length**alpha, the textbook's."""
-    return lambda log_prob, length: log_prob / length**alpha
-
-
-def gnmt_penalty(alpha=0.6):
-    """log_prob / ((5 + length) / 6)**alpha (Wu et al. 2016, arXiv:1609.08144)."""
-    return lambda log_prob, length: log_prob / ((5 + length) / 6) ** alpha
-
-
-def word_reward(reward):
-    """log_prob + reward * length (He et al. 2016)."""
-    return lambda log_prob, length: log_prob + reward * length
-
-
-def gnmt_coverage(beta=0.2):
-    """beta * sum_s min(log(attention_s), 0) (Wu et al. 2016, equation 14).
-
-    Returns:
-      (attention [S], mask [S]) -> a number at most 0: what a hypothesis has paid to
-      each source position so far, over all its steps.
-    """
-
-    def penalty(attention, mask):
-        log = jnp.log(jnp.clip(attention, 1e-9, 1.0))
-        return beta * jnp.sum(jnp.where(mask, log, 0.0))
-
-    return penalty
+State = Any  # a pytree; leaves begin with B where a search takes or returns it
+Context = Any  # a pytree, one entry per sentence
+Step = Callable[..., tuple[State, jax.Array]]  # (state, token[, context])
+Integer = int | jax.Array  # a scalar, static or traced
+Coverage = Callable[..., jax.Array]  # (state[, context]) -> score
 
 
 class Hypotheses(NamedTuple):
     """The results of a search, best first.
 
-    Those that ended come before those that were cut off at the maximum length; places
-    that nothing fills have length 0 and score -inf.
+    Finished hypotheses precede those cut off at the maximum length. Empty slots have
+    length 0 and score -inf.
     """
 
-    tokens: jax.Array  # [B, K, L] int32: eos included, bos not; eos after the end
-    scores: jax.Array  # [B, K] float32: the final scores, penalties included
-    lengths: jax.Array  # [B, K] int32: tokens, eos included
+    tokens: jax.Array  # [B, K, L] int32, with eos, without bos; eos after the end
+    scores: jax.Array  # [B, K] float32, penalties included
+    lengths: jax.Array  # [B, K] int32, eos included
 
 
 class Rules(NamedTuple):
-    """Which tokens a search may take, and what score the result gets.
+    """The tokens a search may choose, and the score of a sequence.
 
     Attributes:
       eos: the token that ends a hypothesis.
-      length_penalty, coverage, min_length, no_repeat_ngram: as `beam_search`.
+      length_penalty, coverage, min_length, no_repeat_ngram: see `beam_search`.
     """
 
     eos: int
-    length_penalty: Any = no_penalty
-    coverage: Any = None
-    min_length: int = 0
+    length_penalty: LengthPenalty = no_penalty
+    coverage: Coverage | None = None
+    min_length: Integer = 0
     no_repeat_ngram: int = 0
 
-    def for_context(self, step, context):
-        """A step and rules that take a context, whether there is one or not."""
+    def for_context(self, step: Step, context: Context) -> tuple[Step, "Rules"]:
+        """Return a step and rules that both take a context, which may be None."""
         if context is not None:
             return step, self
         rules = self
-        if self.coverage is not None:
-            rules = self._replace(coverage=lambda state, _: self.coverage(state))
+        if (coverage := self.coverage) is not None:
+            rules = self._replace(coverage=lambda state, _: coverage(state))
         return lambda state, token, _: step(state, token), rules
 
-    def log_probs(self, logits, tokens, t, forced):
-        """log softmax(logits) [V], -inf for what may not follow tokens[:t].
+    def log_probs(
+        self, logits: jax.Array, tokens: jax.Array, t: Integer, forced: jax.Array
+    ) -> jax.Array:
+        """log softmax(logits) [V], with -inf for tokens that may not follow tokens[:t].
 
         Args:
           logits: [V].
-          tokens: [L], those so far.
-          t: how many those are.
-          forced: the token that has to come, whatever else holds; -1 leaves it free.
+          tokens: [L], the hypothesis so far.
+          t: the number of its tokens.
+          forced: the token that must come next, which overrides all other rules; -1 for
+            a free choice.
         """
-        free = jax.nn.log_softmax(logits.astype(jnp.float32))
+        log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
         vocab = jnp.arange(len(logits), dtype=jnp.int32)
         banned = (vocab == self.eos) & (t < self.min_length)
         if 0 < self.no_repeat_ngram <= len(tokens):
-            banned |= _repeats(tokens, t, self.no_repeat_ngram, len(logits))
+            banned |= _completes_ngram(tokens, t, self.no_repeat_ngram, len(logits))
         banned = jnp.where(forced >= 0, vocab != forced, banned)
-        return jnp.where(banned, -jnp.inf, free)
+        return jnp.where(banned, -jnp.inf, log_probs)
 
-    def scores(self, log_probs, lengths, states, context, parents=None):
-        """The final scores of one sentence's hypotheses, [N].
+    def scores(
+        self,
+        log_probs: jax.Array,
+        lengths: Integer,
+        states: State,
+        context: Context,
+        parents: jax.Array | None = None,
+    ) -> jax.Array:
+        """Final scores [N] of the hypotheses of one sentence.
 
         Args:
           log_probs: [N].
-          lengths: [N] or one for all.
-          states: those they ended in, leaves [N, ...]; or with
-          parents: [N], where in the states each has its own.
+          lengths: [N], or one length for all.
+          states: the states of the hypotheses, leaves [N, ...].
+          context: of the sentence.
+          parents: [N], the index of each hypothesis in `states`; None is 0 .. N - 1.
         """
         lengths = jnp.asarray(lengths, jnp.float32)
         scores = self.length_penalty(log_probs, lengths)
@@ -115,8 +97,8 @@ class Rules(NamedTuple):
         return scores + (coverage if parents is None else coverage[parents])
 
 
-def empty_places(number, max_length, eos):
-    """Hypotheses of one sentence, none of them found yet."""
+def empty_hypotheses(number: int, max_length: int, eos: int) -> Hypotheses:
+    """`number` empty slots of one sentence."""
     return Hypotheses(
         jnp.full((number, max_length), eos, jnp.int32),
         jnp.full(number, -jnp.inf, jnp.float32),
@@ -124,17 +106,19 @@ def empty_places(number, max_length, eos):
     )
 
 
-def best_first(found, ended, n_best, eos):
-    """The best of one sentence's hypotheses, those that ended before the others.
+def best_first(
+    found: Hypotheses, finished: jax.Array, n_best: int, eos: int
+) -> Hypotheses:
+    """The best hypotheses of one sentence, finished ones first.
 
     Args:
-      found: Hypotheses without a batch axis, a score of -inf for those that are none.
-      ended: bool [K].
+      found: Hypotheses without a batch axis; a score of -inf marks an empty slot.
+      finished: bool [K].
       n_best: N, at most K.
-      eos: what fills the tokens of places that stay empty.
+      eos: fills the tokens of empty slots.
     """
     real = jnp.isfinite(found.scores)
-    group = jnp.where(real, jnp.where(ended, 0, 1), 2)
+    group = jnp.where(real, jnp.where(finished, 0, 1), 2)
     order = jnp.lexsort((-found.scores, group))[:n_best]
     found, real = jax.tree.map(lambda a: a[order], (found, real))
     return Hypotheses(
@@ -144,8 +128,10 @@ def best_first(found, ended, n_best, eos):
     )
 
 
-def forced_tokens(prefix, num_sentences, max_length):
-    """The tokens that have to come, [B, L], -1 where any may, from a prefix [B, P]."""
+def forced_tokens(
+    prefix: ArrayLike | None, num_sentences: int, max_length: int
+) -> jax.Array:
+    """Pad a prefix [B, P] to forced tokens [B, L]; -1 is a free choice."""
     forced = jnp.full((num_sentences, max_length), -1, jnp.int32)
     if prefix is None:
         return forced
@@ -153,10 +139,17 @@ def forced_tokens(prefix, num_sentences, max_length):
     return forced.at[:, : prefix.shape[1]].set(prefix)
 
 
-def _repeats(tokens, t, n, vocab_size):
-    """Which tokens would complete an n-gram that tokens[:t] holds: bool [V]."""
+def batch_size(state: State) -> int:
+    """B, the leading dimension of the leaves of a state."""
+    return len(jax.tree.leaves(state)[0])
+
+
+def _completes_ngram(
+    tokens: jax.Array, t: Integer, n: int, vocab_size: int
+) -> jax.Array:
+    """Whether each token would complete an n-gram of tokens[:t]: bool [V]."""
     last = lax.dynamic_slice(tokens, (t - (n - 1),), (n - 1,))
-    places = jnp.arange(len(tokens) - n + 1)
-    ngrams = tokens[places[:, None] + jnp.arange(n)]  # [L - n + 1, n]
-    seen = (ngrams[:, :-1] == last).all(axis=1) & (places + n <= t)
+    starts = jnp.arange(len(tokens) - n + 1)
+    ngrams = tokens[starts[:, None] + jnp.arange(n)]  # [L - n + 1, n]
+    seen = (ngrams[:, :-1] == last).all(axis=1) & (starts + n <= t)
     return jnp.zeros(vocab_size, bool).at[ngrams[:, -1]].max(seen)

@@ -1,1 +1,1 @@
-"""How `unroll` runs a cell: the fused loop and its backward pass."""
+"""How `unroll` runs a cell: padding and segments, the fused loop, its backward pass."""

@@ -1,12 +1,13 @@
-"""How a step uses its weights, found by tracing it once: what `fused.scan` goes by.
+"""Trace a step once to find how it uses its weights; `fused.scan` runs by this plan.
 
-A step here is flat: step(params, state, x, product) -> (state, y), with lists of leaves
-for trees, and product(k, v, w) called for v @ w, k counting the calls. Leaves and
-products are named by their place.
+A step is flat here: step(params, state, x, product) -> (state, y), with lists of leaves
+in place of pytrees. It calls product(k, v, w) for v @ w, where k counts the calls.
+A leaf is identified by its index in its list, a product by k.
 """
 
 import itertools
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.extend.core
@@ -14,27 +15,37 @@ import jax.numpy as jnp
 
 from seqjax.nn.layers import matmul
 
+Leaf: TypeAlias = Any  # an array, or a jax.ShapeDtypeStruct
+Jaxpr: TypeAlias = jax.extend.core.Jaxpr
+Var: TypeAlias = Any  # jax.extend.core.Var, or a Literal
+Product: TypeAlias = Callable[[int, jax.Array, jax.Array], jax.Array]
+FlatStep: TypeAlias = Callable[..., tuple[list[jax.Array], jax.Array]]
+
 
 class Plan(NamedTuple):
-    """What `fused.scan` has to know of a step."""
+    """What `fused.scan` knows about a step."""
 
-    products: dict  # product -> its shape, where the matrix is the same at every step
-    operands: dict  # product -> the shape of its left operand
-    states: dict  # product -> the state leaf that is its left operand, if one is
-    entries: dict  # product -> the entry of x that is added to it and not used else
-    biases: dict  # parameter -> the product that it is added to and not used else
-    entry_biases: dict  # parameter -> the entry of x, likewise
-    others: list  # parameters that are used in other ways, too
-    constant: list  # for each state leaf: does the step hand it on untouched?
+    # product -> its shape, for products by a matrix that is the same at every step
+    products: dict[int, jax.ShapeDtypeStruct]
+    operands: dict[int, jax.ShapeDtypeStruct]  # product -> shape of its left operand
+    state_operands: dict[int, int]  # product -> state leaf that is its left operand
+    inputs: dict[int, int]  # product -> leaf of x that is only ever added to it
+    biases: dict[int, int]  # parameter -> product to which it is only ever added
+    input_biases: dict[int, int]  # parameter -> leaf of x, likewise
+    others: list[int]  # parameters with other uses that need a gradient
+    constant: list[bool]  # for each state leaf: the step returns it unchanged
     output: int | None  # the state leaf that y is, if it is one
     y: jax.ShapeDtypeStruct
 
 
-def is_of_the_form(step, params, state, x):
-    """Whether step(params, state, x) -> (state, y) is one that `fused.scan` can run.
+def is_supported(
+    step: Callable[[Any, Any, Any], Any], params: Any, state: Any, x: Any
+) -> bool:
+    """Whether `fused.scan` can run step(params, state, x) -> (state, y).
 
-    The state keeps its form, y is one array, and what is differentiated or mapped comes
-    in by the arguments alone: a custom VJP has no gradient for what it closes over.
+    The step must keep the form of the state, return one array as y, and take whatever
+    is differentiated or vmapped as an argument: a custom VJP has no gradient for
+    values that a function closes over.
     """
     closed, results = jax.make_jaxpr(step, return_shape=True)(params, state, x)
     if any(isinstance(const, jax.core.Tracer) for const in closed.consts):
@@ -42,72 +53,64 @@ def is_of_the_form(step, params, state, x):
     new_state, y = results
     if not isinstance(y, jax.ShapeDtypeStruct):
         return False
-    old, old_def = jax.tree.flatten(state)
-    new, new_def = jax.tree.flatten(new_state)
-    return old_def == new_def and all(
-        (a.shape, a.dtype) == (b.shape, b.dtype) for a, b in zip(old, new, strict=True)
+    structures: list[Any] = [jax.tree.structure(s) for s in (state, new_state)]
+    return structures[0] == structures[1] and all(
+        (old.shape, old.dtype) == (new.shape, new.dtype)
+        for old, new in zip(
+            jax.tree.leaves(state), jax.tree.leaves(new_state), strict=True
+        )
     )
 
 
-def plan(step, params, state, x):
-    """The Plan of a flat step, from leaves (or their shapes) of one time step."""
+def plan(step: FlatStep, params: list[Leaf], state: list[Leaf], x: list[Leaf]) -> Plan:
+    """The Plan of a flat step, from the leaves of one time step or their shapes."""
     products = _products(step, params, state, x)
     closed, (new_state, y, operands) = jax.make_jaxpr(
         lambda *args: replay(step, *args), return_shape=True
     )(params, state, x, products)
     jaxpr = closed.jaxpr
-    ins = _cut(jaxpr.invars, params, state, x, products)
+    ins = _split(jaxpr.invars, params, state, x, products)
     in_params, in_state, in_x, in_products = ins
-    out_state, (out_y,), out_operands = _cut(jaxpr.outvars, new_state, y, operands)
+    out_state, (out_y,), out_operands = _split(jaxpr.outvars, new_state, y, operands)
     constant = [a is b for a, b in zip(in_state, out_state, strict=True)]
-    states, entries, biases, entry_biases = {}, {}, {}, {}
-    for k, p, v in zip(products, in_products, out_operands, strict=True):
-        place = _place(v, in_state)
-        if place is not None and not constant[place]:
-            states[k] = place
-        for term in _terms(p, jaxpr):
-            i, j = _place(term, in_params), _place(term, in_x)
-            if i is not None and _is_bias(term.aval, p.aval):
-                biases[i] = k
-            elif j is not None and term.aval == p.aval and k not in entries:
-                entries[k] = j
-    for j, entry in enumerate(in_x):
-        if j not in entries.values():
-            for term in _terms(entry, jaxpr):
-                i = _place(term, in_params)
-                new = i is not None and term.aval.ndim and i not in biases
-                if new and _is_bias(term.aval, entry.aval):
-                    entry_biases[i] = j
+    by_product = dict(zip(products, in_products, strict=True))
+    inputs, biases = _added_to_products(jaxpr, by_product, in_params, in_x)
+    input_biases = _added_to_inputs(jaxpr, in_params, in_x, inputs, biases)
+    indices = [_index(v, in_state) for v in out_operands]
     results = {id(v) for v in jaxpr.outvars}
     return Plan(
         products=products,
         operands=operands,
-        states=states,
-        entries=entries,
+        state_operands={
+            k: i
+            for k, i in zip(products, indices, strict=True)
+            if i is not None and not constant[i]
+        },
+        inputs=inputs,
         biases=biases,
-        entry_biases=entry_biases,
+        input_biases=input_biases,
         others=[
             i
-            for i in floats(params)
-            if i not in biases | entry_biases
-            and results & _reached(jaxpr, [in_params[i]])
+            for i in float_indices(params)
+            if i not in biases | input_biases
+            and results & _dependents(jaxpr, [in_params[i]])
         ],
         constant=constant,
-        output=_place(out_y, out_state),
+        output=_index(out_y, out_state),
         y=y,
     )
 
 
-def numbered(product):
-    """A `dot` that calls product(k, v, w), k counting the calls, for what it can take.
+def numbered(product: Product) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """A `dot` that calls product(k, v, w), where k counts the calls.
 
-    A call from within control flow (or jit, vmap) of the step's own is no such thing:
-    its operands mean nothing outside.
+    A call from inside the step's own control flow (or jit, vmap) is a plain product,
+    because its operands have no meaning outside of it. So is one whose w is no matrix.
     """
     level = jax.extend.core.get_opaque_trace_state()
     numbers = itertools.count()
 
-    def dot(v, w):
+    def dot(v: jax.Array, w: jax.Array) -> jax.Array:
         if jax.extend.core.get_opaque_trace_state() != level or w.ndim != 2:
             return matmul(v, w)
         return product(next(numbers), v, w)
@@ -115,11 +118,22 @@ def numbered(product):
     return dot
 
 
-def replay(step, params, state, x, products, known=lambda k, v, p: p):
-    """A step whose products are known: (state, y, left operands)."""
+def replay(
+    step: FlatStep,
+    params: list[jax.Array],
+    state: list[jax.Array],
+    x: list[jax.Array],
+    products: dict[int, jax.Array],
+    known: Product = lambda k, v, p: p,
+) -> tuple[list[jax.Array], jax.Array, dict[int, jax.Array]]:
+    """Run a step with given values of its products: (state, y, left operands).
+
+    known(k, v, p) returns the value p of product k, for a caller that attaches a
+    gradient to it.
+    """
     operands = {}
 
-    def product(k, v, w):
+    def product(k: int, v: jax.Array, w: jax.Array) -> jax.Array:
         if k not in products:
             return matmul(v, w)
         operands[k] = v
@@ -129,18 +143,22 @@ def replay(step, params, state, x, products, known=lambda k, v, p: p):
     return new_state, y, operands
 
 
-def floats(leaves):
-    """Places of the leaves that can have a gradient."""
+def float_indices(leaves: Iterable[Leaf]) -> list[int]:
+    """Indices of the leaves that can have a gradient."""
     return [i for i, a in enumerate(leaves) if jnp.issubdtype(a.dtype, jnp.inexact)]
 
 
-def _products(step, params, state, x):
+def _products(
+    step: FlatStep, params: list[Leaf], state: list[Leaf], x: list[Leaf]
+) -> dict[int, jax.ShapeDtypeStruct]:
     """Shapes of the products by a matrix that is the same at every step."""
 
-    def record(params, state, x):
+    def record(
+        params: list[jax.Array], state: list[jax.Array], x: list[jax.Array]
+    ) -> tuple[dict[int, jax.Array], dict[int, jax.Array]]:
         products, ws = {}, {}
 
-        def product(k, v, w):
+        def product(k: int, v: jax.Array, w: jax.Array) -> jax.Array:
             products[k], ws[k] = matmul(v, w), w
             return products[k]
 
@@ -148,50 +166,87 @@ def _products(step, params, state, x):
         return products, ws
 
     closed, (products, ws) = jax.make_jaxpr(record, return_shape=True)(params, state, x)
-    _, changing = _cut(closed.jaxpr.invars, params, [*state, *x])
-    _, matrices = _cut(closed.jaxpr.outvars, products, ws)
-    changing = _reached(closed.jaxpr, changing)
+    _, changing = _split(closed.jaxpr.invars, params, [*state, *x])
+    _, matrices = _split(closed.jaxpr.outvars, products, ws)
+    dependents = _dependents(closed.jaxpr, changing)
     return {
         k: products[k]
         for k, w in zip(ws, matrices, strict=True)
-        if id(w) not in changing
+        if id(w) not in dependents
     }
 
 
-def _terms(p, jaxpr):
-    """The arguments of `jaxpr` in the sum that p is used in and nowhere else."""
+def _added_to_products(
+    jaxpr: Jaxpr, products: dict[int, Var], params: list[Var], x: list[Var]
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Plan.inputs and Plan.biases."""
+    inputs: dict[int, int] = {}
+    biases: dict[int, int] = {}
+    for k, p in products.items():
+        for term in _terms(p, jaxpr):
+            i, j = _index(term, params), _index(term, x)
+            if i is not None and _is_bias(term.aval, p.aval):
+                biases[i] = k
+            elif j is not None and term.aval == p.aval and k not in inputs:
+                inputs[k] = j
+    return inputs, biases
+
+
+def _added_to_inputs(
+    jaxpr: Jaxpr,
+    params: list[Var],
+    x: list[Var],
+    inputs: dict[int, int],
+    biases: dict[int, int],
+) -> dict[int, int]:
+    """Plan.input_biases: for the leaves of x that no product shares."""
+    found = {}
+    for j, leaf in enumerate(x):
+        if j in inputs.values():
+            continue
+        for term in _terms(leaf, jaxpr):
+            i = _index(term, params)
+            if i is None or i in biases or not term.aval.ndim:
+                continue
+            if _is_bias(term.aval, leaf.aval):
+                found[i] = j
+    return found
+
+
+def _terms(p: Var, jaxpr: Jaxpr) -> Iterator[Var]:
+    """Arguments of `jaxpr` that are only added to p, where p is used in one sum."""
     makers = {id(v): eqn for eqn in jaxpr.eqns for v in eqn.outvars}
-    users = {}
+    users: dict[int, list[Any]] = {}
     for eqn in jaxpr.eqns:
         for v in eqn.invars:
             users.setdefault(id(v), []).append(eqn)
     for v in jaxpr.outvars:
         users.setdefault(id(v), []).append(None)
 
-    def only_user(v):
+    def only_user(v: Var) -> Any:
         found = users.get(id(v), [])
         return found[0] if len(found) == 1 else None
 
     while (eqn := only_user(p)) is not None and eqn.primitive.name == "add":
         term = next(v for v in eqn.invars if v is not p)
-        while only_user(term) is eqn or _broadcasts(only_user(term)):
+        while only_user(term) is eqn or _is_broadcast(only_user(term)):
             maker = makers.get(id(term))
             if maker is None:
                 yield term
-            if not _broadcasts(maker):
+            if maker is None or not _is_broadcast(maker):
                 break
             (term,) = maker.invars
         (p,) = eqn.outvars
 
 
-def _is_bias(term, total):
-    """Whether the gradient of a term is that of the sum, added up over leading axes."""
+def _is_bias(term: Leaf, total: Leaf) -> bool:
+    """Whether the gradient of a term is the sum's, summed over the leading axes."""
     end = total.shape[total.ndim - term.ndim :]
     return term.shape == end and jnp.issubdtype(term.dtype, jnp.inexact)
 
 
-def _broadcasts(eqn):
-    """Whether an equation lays its operand out anew along new leading axes."""
+def _is_broadcast(eqn: Any) -> bool:
+    """Whether an equation only repeats its operand along new leading axes."""
     if eqn is None or eqn.primitive.name not in ("broadcast_in_dim", "reshape"):
         return False
     old, new = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
@@ -203,22 +258,22 @@ def _broadcasts(eqn):
     )
 
 
-def _reached(jaxpr, sources):
-    """Identities of the variables that depend on any of the sources, these included."""
-    reached = {id(v) for v in sources}
+def _dependents(jaxpr: Jaxpr, sources: Iterable[Var]) -> set[int]:
+    """The ids of the variables that depend on any of the sources, and of these."""
+    found = {id(v) for v in sources}
     for eqn in jaxpr.eqns:
-        if any(id(v) in reached for v in eqn.invars):
-            reached |= {id(v) for v in eqn.outvars}
-    return reached
+        if any(id(v) in found for v in eqn.invars):
+            found |= {id(v) for v in eqn.outvars}
+    return found
 
 
-def _cut(variables, *trees):
-    """The variables in lists as long as the trees have leaves."""
+def _split(variables: Iterable[Var], *trees: Any) -> list[list[Var]]:
+    """The variables in lists, one per tree, each as long as the tree has leaves."""
     variables = iter(variables)
     return [
         list(itertools.islice(variables, len(jax.tree.leaves(tree)))) for tree in trees
     ]
 
 
-def _place(variable, variables):
+def _index(variable: Var, variables: Sequence[Var]) -> int | None:
     return next((i for i, v in enumerate(variables) if v is variable), None)

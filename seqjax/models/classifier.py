@@ -1,50 +1,54 @@
-"""A classifier of sequences: tokens in, logits of a label out."""
+"""A classifier of sequences: tokens in, logits of the labels out."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from seqjax.data.vocab import UNK
+from seqjax.cells import Params
+from seqjax.data.labeled import LabeledBatch
+from seqjax.models.word_dropout import word_dropout
 from seqjax.nn import layers, losses
 from seqjax.nn.activations import tanh
 from seqjax.nn.attention import masked_softmax
 from seqjax.nn.masks import valid_steps
-from seqjax.recurrence import Bidirectional, Stack, unroll
+from seqjax.recurrence import Bidirectional, Stack, Unrollable, unroll
 
 POOLINGS = ("last", "max", "mean", "attention")
 
 
 class PoolParams(NamedTuple):
-    """Of pooling by attention."""
+    """Parameters of attention pooling."""
 
     key: layers.DenseParams  # w [H, H], b [H]
     query: jax.Array  # [H]
 
 
 class ClassifierParams(NamedTuple):
+    """Parameters of a Classifier."""
+
     embed: jax.Array  # [V, E]
-    cell: Any
-    pool: PoolParams | None  # None if pooling learns nothing
+    cell: Params
+    pool: PoolParams | None  # None if the pooling has no parameters
     out: layers.DenseParams  # w [H, C], b [C]
 
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """P(label | x_1, ..., x_n) by a recurrent network and one vector of its outputs.
+    """P(label | x_1, ..., x_n) by a recurrent network and a pooling of its outputs.
 
         y_1, ..., y_n = unroll(cell, embed[x])
         logits = pool(y_1, ..., y_n) @ w + b
 
-    with one of
+    The pooling is one of
 
-        last       y_n, and of a backward half, which ends there, y_1
+        last       y_n; y_1 for the backward half, which ends there
         max        max_t y_t, unit by unit
         mean       sum_t y_t / n
         attention  sum_t a_t y_t,  a = softmax over t of  query . tanh(y_t @ w_k + b_k)
 
-    n is each sequence's own length. For n = 0 the pooled vector is zero and the logits
+    n is the length of each sequence. For n = 0 the pooled vector is zero and the logits
     are b.
 
     Args:
@@ -53,20 +57,23 @@ class Classifier:
       cell: a cell, a Stack or a Bidirectional.
       embed_size: E.
       pooling: "last", "max", "mean" or "attention".
-      dropout: rate on the embeddings and on the pooled vector; the rate between layers
-        is the Stack's.
-      locked: whether each sequence drops the same units of its embeddings throughout.
-      word_dropout: rate at which training reads a word as unknown (Iyyer et al. 2015).
+      dropout: rate on the embeddings and on the pooled vector. The rate between layers
+        belongs to the Stack.
+      locked: drop the same units of the embeddings at all steps of a sequence.
+      word_dropout: rate at which tokens are replaced by UNK in training (Iyyer et al.
+        2015).
 
     Raises:
-      ValueError: for another pooling, a rate outside [0, 1), or "last" of directions
-        that are summed.
+      ValueError: if the pooling is unknown, a rate is outside [0, 1), or the pooling is
+        "last" and the directions are summed.
 
     Example:
       >>> cell = seqjax.Bidirectional(seqjax.GRU(64))
       >>> model = Classifier(8000, 2, cell, embed_size=100, pooling="max")
       >>> params = model.init(jax.random.key(0))
-      >>> logits = model.logits(params, tokens, lengths)  # [T, B], [B] -> [B, C]
+      >>> tokens, lengths = jnp.ones((7, 3), int), jnp.array([7, 5, 0])
+      >>> model.apply(params, tokens, lengths).shape
+      (3, 2)
 
     Source: Lai et al., "Recurrent convolutional neural networks for text
     classification", AAAI 2015 (max); Yang et al., "Hierarchical attention networks for
@@ -75,14 +82,14 @@ class Classifier:
 
     vocab_size: int
     num_labels: int
-    cell: Any
+    cell: Unrollable
     embed_size: int
     pooling: str = "last"
     dropout: float = 0.0
     locked: bool = False
     word_dropout: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:
             raise ValueError(
                 f"pooling must be one of {', '.join(POOLINGS)}, got {self.pooling!r}"
@@ -90,18 +97,18 @@ class Classifier:
         for name in ("dropout", "word_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
-        top = _top(self.cell)
+        top = _last_layer(self.cell)
         summed = isinstance(top, Bidirectional) and top.merge == "sum"
         if self.pooling == "last" and summed:
             raise ValueError(
-                'pooling "last" needs directions side by side, merge="concat": their '
-                "ends stand at different steps"
+                'pooling "last" needs merge="concat": the two directions end at '
+                "different steps"
             )
 
-    def init(self, key):
-        """Fresh parameters; biases of the pooling and of the logits start at zero."""
+    def init(self, key: jax.Array) -> ClassifierParams:
+        """Initial parameters; biases of the pooling and of the logits are zero."""
         keys = jax.random.split(key, 5)
-        width, pool = self.cell.hidden_size, None
+        width, pool = self.cell.output_size, None
         if self.pooling == "attention":
             pool = PoolParams(
                 layers.dense_init(keys[2], width, width),
@@ -114,17 +121,20 @@ class Classifier:
             out=layers.dense_init(keys[4], width, self.num_labels),
         )
 
-    def logits(self, params, tokens, lengths, key=None):
-        """Of each label.
+    def apply(
+        self,
+        params: ClassifierParams,
+        tokens: jax.Array,
+        lengths: jax.Array,
+        key: jax.Array | None = None,
+    ) -> jax.Array:
+        """Logits [..., C] of the labels.
 
         Args:
           params: from `init`.
-          tokens: integers [T, ...]; past the lengths they may be anything.
+          tokens: integers [T, ...]; any values past the lengths.
           lengths: integers [...], 0 allowed.
-          key: switches dropout on; None is evaluation.
-
-        Returns:
-          [..., C].
+          key: random key for dropout; None turns dropout off.
         """
         k_outputs, k_pooled = (None, None) if key is None else jax.random.split(key)
         ys = self._outputs(params, tokens, lengths, k_outputs)
@@ -132,71 +142,91 @@ class Classifier:
         pooled = layers.dropout(k_pooled, pooled, self.dropout)
         return layers.dense(params.out, pooled)
 
-    def loss(self, params, batch, key=None, label_smoothing=0.0):
-        """Cross-entropy of the labels: (total, count), in nats.
+    def loss(
+        self,
+        params: ClassifierParams,
+        batch: LabeledBatch,
+        key: jax.Array | None = None,
+        *,
+        label_smoothing: float = 0.0,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Cross-entropy of the labels.
 
         Args:
-          batch: a `data.labeled.Batch`; rows of label -1 do not count.
-          key: switches dropout on.
-          label_smoothing: as `losses.smoothed_cross_entropy`, in the gradient alone.
+          params: from `init`.
+          batch: a LabeledBatch; rows with label -1 do not count.
+          key: random key for dropout; None turns dropout off.
+          label_smoothing: see `losses.smoothed_cross_entropy`; affects the gradient
+            only.
+
+        Returns:
+          (total, count), the total in nats.
         """
-        logits = self.logits(params, batch.tokens, batch.lengths, key)
-        labels = jnp.maximum(batch.labels, 0)
-        mask = batch.labels >= 0
+        tokens, lengths, labels = map(jnp.asarray, batch)
+        logits = self.apply(params, tokens, lengths, key)
+        mask = labels >= 0
+        labels = jnp.maximum(labels, 0)
         return losses.smoothed_cross_entropy(logits, labels, mask, label_smoothing)
 
-    def attention_weights(self, params, tokens, lengths):
-        """Where pooling looks: [T, ...], of sum 1, and 0 past the lengths.
+    def attention_weights(
+        self, params: ClassifierParams, tokens: jax.Array, lengths: jax.Array
+    ) -> jax.Array:
+        """Weights [T, ...] of attention pooling; they sum to 1 over each length.
 
         Raises:
-          ValueError: for a pooling other than "attention".
+          ValueError: if the pooling is not "attention".
         """
-        if self.pooling != "attention":
+        if params.pool is None:
             raise ValueError(f"pooling {self.pooling!r} has no attention weights")
         ys = self._outputs(params, tokens, lengths, None)
         return _attention_weights(params.pool, ys, valid_steps(len(ys), lengths))
 
-    def _outputs(self, params, tokens, lengths, key):
-        """What the network says at each step, zero past the lengths: [T, ..., H]."""
+    def _outputs(
+        self,
+        params: ClassifierParams,
+        tokens: jax.Array,
+        lengths: jax.Array,
+        key: jax.Array | None,
+    ) -> jax.Array:
+        """Outputs of the network [T, ..., H], zero past the lengths."""
         keys = (None,) * 3 if key is None else jax.random.split(key, 3)
-        if key is not None and self.word_dropout > 0:
-            unread = jax.random.bernoulli(keys[0], self.word_dropout, tokens.shape)
-            tokens = jnp.where(unread, jnp.asarray(UNK, tokens.dtype), tokens)
+        tokens = word_dropout(keys[0], tokens, self.word_dropout)
         xs = layers.embed(params.embed, tokens)  # [T, ..., E]
         xs = layers.dropout(keys[1], xs, self.dropout, self.locked)
         return unroll(self.cell, params.cell, xs, lengths=lengths, key=keys[2])[1]
 
-    def _pool(self, params, ys, lengths):
-        """[T, ..., H] -> [..., H], 0 where the length is."""
+    def _pool(
+        self, params: PoolParams | None, ys: jax.Array, lengths: jax.Array
+    ) -> jax.Array:
+        """[T, ..., H] -> [..., H]; 0 for length 0."""
         if self.pooling == "last":
             return self._last(ys, lengths)
         if self.pooling == "mean":
             count = jnp.maximum(lengths, 1)[..., None].astype(ys.dtype)
             return ys.sum(axis=0) / count
         mask = valid_steps(len(ys), lengths)
-        if self.pooling == "attention":
+        if params is not None:
             weights = _attention_weights(params, ys, mask)
             return (weights[..., None] * ys).sum(axis=0)
         largest = jnp.max(ys, axis=0, where=mask[..., None], initial=-jnp.inf)
         return jnp.where(lengths[..., None] > 0, largest, 0.0)
 
-    def _last(self, ys, lengths):
-        """The outputs at the last step, of a backward half at the first."""
-        places = jnp.maximum(lengths - 1, 0)[None, ..., None]
-        last = jnp.take_along_axis(ys, places, axis=0)[0]
-        top = _top(self.cell)
+    def _last(self, ys: jax.Array, lengths: jax.Array) -> jax.Array:
+        """The outputs at the last step; of a backward half, at the first step."""
+        indices = jnp.maximum(lengths - 1, 0)[None, ..., None]
+        last = jnp.take_along_axis(ys, indices, axis=0)[0]
+        top = _last_layer(self.cell)
         if not isinstance(top, Bidirectional):
             return last
-        half = top.cell.hidden_size
+        half = top.cell.output_size
         return jnp.concatenate([last[..., :half], ys[0, ..., half:]], axis=-1)
 
 
-def _top(cell):
-    """The last layer."""
-    return _top(cell.cells[-1]) if isinstance(cell, Stack) else cell
+def _last_layer(cell: Unrollable) -> Unrollable:
+    return _last_layer(cell.cells[-1]) if isinstance(cell, Stack) else cell
 
 
-def _attention_weights(params, ys, mask):
+def _attention_weights(params: PoolParams, ys: jax.Array, mask: jax.Array) -> jax.Array:
     scores = tanh(layers.dense(params.key, ys)) @ params.query  # [T, ...]
     weights = masked_softmax(jnp.moveaxis(scores, 0, -1), jnp.moveaxis(mask, 0, -1))
     return jnp.moveaxis(weights, -1, 0)

@@ -1,115 +1,148 @@
-"""Speech to labels: recurrent features of frames, and CTC on top."""
+"""A recurrent network trained with CTC: feature frames in, a sequence of labels out."""
 
 import dataclasses
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from seqjax.cells import Params
 from seqjax.nn import layers
 from seqjax.nn.masks import valid_steps
-from seqjax.recurrence import unroll
+from seqjax.recurrence import Unrollable, unroll
 from seqjax.structured import ctc
 
 
-class RecognizerParams(NamedTuple):
-    cell: Any
-    out: Any  # DenseParams(w [H, V], b [V])
+class CTCBatch(NamedTuple):
+    """Features and the labels of each sequence; padding may hold any values."""
+
+    features: jax.Array  # [T, ..., D]
+    lengths: jax.Array  # integers [...], in frames
+    labels: jax.Array  # integers [L, ...]
+    label_lengths: jax.Array  # integers [...]
+
+
+class CTCModelParams(NamedTuple):
+    """Parameters of a CTCModel."""
+
+    cell: Params
+    out: layers.DenseParams  # w [H, V], b [V]
 
 
 @dataclasses.dataclass(frozen=True)
-class Recognizer:
-    """The labels that a sequence of frames stands for, wherever they lie in it.
+class CTCModel:
+    """P(labels | frames) without an alignment of the labels to the frames.
 
-        xs_t     = frames k t .. k t + k - 1, side by side
+        xs_t     = frames k t .. k t + k - 1, concatenated
         _, ys    = unroll(cell, xs)
         logits_t = ys_t @ w + b
-        P(labels) = sum over the paths to them of prod_t softmax(logits_t)[path_t]
+        P(labels) = sum over the paths of the labels of prod_t softmax(logits_t)[path_t]
 
     Args:
       num_symbols: V, the labels and the blank, which is 0.
       cell: a cell, a Stack or a Bidirectional.
-      input_size: D, features of a frame.
-      stacking: k, frames that make one step.
-      dropout: rate on what the cell reads and on what it gives; the rate between layers
-        is the Stack's.
-      locked: whether each sequence drops the same units at all its steps.
+      input_size: D, features per frame.
+      stacking: k, frames per step.
+      dropout: rate on the inputs and on the outputs of the cell. The rate between
+        layers belongs to the Stack.
+      locked: drop the same units of a sequence at all its steps.
 
     Raises:
-      ValueError: for a rate outside [0, 1), or fewer than 2 symbols or 1 frame a step.
+      ValueError: if the rate is outside [0, 1), num_symbols is below 2 or stacking is
+        below 1.
 
     Example:
-      >>> model = Recognizer(27, Bidirectional(GRU(128)), input_size=40, stacking=2)
+      >>> cell = seqjax.Bidirectional(seqjax.GRU(16))
+      >>> model = CTCModel(27, cell, input_size=40, stacking=2)
       >>> params = model.init(jax.random.key(0))
-      >>> logits, steps = model.logits(params, xs, lengths)  # [T / 2, B, 27], [B]
+      >>> xs, lengths = jnp.zeros((11, 3, 40)), jnp.array([11, 8, 2])
+      >>> logits, steps = model.apply(params, xs, lengths)
+      >>> logits.shape, steps.tolist()
+      ((6, 3, 27), [6, 4, 1])
       >>> found = ctc.beam_search(logits, steps, beam_size=10)
 
     Source: Graves, Mohamed and Hinton, "Speech recognition with deep recurrent neural
-    networks", 2013, arXiv:1303.5778; frames side by side as Sak et al. 2015,
+    networks", 2013, arXiv:1303.5778; frame stacking as Sak et al. 2015,
     arXiv:1507.06947.
     """
 
     num_symbols: int
-    cell: Any
+    cell: Unrollable
     input_size: int
     stacking: int = 1
     dropout: float = 0.0
     locked: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(
-                f"Recognizer: dropout must be in [0, 1), got {self.dropout}"
-            )
+            raise ValueError(f"CTCModel: dropout must be in [0, 1), got {self.dropout}")
         if self.num_symbols < 2 or self.stacking < 1:
             raise ValueError(
-                f"Recognizer: a blank and a label are needed, and a frame a step, got "
-                f"{self.num_symbols} symbols and {self.stacking} frames"
+                f"CTCModel: num_symbols must be at least 2 (a blank and a label) and "
+                f"stacking at least 1, got {self.num_symbols} and {self.stacking}"
             )
 
-    def init(self, key):
-        """Fresh parameters."""
+    def init(self, key: jax.Array) -> CTCModelParams:
+        """Initial parameters."""
         k_cell, k_out = jax.random.split(key)
-        return RecognizerParams(
+        return CTCModelParams(
             cell=self.cell.init(k_cell, self.stacking * self.input_size),
-            out=layers.dense_init(k_out, self.cell.hidden_size, self.num_symbols),
+            out=layers.dense_init(k_out, self.cell.output_size, self.num_symbols),
         )
 
-    def num_steps(self, num_frames):
-        """ceil(T / k): how many steps so many frames make."""
+    def num_steps(self, num_frames: jax.Array) -> jax.Array:
+        """ceil(T / k), the number of steps of so many frames."""
         return -(-num_frames // self.stacking)
 
-    def logits(self, params, xs, lengths, key=None):
-        """Scores of the symbols at each step.
+    def apply(
+        self,
+        params: CTCModelParams,
+        xs: jax.Array,
+        lengths: jax.Array,
+        key: jax.Array | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Logits of the symbols at each step.
 
         Args:
           params: from `init`.
-          xs: [T, ..., D]; past the lengths they may be anything.
-          lengths: integers [...], of frames.
-          key: switches dropout on; None is evaluation.
+          xs: features [T, ..., D]; any values past the lengths.
+          lengths: integers [...], in frames.
+          key: random key for dropout; None turns dropout off.
 
         Returns:
-          (logits [T / k, ..., V], lengths [...] of steps).
+          (logits [T / k, ..., V], lengths [...] in steps).
         """
         keys = (None,) * 3 if key is None else jax.random.split(key, 3)
         drop = partial(layers.dropout, rate=self.dropout, locked=self.locked)
-        xs = stacked(xs, lengths, self.stacking)  # [T / k, ..., k D]
+        xs = stack_frames(xs, lengths, self.stacking)  # [T / k, ..., k D]
         lengths = self.num_steps(lengths)
         _, ys = unroll(
             self.cell, params.cell, drop(keys[0], xs), lengths=lengths, key=keys[1]
         )  # [T / k, ..., H]
         return layers.dense(params.out, drop(keys[2], ys)), lengths
 
-    def loss(self, logits, lengths, labels, label_lengths):
-        """-log P(labels), summed, and the number of labels; see `ctc.loss`."""
-        return ctc.loss(logits, lengths, labels, label_lengths)
+    def loss(
+        self, params: CTCModelParams, batch: CTCBatch, key: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """-log P(labels), summed over the sequences, and the number of labels.
+
+        Args:
+          params: from `init`.
+          batch: a CTCBatch.
+          key: random key for dropout; None turns dropout off.
+
+        Returns:
+          (total, count), see `ctc.loss`.
+        """
+        logits, lengths = self.apply(params, batch.features, batch.lengths, key)
+        return ctc.loss(logits, lengths, batch.labels, batch.label_lengths)
 
 
-def stacked(xs, lengths, k):
-    """k frames side by side: [T, ..., D] -> [ceil(T / k), ..., k D].
+def stack_frames(xs: jax.Array, lengths: jax.Array, k: int) -> jax.Array:
+    """Concatenate k frames per step: [T, ..., D] -> [ceil(T / k), ..., k D].
 
-    Past the lengths they are zeros.
+    Frames past the lengths are zeros.
     """
     xs = jnp.where(valid_steps(len(xs), lengths)[..., None], xs, jnp.zeros_like(xs))
     rest = jnp.zeros((-len(xs) % k, *xs.shape[1:]), xs.dtype)

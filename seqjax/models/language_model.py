@@ -6,14 +6,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from seqjax.cells import Initializer, Params, State
 from seqjax.nn import layers, losses
-from seqjax.recurrence import is_bidirectional
+from seqjax.recurrence import Unrollable, is_bidirectional
 from seqjax.truncation import truncated_unroll
 
 
 class LanguageModelParams(NamedTuple):
-    embed: Any  # [V, E], or None for one-hot input
-    cell: Any
+    """Parameters of a LanguageModel."""
+
+    embed: jax.Array | None  # [V, E]; None for one-hot input
+    cell: Params
     out: Any  # DenseParams(w [H, V], b [V]); with tied embeddings the bias [V] alone
 
 
@@ -27,77 +30,95 @@ class LanguageModel:
 
     Args:
       vocab_size: V.
-      cell: a cell or a Stack; nothing bidirectional.
+      cell: a cell or a Stack, not bidirectional.
       embed_size: E, or None for one-hot input.
       tie_embeddings: use the embedding table as softmax weights (Press and Wolf 2017);
-        needs embed_size equal to the cell's hidden size.
+        needs embed_size equal to the output_size of the cell.
       dropout: rate on the embeddings (not on one-hot input) and on the outputs of the
-        last layer; the rate between layers is the Stack's.
-      locked: whether each sequence drops the same units at all its steps.
+        last layer. The rate between layers belongs to the Stack.
+      locked: drop the same units of a sequence at all its steps.
 
     Raises:
-      ValueError: for a bidirectional cell, a tied softmax whose sizes differ, or a rate
-        outside [0, 1).
+      ValueError: if the cell is bidirectional, the sizes of a tied softmax differ, or
+        the rate is outside [0, 1).
 
     Example:
       >>> model = LanguageModel(vocab_size=28, cell=seqjax.LSTM(256))
       >>> params = model.init(jax.random.key(0))
       >>> state = model.initial_state((32,))
-      >>> state, logits = model.apply(params, tokens, state)  # [35, 32] -> [35, 32, 28]
+      >>> state, logits = model.apply(params, jnp.zeros((35, 32), int), state)
+      >>> logits.shape
+      (35, 32, 28)
 
     Source: Mikolov et al., "Recurrent neural network based language model",
     Interspeech 2010; dropout as Zaremba et al. 2014, arXiv:1409.2329.
     """
 
     vocab_size: int
-    cell: Any
+    cell: Unrollable
     embed_size: int | None = None
     tie_embeddings: bool = False
     dropout: float = 0.0
     locked: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if is_bidirectional(self.cell):
             raise ValueError(
                 "a bidirectional cell cannot be a language model: its backward half "
-                "reads the tokens that are to be predicted, and a text being written "
-                "has no future to read"
+                "reads the tokens to be predicted, and generated text has no future to "
+                "read"
             )
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
-        if self.tie_embeddings and self.embed_size != self.cell.hidden_size:
+        if self.tie_embeddings and self.embed_size != self.cell.output_size:
             raise ValueError(
                 f"tied embeddings need embed_size equal to hidden_size, got "
-                f"{self.embed_size} and {self.cell.hidden_size}"
+                f"{self.embed_size} and {self.cell.output_size}"
             )
 
-    def init(self, key, w_init=None):
-        """Parameters; `w_init` draws the softmax weights, see `layers.dense_init`."""
+    def init(
+        self, key: jax.Array, w_init: Initializer | None = None
+    ) -> LanguageModelParams:
+        """Initial parameters.
+
+        Args:
+          key: a random key.
+          w_init: initializer of the softmax weights, see `layers.dense_init`.
+        """
         k_embed, k_cell, k_out = jax.random.split(key, 3)
-        hidden, vocab = self.cell.hidden_size, self.vocab_size
-        embed = None
+        vocab, embed, input_size = self.vocab_size, None, self.vocab_size
         if self.embed_size is not None:
             embed = layers.embed_init(k_embed, vocab, self.embed_size)
+            input_size = self.embed_size
+        out: Any
         if self.tie_embeddings:
             out = jnp.zeros(vocab, jnp.float32)
         else:
-            out = layers.dense_init(k_out, hidden, vocab, w_init)
-        cell = self.cell.init(k_cell, vocab if embed is None else self.embed_size)
-        return LanguageModelParams(embed, cell, out)
+            out = layers.dense_init(k_out, self.cell.output_size, vocab, w_init)
+        return LanguageModelParams(embed, self.cell.init(k_cell, input_size), out)
 
-    def initial_state(self, batch_shape=()):
-        """The state before any token."""
+    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> State:
+        """The state before the first token."""
         return self.cell.initial_state(batch_shape)
 
-    def apply(self, params, tokens, state, key=None, factors=None):
-        """Logits of each next token.
+    def apply(
+        self,
+        params: LanguageModelParams,
+        tokens: jax.Array,
+        state: State,
+        key: jax.Array | None = None,
+        *,
+        factors: jax.Array | None = None,
+    ) -> tuple[State, jax.Array]:
+        """Logits of the token after each input token.
 
         Args:
           params: from `init`.
           tokens: integers [T, ...].
           state: from `initial_state` or an earlier call.
-          key: switches dropout on; None is evaluation.
-          factors: xi [T] of truncated backpropagation, see `truncation`; None is full.
+          key: random key for dropout; None turns dropout off.
+          factors: xi [T] of truncated backpropagation, see `truncation`; None is full
+            backpropagation.
 
         Returns:
           (state, logits [T, ..., V]).
@@ -114,24 +135,40 @@ class LanguageModel:
         )
         ys = layers.dropout(keys[2], ys, self.dropout, self.locked)  # [T, ..., H]
         if self.tie_embeddings:
+            assert params.embed is not None
             return state, layers.matmul(ys, params.embed.T) + params.out
         return state, layers.dense(params.out, ys)
 
-    def step(self, params, state, token):
-        """One token: (state, logits [..., V]) from `token` [...]; for decoding."""
+    def step(
+        self, params: LanguageModelParams, state: State, token: jax.Array
+    ) -> tuple[State, jax.Array]:
+        """One token [...]: (state, logits [..., V]), as `decoding` needs it."""
         state, logits = self.apply(params, token[None], state)
         return state, logits[0]
 
-    def loss(self, params, window, state, key=None, mask=None, factors=None):
-        """Cross-entropy of each token of a window given those before it.
+    def loss(
+        self,
+        params: LanguageModelParams,
+        batch: jax.Array,
+        key: jax.Array | None = None,
+        *,
+        state: State,
+        mask: jax.Array | None = None,
+        factors: jax.Array | None = None,
+    ) -> tuple[tuple[jax.Array, jax.Array], State]:
+        """Cross-entropy of each token of a window, given the tokens before it.
 
         Args:
-          window: integers [T + 1, ...]: inputs `window[:-1]`, labels `window[1:]`.
-          mask: [T, ...], which labels count; None is all.
-          factors: as `apply`.
+          params: from `init`.
+          batch: the window, integers [T + 1, ...]: inputs [:-1], labels [1:].
+          key: random key for dropout; None turns dropout off.
+          state: from `initial_state` or an earlier call.
+          mask: bool [T, ...], the labels that count; None is all.
+          factors: see `apply`.
 
         Returns:
-          (total, count), state: as `losses.cross_entropy`, and the state after.
+          ((total, count), state): as `losses.cross_entropy`, and the state after the
+          window.
         """
-        state, logits = self.apply(params, window[:-1], state, key, factors)
-        return losses.cross_entropy(logits, window[1:], mask), state
+        state, logits = self.apply(params, batch[:-1], state, key, factors=factors)
+        return losses.cross_entropy(logits, batch[1:], mask), state

@@ -1,55 +1,67 @@
-"""A tag for each word: recurrent features, and a softmax or a CRF on top."""
+"""A tag per word: a recurrent network with a softmax or a CRF on top."""
 
 import dataclasses
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from seqjax.data.vocab import UNK
+from seqjax.cells import Params
+from seqjax.models.word_dropout import word_dropout
 from seqjax.nn import layers, losses
 from seqjax.nn.masks import valid_steps
-from seqjax.recurrence import unroll
+from seqjax.recurrence import Unrollable, unroll
 from seqjax.structured import linear_chain
+from seqjax.structured.bio import OUTSIDE, bio_potentials
 
-OUTSIDE = "O"  # the tag of what is in no span
+
+class TaggerInputs(NamedTuple):
+    """Sentences; padding may hold any values."""
+
+    words: jax.Array  # integers [T, ...]
+    lengths: jax.Array  # integers [...], in words
+    chars: jax.Array | None = None  # integers [W, T, ...], the characters of each word
+    char_lengths: jax.Array | None = None  # integers [T, ...], in characters
 
 
-class Words(NamedTuple):
-    """Sentences as a tagger reads them; padding may hold anything."""
+class TaggerBatch(NamedTuple):
+    """Sentences and their tags; padding may hold any values."""
 
-    words: Any  # integers [T, ...]
-    lengths: Any  # integers [...], of the sentences
-    chars: Any = None  # integers [W, T, ...], the letters of each word
-    char_lengths: Any = None  # integers [T, ...], of the words
+    inputs: TaggerInputs
+    tags: jax.Array  # integers [T, ...]
 
 
 class CharParams(NamedTuple):
-    embed: Any  # [C, E]
-    window: Any  # DenseParams(w [3E, F], b [F])
+    """Parameters of the character features."""
+
+    embed: jax.Array  # [C, E]
+    window: layers.DenseParams  # w [3E, F], b [F]
 
 
 class CRFParams(NamedTuple):
-    start: Any  # [K], scores of a sentence's first tag
-    pairs: Any  # [K, K], from a tag to the next
-    end: Any  # [K], of its last
+    """Scores of a conditional random field, added to the logits."""
+
+    start: jax.Array  # [K], of the first tag
+    pairs: jax.Array  # [K, K], of a tag and the next
+    end: jax.Array  # [K], of the last tag
 
 
 class TaggerParams(NamedTuple):
-    embed: Any  # [V, E]
-    chars: Any  # CharParams, or None
-    cell: Any
-    out: Any  # DenseParams(w [H, K], b [K])
-    crf: Any  # CRFParams, or None: a softmax for each word alone
+    """Parameters of a Tagger."""
+
+    embed: jax.Array  # [V, E]
+    chars: CharParams | None  # None without character features
+    cell: Params
+    out: layers.DenseParams  # w [H, K], b [K]
+    crf: CRFParams | None  # None with a softmax
 
 
 @dataclasses.dataclass(frozen=True)
 class Tagger:
-    """Tags of words, by what stands before and after them.
+    """P(tags | words) by a recurrent network, and a softmax or a CRF.
 
-        xs_t     = embed[word_t] ; max_i relu(window(letters i - 1, i, i + 1 of word_t))
+        xs_t     = embed[word_t] ; max_i relu(window(chars i - 1, i, i + 1 of word_t))
         _, ys    = unroll(cell, xs)
         logits_t = ys_t @ w + b
         softmax: P(tags) = prod_t softmax(logits_t)[tag_t]
@@ -61,39 +73,43 @@ class Tagger:
       tags: names of the K tags.
       cell: a cell, a Stack or a Bidirectional.
       embed_size: E, of a word.
-      crf: whether neighboring tags are scored, too.
-      num_chars: C, letters; 0 reads none.
-      char_embed_size: of a letter.
-      char_size: F, features of a word's letters.
-      constrained: whether `predict` gives only tags with I after a B or I of its type;
-        they are potentials of -inf. Training is without, as usual: what the data have,
-        a CRF may score.
-      outside_bias: what `predict` takes off the scores of the tag O, which training
-        leaves too high where spans are rare: more of them are found, and more wrongly.
-      dropout: rate on what the cell reads and on what it gives; the rate between layers
-        is the Stack's.
-      locked: whether each sentence drops the same units at all its words.
-      word_dropout: share of words read as unknown in training, so that there is a use
-        for letters and a meaning to unknown words.
+      crf: use a CRF, which also scores pairs of neighboring tags.
+      num_chars: C, characters; 0 turns the character features off.
+      char_embed_size: of a character.
+      char_size: F, character features per word.
+      constrained: `predict` returns valid BIO sequences only. Training is without the
+        constraint, as usual.
+      outside_bias: subtracted by `predict` from the scores of the tag O. A positive
+        value raises the recall of spans and lowers their precision.
+      dropout: rate on the inputs and on the outputs of the cell. The rate between
+        layers belongs to the Stack.
+      locked: drop the same units of a sentence at all its words.
+      word_dropout: rate at which words are replaced by UNK in training, so that the
+        model learns to use characters and gets an embedding of unknown words.
 
     Raises:
-      ValueError: for a rate outside [0, 1), no tags, or a bias where no tag is O.
+      ValueError: if a rate is outside [0, 1), there are no tags, or outside_bias is set
+        and no tag is O.
 
     Example:
       >>> tags = ("O", "B-fruit", "I-fruit")
-      >>> model = Tagger(500, tags, Bidirectional(LSTM(50)), embed_size=50)
+      >>> cell = seqjax.Bidirectional(seqjax.LSTM(50))
+      >>> model = Tagger(500, tags, cell, embed_size=50)
       >>> params = model.init(jax.random.key(0))
-      >>> logits = model.logits(params, inputs)  # [T, B, 3]
-      >>> path, score = model.predict(params, logits, inputs.lengths)  # [T, B] and [B]
+      >>> inputs = TaggerInputs(jnp.ones((7, 2), int), jnp.array([7, 4]))
+      >>> logits = model.apply(params, inputs)
+      >>> path, score = model.predict(params, logits, inputs.lengths)
+      >>> logits.shape, path.shape, score.shape
+      ((7, 2, 3), (7, 2), (2,))
 
-    Source: Huang et al. 2015, arXiv:1508.01991; letters as Ma and Hovy 2016,
+    Source: Huang et al. 2015, arXiv:1508.01991; characters as Ma and Hovy 2016,
     arXiv:1603.01354; the bias as Minkov et al., "NER systems that suit user's
     preferences", 2006, section 2.
     """
 
     vocab_size: int
-    tags: tuple
-    cell: Any
+    tags: tuple[str, ...]
+    cell: Unrollable
     embed_size: int
     crf: bool = True
     num_chars: int = 0
@@ -105,7 +121,7 @@ class Tagger:
     locked: bool = False
     word_dropout: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "tags", tuple(self.tags))  # hashable
         if not self.tags:
             raise ValueError("Tagger: at least one tag is needed, got none")
@@ -118,8 +134,8 @@ class Tagger:
             if not 0.0 <= (rate := getattr(self, name)) < 1.0:
                 raise ValueError(f"Tagger: {name} must be in [0, 1), got {rate}")
 
-    def init(self, key):
-        """Fresh parameters; scores of pairs of tags start at zero."""
+    def init(self, key: jax.Array) -> TaggerParams:
+        """Initial parameters; the scores of the CRF are zero."""
         k_embed, k_chars, k_window, k_cell, k_out = jax.random.split(key, 5)
         num_tags, width, chars, crf = len(self.tags), self.embed_size, None, None
         if self.num_chars:
@@ -130,81 +146,105 @@ class Tagger:
             )
             width += self.char_size
         if self.crf:
-            crf = CRFParams(*map(jnp.zeros, (num_tags, (num_tags, num_tags), num_tags)))
+            shapes = (num_tags,), (num_tags, num_tags), (num_tags,)
+            crf = CRFParams(*map(jnp.zeros, shapes))
         return TaggerParams(
             embed=layers.embed_init(k_embed, self.vocab_size, self.embed_size),
             chars=chars,
             cell=self.cell.init(k_cell, width),
-            out=layers.dense_init(k_out, self.cell.hidden_size, num_tags),
+            out=layers.dense_init(k_out, self.cell.output_size, num_tags),
             crf=crf,
         )
 
-    def logits(self, params, inputs, key=None):
-        """Scores of the tags of each word, [T, ..., K].
+    def apply(
+        self, params: TaggerParams, inputs: TaggerInputs, key: jax.Array | None = None
+    ) -> jax.Array:
+        """Logits [T, ..., K] of the tags of each word.
 
         Args:
           params: from `init`.
-          inputs: a `Words`.
-          key: switches dropout on; None is evaluation.
+          inputs: a TaggerInputs.
+          key: random key for dropout; None turns dropout off.
         """
         keys = (None,) * 4 if key is None else jax.random.split(key, 4)
-        words = inputs.words
-        if key is not None and self.word_dropout:
-            unknown = jax.random.bernoulli(keys[0], self.word_dropout, words.shape)
-            words = jnp.where(unknown, UNK, words)
         drop = partial(layers.dropout, rate=self.dropout, locked=self.locked)
+        words = word_dropout(keys[0], inputs.words, self.word_dropout)
         xs = layers.embed(params.embed, words)  # [T, ..., E]
         if params.chars is not None:
-            letters = letter_features(params.chars, inputs.chars, inputs.char_lengths)
-            xs = jnp.concatenate([xs, letters], axis=-1)
+            if inputs.chars is None or inputs.char_lengths is None:
+                raise ValueError("Tagger: the inputs have no chars or char_lengths")
+            chars = char_features(params.chars, inputs.chars, inputs.char_lengths)
+            xs = jnp.concatenate([xs, chars], axis=-1)
         xs = drop(keys[1], xs)
         _, ys = unroll(
             self.cell, params.cell, xs, lengths=inputs.lengths, key=keys[2]
         )  # [T, ..., H]
         return layers.dense(params.out, drop(keys[3], ys))
 
-    def loss(self, params, logits, tags, lengths):
+    def loss(
+        self, params: TaggerParams, batch: TaggerBatch, key: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
         """-log P(tags), summed over words or sentences, and the number of words.
 
         Args:
-          logits: from `logits`.
-          tags: integers [T, ...].
-          lengths: [...].
+          params: from `init`.
+          batch: a TaggerBatch.
+          key: random key for dropout; None turns dropout off.
 
         Returns:
           (total, count), as `losses.cross_entropy`.
         """
+        logits = self.apply(params, batch.inputs, key)
+        return self.loss_of_logits(params, logits, batch.tags, batch.inputs.lengths)
+
+    def loss_of_logits(
+        self,
+        params: TaggerParams,
+        logits: jax.Array,
+        tags: jax.Array,
+        lengths: jax.Array,
+    ) -> tuple[jax.Array, jax.Array]:
+        """`loss` from the logits of `apply`, for callers that also need the logits."""
         real = valid_steps(len(logits), lengths)  # [T, ...]
         tags = jnp.where(real, tags, 0)
-        if not self.crf:
+        if params.crf is None:
             return losses.cross_entropy(logits, tags, real)
         chain = *_potentials(params.crf, logits, lengths), lengths
         total = linear_chain.log_partition(*chain) - linear_chain.score(tags, *chain)
         return total.sum(), jnp.sum(real, dtype=total.dtype)
 
-    def predict(self, params, logits, lengths):
-        """The likeliest tags that are allowed, int32 [T, ...], and their score [...].
+    def predict(
+        self, params: TaggerParams, logits: jax.Array, lengths: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """The most probable allowed tags, int32 [T, ...], and their score [...].
 
-        The score of a CRF's tags is their log P up to log Z; that of a softmax the sum
-        of its logits; in both less `outside_bias` for each O.
+        The score is log P + log Z with a CRF and the sum of the logits with a softmax,
+        minus `outside_bias` for each O.
+
+        Args:
+          params: from `init`.
+          logits: from `apply`.
+          lengths: integers [...].
         """
         if self.outside_bias:
             logits = logits.at[..., self.tags.index(OUTSIDE)].add(-self.outside_bias)
         unary, pairs = logits, jnp.zeros((len(self.tags),) * 2, logits.dtype)
-        if self.crf:
+        if params.crf is not None:
             unary, pairs = _potentials(params.crf, logits, lengths)
         if self.constrained:
-            first, follows = (jnp.asarray(a, logits.dtype) for a in bio(self.tags))
-            unary = unary.at[0].add(first)
-            pairs = pairs + follows
+            start, transition = bio_potentials(self.tags)
+            unary = unary.at[0].add(jnp.asarray(start, logits.dtype))
+            pairs = pairs + jnp.asarray(transition, logits.dtype)
         return linear_chain.viterbi(unary, pairs, lengths)
 
 
-def letter_features(params, chars, lengths):
-    """The largest response of each feature to three letters of a word in a row.
+def char_features(
+    params: CharParams, chars: jax.Array, lengths: jax.Array
+) -> jax.Array:
+    """The maximum response of each feature to three consecutive characters of a word.
 
-    Beyond its ends a word has letters of zeros; a word of no letters has features of
-    zero.
+    Beyond the ends of a word the embeddings are zero. A word without characters has
+    features of zero.
 
     Args:
       params: CharParams.
@@ -217,37 +257,19 @@ def letter_features(params, chars, lengths):
     real = valid_steps(len(chars), lengths)  # [W, ...]
     xs = layers.embed(params.embed, chars)  # [W, ..., E]
     xs = jnp.where(real[..., None], xs, jnp.zeros_like(xs))
-    nothing = jnp.zeros_like(xs[:1])
-    before = jnp.concatenate([nothing, xs[:-1]])
-    after = jnp.concatenate([xs[1:], nothing])
-    windows = jnp.concatenate([before, xs, after], axis=-1)  # [W, ..., 3E]
+    zero = jnp.zeros_like(xs[:1])
+    previous = jnp.concatenate([zero, xs[:-1]])
+    following = jnp.concatenate([xs[1:], zero])
+    windows = jnp.concatenate([previous, xs, following], axis=-1)  # [W, ..., 3E]
     ys = jax.nn.relu(layers.dense(params.window, windows))
     return jnp.max(jnp.where(real[..., None], ys, jnp.zeros_like(ys)), axis=0)
 
 
-def bio(tags):
-    """What BIO forbids, as potentials: 0 or -inf, for first tags [K] and pairs [K, K].
-
-    I of a type stands only after B or I of that type. Tags of other forms may stand
-    anywhere.
-
-    Example:
-      >>> bio(("O", "B-x", "I-x"))[0]
-      array([  0.,   0., -inf])
-    """
-    parts = [tag.partition("-")[::2] for tag in tags]
-
-    def potential(before, after):
-        goes_on = before[0] in ("B", "I") and before[1] == after[1]
-        return 0.0 if after[0] != "I" or goes_on else -np.inf
-
-    first = np.array([potential((OUTSIDE, ""), tag) for tag in parts])
-    return first, np.array([[potential(a, b) for b in parts] for a in parts])
-
-
-def _potentials(crf, logits, lengths):
-    """(unary, pairwise): what stands at the ends is in the first and last unary."""
-    real, others = (valid_steps(len(logits), n) for n in (lengths, lengths - 1))
-    last = (real & ~others)[..., None]
+def _potentials(
+    crf: CRFParams, logits: jax.Array, lengths: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """(unary, pairwise); start and end scores are part of the unary potentials."""
+    real, not_last = (valid_steps(len(logits), n) for n in (lengths, lengths - 1))
+    last = (real & ~not_last)[..., None]
     unary = logits + jnp.where(last, crf.end, jnp.zeros_like(crf.end))
     return unary.at[0].add(crf.start), crf.pairs

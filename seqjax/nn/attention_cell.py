@@ -1,4 +1,4 @@
-"""A cell that looks at a memory at every step: the decoder of a translation model."""
+"""A cell that attends to a memory at every step: the decoder of a translation model."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from seqjax.cells import Cell, Dot, Params, State
 from seqjax.nn.activations import tanh
 from seqjax.nn.attention import Attention, AttentionParams
 
 
-class AttendingParams(NamedTuple):
-    """Parameters of an Attending cell; w_feed is None without input feeding."""
+class AttentionCellParams(NamedTuple):
+    """Parameters of an AttentionCell; w_feed is None without input feeding."""
 
-    cell: Any
+    cell: Params
     attention: AttentionParams
     w_feed: jax.Array | None  # [E, G*H]
     w_state: jax.Array  # [H, E]
@@ -21,10 +22,10 @@ class AttendingParams(NamedTuple):
     b: jax.Array  # [E]
 
 
-class AttendingState(NamedTuple):
-    """What goes from step to step, and the memory, which stays as it is."""
+class AttentionCellState(NamedTuple):
+    """State of an AttentionCell. keys, memory and mask are the same at every step."""
 
-    cell: Any
+    cell: State
     feed: jax.Array  # [..., E], the last output
     keys: jax.Array  # [..., S, A]
     memory: jax.Array  # [..., S, M]
@@ -32,74 +33,100 @@ class AttendingState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Attending:
-    """A cell around a cell, with attention and input feeding.
+class AttentionCell:
+    """A cell with attention over a memory and, optionally, input feeding.
 
-        z_t       = project(x_t) + y_{t-1} @ w_feed         the latter if input_feeding
+        z_t       = project(x_t) + y_{t-1} @ w_feed      the last term if input_feeding
         state, h  = cell.step(state, z_t)
-        c_t       = attention of h over the memory
+        c_t       = attention context for the query h
         y_t       = tanh(h @ w_state + c_t @ w_context + b)
 
     Args:
-      cell: any cell whose projection is one array and whose output is [..., H].
+      cell: a cell whose projection is one array and whose output is [..., H].
       attention: an Attention.
       output_size: E, the width of y.
-      input_feeding: whether a step sees where the last one looked.
+      memory_size: M, the width of the memory.
+      input_feeding: add the last output to the input of each step.
 
-    Its state is an AttendingState, from `start`; the memory in it is read and never
-    changed, and has a gradient. Past `init`, which also wants the memory's width, it is
-    a cell as any other for `unroll`.
+    The state is an AttentionCellState. `start` makes one from a memory, which the
+    steps read and do not change; gradients flow into the memory. `initial_state` has a
+    memory of length 0, for which the context is zero.
 
     Example:
-      >>> decoder = Attending(seqjax.GRU(256), Attention("general"), output_size=256)
-      >>> params = decoder.init(key, input_size=128, memory_size=512)
-      >>> state = decoder.start(params, cell_state, memory, mask)
-      >>> state, ys = seqjax.unroll(decoder, params, xs, state)
+      >>> decoder = AttentionCell(
+      ...     seqjax.GRU(16), Attention("general"), output_size=16, memory_size=32
+      ... )
+      >>> params = decoder.init(jax.random.key(0), input_size=8)
+      >>> memory, mask = jnp.ones((4, 7, 32)), jnp.ones((4, 7), bool)
+      >>> state = decoder.start(params, jnp.zeros((4, 16)), memory, mask)
+      >>> state, ys = seqjax.unroll(decoder, params, jnp.ones((5, 4, 8)), state)
+      >>> ys.shape
+      (5, 4, 16)
 
     Source: Luong et al. 2015, arXiv:1508.04025, sections 3.1 and 3.3.
     """
 
-    cell: Any
+    cell: Cell
     attention: Attention
     output_size: int
+    memory_size: int
     input_feeding: bool = True
 
     @property
-    def hidden_size(self):
-        """The width of a gate of the cell."""
-        return self.cell.hidden_size
+    def gate_size(self) -> int | None:
+        """Width of one gate of the inner cell, if it has one."""
+        return getattr(self.cell, "gate_size", None)
 
-    def init(self, key, input_size, memory_size, **kwargs):
-        """Fresh parameters; keyword arguments go to the cell's `init`."""
+    def init(
+        self, key: jax.Array, input_size: int, **kwargs: Any
+    ) -> AttentionCellParams:
+        """Draw parameters; keyword arguments go to the inner cell's `init`."""
         k_cell, k_attention, k_feed, k_state, k_context = jax.random.split(key, 5)
-        hidden, width = self.cell.hidden_size, self.output_size
+        hidden, width = self.cell.output_size, self.output_size
         cell = self.cell.init(k_cell, input_size, **kwargs)
         x = jax.ShapeDtypeStruct((1, input_size), jnp.float32)
         gates = jax.eval_shape(self.cell.project, cell, x).shape[-1]
 
-        def draw(key, rows, columns, fan_in):
+        def draw(key: jax.Array, rows: int, columns: int, fan_in: int) -> jax.Array:
             bound = fan_in**-0.5
             return jax.random.uniform(key, (rows, columns), minval=-bound, maxval=bound)
 
-        both = hidden + memory_size
-        return AttendingParams(
+        fan_in = hidden + self.memory_size
+        return AttentionCellParams(
             cell=cell,
-            attention=self.attention.init(k_attention, hidden, memory_size),
+            attention=self.attention.init(k_attention, hidden, self.memory_size),
             w_feed=draw(k_feed, width, gates, hidden) if self.input_feeding else None,
-            w_state=draw(k_state, hidden, width, both),
-            w_context=draw(k_context, memory_size, width, both),
+            w_state=draw(k_state, hidden, width, fan_in),
+            w_context=draw(k_context, self.memory_size, width, fan_in),
             b=jnp.zeros(width),
         )
 
-    def start(self, params, cell_state, memory, mask):
+    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> AttentionCellState:
+        """The inner cell's initial state and a memory of length 0."""
+        return AttentionCellState(
+            cell=self.cell.initial_state(batch_shape),
+            feed=jnp.zeros((*batch_shape, self.output_size)),
+            keys=jnp.zeros((*batch_shape, 0, self.cell.output_size)),
+            memory=jnp.zeros((*batch_shape, 0, self.memory_size)),
+            mask=jnp.zeros((*batch_shape, 0), bool),
+        )
+
+    def start(
+        self,
+        params: AttentionCellParams,
+        cell_state: State,
+        memory: jax.Array,
+        mask: jax.Array,
+    ) -> AttentionCellState:
         """The state before the first step.
 
         Args:
-          cell_state: of the cell within.
+          params: as `init` returns them.
+          cell_state: state of the inner cell.
           memory: [..., S, M].
-          mask: [..., S], True where there is something to see.
+          mask: booleans [..., S], True at the positions to attend to.
         """
-        return AttendingState(
+        return AttentionCellState(
             cell=cell_state,
             feed=jnp.zeros((*memory.shape[:-2], self.output_size), memory.dtype),
             keys=self.attention.keys(params.attention, memory),
@@ -107,18 +134,30 @@ class Attending:
             mask=mask,
         )
 
-    def project(self, params, xs):
-        """The cell's: [T, ..., D] -> [T, ..., G*H]."""
+    def project(self, params: AttentionCellParams, xs: jax.Array) -> jax.Array:
+        """The inner cell's projection: [T, ..., D] -> [T, ..., G*H]."""
         return self.cell.project(params.cell, xs)
 
-    def step(self, params, state, z, dot=jnp.dot):
+    def step(
+        self,
+        params: AttentionCellParams,
+        state: AttentionCellState,
+        z: jax.Array,
+        dot: Dot = jnp.dot,
+    ) -> tuple[AttentionCellState, jax.Array]:
         """One time step: (new state, y [..., E])."""
-        state, y, _ = self.look(params, state, z, dot)
+        state, y, _ = self.step_with_weights(params, state, z, dot)
         return state, y
 
-    def look(self, params, state, z, dot=jnp.dot):
-        """`step`, and the weights [..., S] of its look at the memory."""
-        if self.input_feeding:
+    def step_with_weights(
+        self,
+        params: AttentionCellParams,
+        state: AttentionCellState,
+        z: jax.Array,
+        dot: Dot = jnp.dot,
+    ) -> tuple[AttentionCellState, jax.Array, jax.Array]:
+        """`step` that also returns the attention weights: (new state, y, [..., S])."""
+        if params.w_feed is not None:
             z = z + dot(state.feed, params.w_feed)
         cell_state, h = self.cell.step(params.cell, state.cell, z, dot=dot)
         context, weights = self.attention.attend(

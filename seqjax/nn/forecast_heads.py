@@ -1,14 +1,15 @@
-"""What a forecaster's outputs mean, and forecasts fed back to make longer ones.
+"""Output heads of forecasters, and loops that feed forecasts back as inputs.
 
-A head reads the K outputs of each value, [..., K]: one for a point, two for a Gaussian,
-three for quantiles. It knows their loss, the forecast with its interval, and, where
-they are a distribution, how to draw from it.
+A head interprets the K outputs per forecast value, [..., K]: one for a point, two for a
+Gaussian, three for quantiles. It computes their loss and the forecast with its
+interval. The Gaussian also draws samples.
 """
 
 import dataclasses
 import math
 import statistics
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,30 +17,34 @@ import numpy as np
 
 
 class Forecast(NamedTuple):
-    """Forecasts of `horizon` steps; the ends of an interval are None where none is."""
+    """Forecasts of `horizon` steps; lower and upper are None without an interval."""
 
-    mean: jax.Array  # [horizon, ..., D]; the median if the head has quantiles
+    mean: jax.Array  # [horizon, ..., D]; the median from quantiles
     lower: jax.Array | None = None
     upper: jax.Array | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One number a value, fitted by squared error, sum (y - f)^2."""
+    """A point forecast f, trained by the squared error, sum (y - f)^2."""
 
     size: ClassVar[int] = 1
 
-    def loss(self, outputs, targets):
-        """(total, count) of outputs [..., 1] against targets [...]."""
+    def loss(
+        self, outputs: jax.Array, targets: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """(total, count) for outputs [..., 1] and targets [...]."""
         errors = targets - outputs[..., 0]
         return jnp.sum(errors**2), _count(targets)
 
-    def rescale(self, outputs, shift, scale):
-        """The outputs for y * scale + shift, from those for y."""
+    def rescale(
+        self, outputs: jax.Array, shift: jax.Array, scale: jax.Array
+    ) -> jax.Array:
+        """Convert the outputs for y to those for y * scale + shift."""
         return outputs * scale[..., None] + shift[..., None]
 
-    def forecast(self, outputs):
-        """The Forecast that outputs [..., 1] are, without an interval."""
+    def forecast(self, outputs: jax.Array) -> Forecast:
+        """The Forecast from outputs [..., 1], without an interval."""
         return Forecast(outputs[..., 0])
 
 
@@ -48,12 +53,15 @@ POINT = Point()
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian:
-    """Mean and logarithm of the variance, fitted by the negative log-likelihood.
+    """Mean m and log variance s, trained by the negative log-likelihood.
 
         -log N(y; m, e^s) = (log 2 pi + s + (y - m)^2 e^-s) / 2
 
     Args:
-      coverage: the share of values that the interval is to hold, in (0, 1).
+      coverage: nominal coverage of the interval, in (0, 1).
+
+    Raises:
+      ValueError: coverage is outside (0, 1).
 
     Source: Nix and Weigend, "Estimating the mean and variance of the target
     probability distribution", 1994.
@@ -62,44 +70,52 @@ class Gaussian:
     coverage: float = 0.9
     size: ClassVar[int] = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_coverage(self.coverage)
 
-    def loss(self, outputs, targets):
-        """(total, count) of outputs [..., 2] against targets [...], total in nats."""
+    def loss(
+        self, outputs: jax.Array, targets: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """(total, count) for outputs [..., 2] and targets [...]; total in nats."""
         mean, log_var = outputs[..., 0], outputs[..., 1]
         squares = (targets - mean) ** 2 * jnp.exp(-log_var)
         total = 0.5 * jnp.sum(math.log(2 * math.pi) + log_var + squares)
         return total, _count(targets)
 
-    def rescale(self, outputs, shift, scale):
-        """The outputs for y * scale + shift, from those for y."""
+    def rescale(
+        self, outputs: jax.Array, shift: jax.Array, scale: jax.Array
+    ) -> jax.Array:
+        """Convert the outputs for y to those for y * scale + shift."""
         mean = outputs[..., 0] * scale + shift
         return jnp.stack([mean, outputs[..., 1] + 2 * jnp.log(scale)], axis=-1)
 
-    def forecast(self, outputs):
-        """Mean and the central interval of outputs [..., 2]."""
+    def forecast(self, outputs: jax.Array) -> Forecast:
+        """Mean and central interval from outputs [..., 2]."""
         mean, std = outputs[..., 0], jnp.exp(0.5 * outputs[..., 1])
         z = statistics.NormalDist().inv_cdf((1 + self.coverage) / 2)
         return Forecast(mean, mean - z * std, mean + z * std)
 
-    def draw(self, key, outputs):
-        """A draw from each Gaussian: [..., 2] -> [...]."""
+    def draw(self, key: jax.Array, outputs: jax.Array) -> jax.Array:
+        """One sample from each Gaussian: [..., 2] -> [...]."""
         mean, std = outputs[..., 0], jnp.exp(0.5 * outputs[..., 1])
         return mean + std * jax.random.normal(key, mean.shape, mean.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
 class Quantiles:
-    """The median and the ends of a central interval, fitted by the pinball loss.
+    """Median and ends of a central interval, trained by the pinball loss.
 
         sum_q max(q (y - f_q), (q - 1) (y - f_q))
 
-    over the levels q = (1 - coverage) / 2, 1 / 2, (1 + coverage) / 2. They say nothing
-    of how the values of successive steps hang together, so they are not fed back.
+    over the levels q = (1 - coverage) / 2, 1 / 2, (1 + coverage) / 2. Quantiles of
+    single steps do not define the joint distribution of several steps, so they cannot
+    be fed back.
 
     Args:
-      coverage: the share of values that the interval is to hold, in (0, 1).
+      coverage: nominal coverage of the interval, in (0, 1).
+
+    Raises:
+      ValueError: coverage is outside (0, 1).
 
     Source: Koenker and Bassett, "Regression quantiles", Econometrica 46, 1978.
     """
@@ -107,36 +123,43 @@ class Quantiles:
     coverage: float = 0.9
     size: ClassVar[int] = 3
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_coverage(self.coverage)
 
     @property
-    def levels(self):
-        """q, rising."""
+    def levels(self) -> tuple[float, float, float]:
+        """The levels q in ascending order."""
         return (1 - self.coverage) / 2, 0.5, (1 + self.coverage) / 2
 
-    def loss(self, outputs, targets):
-        """(total, count) of outputs [..., 3] against targets [...]."""
+    def loss(
+        self, outputs: jax.Array, targets: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """(total, count) for outputs [..., 3] and targets [...]."""
         errors = targets[..., None] - outputs
         levels = jnp.asarray(self.levels, outputs.dtype)
         losses = jnp.maximum(levels * errors, (levels - 1) * errors)
         return jnp.sum(losses), _count(targets)
 
-    def rescale(self, outputs, shift, scale):
-        """The outputs for y * scale + shift, from those for y."""
+    def rescale(
+        self, outputs: jax.Array, shift: jax.Array, scale: jax.Array
+    ) -> jax.Array:
+        """Convert the outputs for y to those for y * scale + shift."""
         return outputs * scale[..., None] + shift[..., None]
 
-    def forecast(self, outputs):
-        """Median and interval; quantiles that cross are put in order."""
+    def forecast(self, outputs: jax.Array) -> Forecast:
+        """Median and interval from outputs [..., 3]; crossing quantiles are sorted."""
         lower, median, upper = jnp.moveaxis(jnp.sort(outputs, axis=-1), -1, 0)
         return Forecast(median, lower, upper)
 
 
-def at_once(head, outputs, horizon):
-    """The Forecast of the first `horizon` steps of outputs [H, ..., D, K].
+Head: TypeAlias = Point | Gaussian | Quantiles
+
+
+def at_once(head: Head, outputs: jax.Array, horizon: int) -> Forecast:
+    """The Forecast of `horizon` steps from outputs for H steps, [H, ..., D, K].
 
     Raises:
-      ValueError: if they are fewer.
+      ValueError: horizon is above H.
     """
     if horizon > len(outputs):
         raise ValueError(
@@ -145,50 +168,73 @@ def at_once(head, outputs, horizon):
     return head.forecast(outputs[:horizon])
 
 
-def roll_out(advance, carry, value, horizon, head, key=None):
-    """Outputs of `horizon` steps, each made from the forecast of the one before.
+# (carry, value [..., D]) -> (carry, outputs [..., D, K])
+Advance: TypeAlias = Callable[[Any, jax.Array], tuple[Any, jax.Array]]
+
+
+def roll_out(
+    advance: Advance,
+    carry: Any,
+    value: jax.Array,
+    horizon: int,
+    head: Head,
+    key: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Run a one-step forecaster for `horizon` steps on its own forecasts.
 
         carry, outputs_t = advance(carry, value_{t-1})
-        value_t = the forecast's mean, or with a key a draw from outputs_t
+        value_t = mean of the forecast, or with a key a sample from outputs_t
 
     Args:
-      advance: (carry, value [..., D]) -> (carry, outputs [..., D, K]).
-      carry: what goes on from step to step.
-      value: the last that was observed, [..., D].
-      horizon: how many steps.
+      advance: one step, (carry, value [..., D]) -> (carry, outputs [..., D, K]).
+      carry: state of the forecaster.
+      value: the last observed value, [..., D].
+      horizon: number of steps.
       head: Point or Gaussian.
-      key: for draws; None feeds the mean back.
+      key: random key to sample from a Gaussian; None feeds the mean back.
 
     Returns:
       (outputs [horizon, ..., D, K], values [horizon, ..., D]).
     """
 
-    def body(loop, step_key):
+    def body(loop: tuple, step_key: jax.Array | None) -> tuple[tuple, tuple]:
         carry, value = loop
         carry, outputs = advance(carry, value)
-        if key is None:
-            value = head.forecast(outputs).mean
-        else:
+        if step_key is not None and isinstance(head, Gaussian):
             value = head.draw(step_key, outputs)
+        else:
+            value = head.forecast(outputs).mean
         return (carry, value), (outputs, value)
 
     keys = None if key is None else jax.random.split(key, horizon)
     return jax.lax.scan(body, (carry, value), keys, horizon)[1]
 
 
-def feed_back(start, advance, history, horizon, head, key=None, num_paths=100):
-    """The Forecast of `horizon` steps by `roll_out`, with an interval if it has a key.
+def feed_back(
+    start: Callable[[jax.Array], tuple[Any, jax.Array]],
+    advance: Advance,
+    history: jax.Array,
+    horizon: int,
+    head: Head,
+    key: jax.Array | None = None,
+    num_paths: int = 100,
+) -> Forecast:
+    """The Forecast of `horizon` steps by `roll_out`, with an interval if given a key.
 
-    The mean is the path on which every forecast is fed back as it is. The interval
-    holds the central `head.coverage` of `num_paths` paths of draws, since what is
-    uncertain at one step makes the next ones more so.
+    The mean is the path that feeds the mean of every forecast back. The interval is the
+    central `head.coverage` of `num_paths` sampled paths, so that the uncertainty of
+    earlier steps adds to that of later ones.
 
     Args:
-      start: history [tau, ..., D] -> (carry, value), as `roll_out` takes them.
-      key: for a Gaussian's paths; None, or a Point, makes no interval.
+      start: history [tau, ..., D] -> (carry, value) of `roll_out`.
+      advance, horizon, head: as `roll_out`.
+      history: the observed values, [tau, ..., D].
+      key: random key for sampled paths of a Gaussian; with None or a Point there is no
+        interval.
+      num_paths: number of sampled paths.
     """
     _, mean = roll_out(advance, *start(history), horizon, head)
-    if key is None or not hasattr(head, "draw"):
+    if key is None or not isinstance(head, Gaussian):
         return Forecast(mean)
     shape = (history.shape[0], num_paths, *history.shape[1:])
     paths = jnp.broadcast_to(history[:, None], shape)  # [tau, P, ..., D]
@@ -198,21 +244,34 @@ def feed_back(start, advance, history, horizon, head, key=None, num_paths=100):
     return Forecast(mean, lower, upper)
 
 
-def forecast_all(model, params, values, origins, horizon, key=None, batch_size=64):
-    """Forecasts of `horizon` rows from each origin, out of the rows before it alone.
+def forecast_all(
+    model: Any,
+    params: Any,
+    values: jax.Array,
+    origins: np.ndarray,
+    horizon: int,
+    key: jax.Array | None = None,
+    batch_size: int = 64,
+) -> Forecast:
+    """Forecasts of `horizon` rows from each origin, using only the rows before it.
 
     Args:
-      model: any with `tau` and `forecast`.
-      values: [N, D], on the device.
-      origins: the first row that is forecast, [n], each at least tau.
-      key: for the intervals of forecasts that are fed back.
+      model: a model with the attribute `tau` and the method `forecast`.
+      params: parameters of the model.
+      values: the series [N, D], on the device.
+      origins: integers [n], the index of the first forecast row, each at least tau.
+      horizon: number of rows per forecast.
+      key: random key for intervals from sampled paths.
+      batch_size: number of origins per call of the device.
 
     Returns:
-      Forecast of numpy arrays [horizon, n, D].
+      A Forecast with NumPy arrays [horizon, n, D].
     """
 
     @jax.jit
-    def of_batch(params, values, starts, key):
+    def of_batch(
+        params: Any, values: jax.Array, starts: jax.Array, key: jax.Array | None
+    ) -> Forecast:
         rows = starts + jnp.arange(model.tau, dtype=starts.dtype)[:, None]
         history = values[rows]  # [tau, B, D]
         return model.forecast(params, history, horizon, key)
@@ -228,31 +287,31 @@ def forecast_all(model, params, values, origins, horizon, key=None, batch_size=6
     return jax.tree.map(lambda a: a[:, : len(origins)], joined)
 
 
-def by_nothing(history):
-    """(0, 1): forecasts from the values as they are."""
+def by_nothing(history: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(shift, scale) = (0, 1): no normalization of a history [tau, ..., D]."""
     return jnp.zeros_like(history[0]), jnp.ones_like(history[0])
 
 
-def by_last(history):
-    """(last value, 1): forecasts of the change since then, whatever the level.
+def by_last(history: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(shift, scale) = (last value, 1): the model forecasts changes from that value.
 
     Source: Zeng et al. 2023, arXiv:2205.13504 (NLinear).
     """
     return history[-1], jnp.ones_like(history[-1])
 
 
-def by_window(history):
-    """(mean, deviation) of what is read: forecasts free of level and spread.
+def by_window(history: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(shift, scale) = mean and standard deviation of the history, per value.
 
     Source: Kim et al., "Reversible instance normalization", ICLR 2022.
     """
     return history.mean(axis=0), jnp.sqrt(history.var(axis=0) + 1e-5)
 
 
-def _count(targets):
+def _count(targets: jax.Array) -> jax.Array:
     return jnp.asarray(targets.size, targets.dtype)
 
 
-def _check_coverage(coverage):
+def _check_coverage(coverage: float) -> None:
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must be in (0, 1), got {coverage}")

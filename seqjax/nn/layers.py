@@ -1,22 +1,39 @@
-"""Layers without a state: embed, dense and dropout as init/apply functions."""
+"""Layers without a state: dense, embedding and dropout, as init and apply functions."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
+
+_config: Any = jax.config  # jax declares its settings at run time
 
 
 class DenseParams(NamedTuple):
+    """Parameters of a dense layer."""
+
     w: jax.Array  # [D, H]
     b: jax.Array  # [H]
 
 
-def dense_init(key, input_size, output_size, w_init=None, dtype=jnp.float32):
-    """Parameters of a dense layer, w [D, H] and b [H]; b starts at zero.
+def dense_init(
+    key: jax.Array,
+    input_size: int,
+    output_size: int,
+    w_init: Callable[..., jax.Array] | None = None,
+    dtype: DTypeLike = jnp.float32,
+) -> DenseParams:
+    """Draw parameters of a dense layer: w [D, H], and b [H] of zeros.
 
-    `w_init` is an initializer `(key, shape, dtype)`; the default is torch's uniform,
-    U(-1/sqrt(D), 1/sqrt(D)).
+    Args:
+      key: random key.
+      input_size: D.
+      output_size: H.
+      w_init: initializer `(key, shape, dtype) -> array` of w; None draws from
+        U(-1/sqrt(D), 1/sqrt(D)), as torch does.
+      dtype: dtype of w and b.
     """
     bound = input_size**-0.5
     if w_init is None:
@@ -26,14 +43,17 @@ def dense_init(key, input_size, output_size, w_init=None, dtype=jnp.float32):
     return DenseParams(w=w, b=jnp.zeros(output_size, dtype))
 
 
-def matmul(xs, w):
-    """xs @ w, [..., D] @ [D, H] -> [..., H], as one product of matrices.
+def matmul(xs: jax.Array, w: jax.Array) -> jax.Array:
+    """xs @ w, [..., D] @ [D, H] -> [..., H], as one product of two matrices.
 
-    With more than two axes the gradient would make XLA lay the cotangent out anew.
-    Under `jax.default_matmul_precision("BF16_BF16_F32")` the product and those of its
-    gradient are made in bfloat16 and summed up in float32, on a CPU too, where XLA
-    leaves such products in float32; there they have no forward-mode derivative. What is
-    not a matrix is left to jnp.dot.
+    The gradient of a product with more than two axes makes XLA copy the cotangent into
+    another memory layout; this form avoids the copy. If w is not a matrix, this is
+    jnp.dot.
+
+    Under `jax.default_matmul_precision("BF16_BF16_F32")` the product and the products
+    of its gradient multiply in bfloat16 and add in float32. XLA ignores this setting on
+    a CPU, so a custom VJP implements it there. That product has no forward-mode
+    derivative.
     """
     if w.ndim != 2:
         return jnp.dot(xs, w)
@@ -42,62 +62,68 @@ def matmul(xs, w):
     return product(flat, w).reshape(*xs.shape[:-1], w.shape[-1])
 
 
-def matmul_gradient(xs, ct):
-    """The gradient of w in matmul(xs, w): [..., D], [..., H] -> [D, H]."""
+def matmul_gradient(xs: jax.Array, ct: jax.Array) -> jax.Array:
+    """The gradient of w in matmul(xs, w), from xs [..., D] and ct [..., H]: [D, H]."""
     xs, ct = (a.reshape(-1, a.shape[-1]) for a in (xs, ct))
     if not _bf16_on_cpu(xs, ct):
         return xs.T @ ct
-    # Laid out anew: XLA has no fast bfloat16 product along the first axis of both.
+    # The barrier makes XLA store the transpose: it has no fast bfloat16 product that
+    # contracts the first axes of both operands.
     return _bf16_product(lax.optimization_barrier(xs.astype(jnp.bfloat16).T), ct)
 
 
-def _bf16_on_cpu(*operands):
-    wanted = jax.config.jax_default_matmul_precision == "BF16_BF16_F32"
+def _bf16_on_cpu(*operands: jax.Array) -> bool:
+    wanted = _config.jax_default_matmul_precision == "BF16_BF16_F32"
     in_float32 = all(a.dtype == jnp.float32 for a in operands)
     return wanted and in_float32 and jax.default_backend() == "cpu"
 
 
 @jax.custom_vjp
-def _bf16_product(v, w):
+def _bf16_product(v: jax.Array, w: jax.Array) -> jax.Array:
     v, w = v.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
-    # By name, as the context wants it, XLA has no outer product in some versions.
+    # Under the name BF16_BF16_F32, some versions of XLA have no outer product.
     precision = lax.Precision.DEFAULT
     return jnp.matmul(v, w, precision=precision, preferred_element_type=jnp.float32)
 
 
-def _bf16_product_transposed(residuals, ct):
+def _bf16_product_backward(
+    residuals: tuple[jax.Array, jax.Array], ct: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     v, w = residuals
     return _bf16_product(ct, w.T), matmul_gradient(v, ct)
 
 
-_bf16_product.defvjp(
-    lambda v, w: (_bf16_product(v, w), (v, w)), _bf16_product_transposed
-)
+_bf16_product.defvjp(lambda v, w: (_bf16_product(v, w), (v, w)), _bf16_product_backward)
 
 
-def dense(params, xs):
+def dense(params: DenseParams, xs: jax.Array) -> jax.Array:
     """xs @ w + b: [..., D] -> [..., H]."""
     return matmul(xs, params.w) + params.b
 
 
-def embed_init(key, vocab_size, embed_size, dtype=jnp.float32):
-    """A table of embeddings [V, E], drawn from U(-0.1, 0.1) (Zaremba et al. 2014)."""
+def embed_init(
+    key: jax.Array, vocab_size: int, embed_size: int, dtype: DTypeLike = jnp.float32
+) -> jax.Array:
+    """Draw an embedding table [V, E] from U(-0.1, 0.1) (Zaremba et al. 2014)."""
     return jax.random.uniform(key, (vocab_size, embed_size), dtype, -0.1, 0.1)
 
 
-def embed(table, tokens):
-    """Rows of `table` [V, E] at integer `tokens` [...]: [...] -> [..., E]."""
+def embed(table: jax.Array, tokens: jax.Array) -> jax.Array:
+    """The rows of `table` [V, E] at the integers `tokens` [...]: [..., E]."""
     return table[tokens]
 
 
-def dropout(key, xs, rate, locked=False):
-    """Zero each element with probability `rate`, scale the others by 1 / (1 - rate).
+def dropout(
+    key: jax.Array | None, xs: jax.Array, rate: float, locked: bool = False
+) -> jax.Array:
+    """Zero each element with probability `rate` and scale the rest by 1 / (1 - rate).
 
     Args:
-      key: a random key, or None for no dropout (evaluation).
-      xs: any array; [T, ...] if locked.
-      rate: in [0, 1).
-      locked: whether one mask holds for all T (Gal and Ghahramani 2016).
+      key: random key; None returns xs (evaluation).
+      xs: an array; [T, ...] if locked.
+      rate: dropout rate in [0, 1).
+      locked: use one mask for all T, as variational dropout does (Gal and Ghahramani
+        2016).
 
     Source: Srivastava et al., "Dropout", JMLR 15, 2014; Gal and Ghahramani, "A
     theoretically grounded application of dropout in recurrent neural networks", 2016,

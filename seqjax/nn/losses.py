@@ -1,13 +1,17 @@
-"""Losses as (total, count), so that averages over a corpus are exact."""
+"""Losses as (total, count), so that means over a corpus are exact."""
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 
 
-def cross_entropy(logits, labels, mask=None, label_smoothing=0.0):
-    """Softmax cross-entropy, summed over the positions that count.
+def cross_entropy(
+    logits: jax.Array,
+    labels: jax.Array,
+    mask: jax.Array | None = None,
+    label_smoothing: float = 0.0,
+) -> tuple[jax.Array, jax.Array]:
+    """Softmax cross-entropy, summed over the positions that the mask includes.
 
         total = sum_i mask_i * -log softmax(logits_i)[labels_i],   count = sum_i mask_i
 
@@ -16,26 +20,30 @@ def cross_entropy(logits, labels, mask=None, label_smoothing=0.0):
         (1 - e) * -log softmax(logits_i)[labels_i] - e * mean_v log softmax(logits_i)[v]
 
     Args:
-      logits: [..., V], any float dtype; the sum is taken in at least float32.
-      labels: [...], integers in [0, V).
-      mask: [...], True where the position counts; None counts every one. Elsewhere
-        logits may hold anything, and their gradient is exactly zero.
+      logits: [..., V], of any float dtype. The sum is in float32 or wider.
+      labels: integers [...] in [0, V).
+      mask: booleans [...], True where a position counts; None counts all. Where it is
+        False, logits may have any value, and their gradient is exactly zero.
       label_smoothing: e, in [0, 1).
 
     Returns:
-      (total, count), scalars, the total in nats. Perplexity is
-      `metrics.perplexity(total, count)`; never average the perplexities of batches.
+      (total, count): scalars, the total in nats. The perplexity of a corpus is
+      `metrics.perplexity` of the sums of both over all batches, not a mean of
+      perplexities.
 
     Example:
       >>> total, count = cross_entropy(jnp.zeros((7, 3, 28)), jnp.ones((7, 3), int))
-      >>> float(total / count)  # ln 28
-      3.3322...
+      >>> print(f"{total / count:.4f}")  # ln 28
+      3.3322
 
-    Source of the smoothing: Szegedy et al. 2016, arXiv:1512.00567, section 7.
+    Source: for label smoothing, Szegedy et al. 2016, arXiv:1512.00567, section 7.
     """
+    import optax  # here, so that models and decoding need only jax and NumPy
+
     if jnp.finfo(logits.dtype).bits < 32:
         logits = logits.astype(jnp.float32)
-    if mask is not None:  # before the softmax: the gradient of 0 * inf is nan
+    if mask is not None:
+        # Masking only the losses would give nan gradients where a logit is inf.
         logits = jnp.where(mask[..., None], logits, jnp.zeros_like(logits))
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     if label_smoothing > 0:
@@ -47,11 +55,16 @@ def cross_entropy(logits, labels, mask=None, label_smoothing=0.0):
     return losses.sum(), jnp.sum(mask, dtype=losses.dtype)
 
 
-def smoothed_cross_entropy(logits, labels, mask=None, label_smoothing=0.0):
-    """`cross_entropy` with the gradient of the smoothed one, what training descends on.
+def smoothed_cross_entropy(
+    logits: jax.Array,
+    labels: jax.Array,
+    mask: jax.Array | None = None,
+    label_smoothing: float = 0.0,
+) -> tuple[jax.Array, jax.Array]:
+    """The value of `cross_entropy` with the gradient of its label-smoothed form.
 
-    The total stays what a perplexity is made of; the arguments are those of
-    `cross_entropy`.
+    A training loss of this kind is still the one that defines perplexity. Arguments and
+    results are those of `cross_entropy`.
     """
     total, count = cross_entropy(logits, labels, mask)
     if label_smoothing > 0:

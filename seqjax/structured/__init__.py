@@ -1,1 +1,11 @@
-"""Dynamic programs over label sequences: linear chains (HMM, CRF) and CTC."""
+"""Dynamic programs over label sequences.
+
+linear_chain   sums, best paths and samples of linear chains: HMMs and CRFs
+ctc            labels without an alignment to the frames: loss and decoding
+bio            the BIO tagging scheme as potentials of a linear chain
+"""
+
+from seqjax.structured import ctc, linear_chain
+from seqjax.structured.bio import bio_potentials
+
+__all__ = ["bio_potentials", "ctc", "linear_chain"]

@@ -1,22 +1,25 @@
 """Connectionist temporal classification: labels without an alignment to the frames.
 
-A path has a label or the blank at each of T steps; `collapse` makes a labelling of it:
-repeated symbols become one, then blanks go. The probability of a labelling is the sum
-over all paths that collapse to it, each path's being the product of its steps'.
+A path has a label or the blank at each of T steps. `collapse` makes a labelling of a
+path: it merges repeated symbols, then removes the blanks. The probability of a path is
+the product over its steps, and the probability of a labelling is the sum over all paths
+that collapse to it.
 
     a a - a b b -   ->   a a b          (- is the blank)
 
+The blank is symbol 0, the labels are 1 .. V - 1.
+
 Source: Graves, Fernández, Gomez and Schmidhuber, "Connectionist temporal
 classification: labelling unsegmented sequence data with recurrent neural networks",
-ICML 2006. The blank is symbol 0 here, labels are 1 .. V - 1.
+ICML 2006.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import lax
 
 from seqjax.decoding.hypotheses import Hypotheses
@@ -25,39 +28,47 @@ from seqjax.nn.masks import valid_steps
 BLANK = 0
 
 
-def collapse(path):
-    """The labelling of a path, a list of integers.
+def collapse(path: Sequence[int]) -> list[int]:
+    """The labelling of a path.
 
     Example:
       >>> collapse([1, 1, 0, 1, 2, 2, 0])
       [1, 1, 2]
     """
-    path = np.asarray(path, int)
-    new = np.append(True, path[1:] != path[:-1])[: len(path)]
-    return path[new & (path != BLANK)].tolist()
+    symbols = np.asarray(path, int)
+    new = np.append(True, symbols[1:] != symbols[:-1])[: len(symbols)]
+    return symbols[new & (symbols != BLANK)].tolist()
 
 
-def steps_needed(labels, lengths):
-    """The fewest steps that a path to a labelling has: a blank parts equal neighbors.
+def steps_needed(labels: jax.Array, lengths: jax.Array) -> jax.Array:
+    """The minimum number of steps of a labelling; equal neighbors need a blank.
 
     Args:
       labels: integers [L, ...].
       lengths: integers [...].
+
+    Returns:
+      integers [...].
     """
     repeated = labels[1:] == labels[:-1]  # [L - 1, ...]
     inside = valid_steps(max(len(labels) - 1, 0), lengths - 1)
     return lengths + (repeated & inside).sum(axis=0, dtype=lengths.dtype)
 
 
-def loss(logits, lengths, labels, label_lengths):
+def loss(
+    logits: jax.Array,
+    lengths: jax.Array,
+    labels: jax.Array,
+    label_lengths: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
     """-log P(labels), summed over the sequences, and the number of labels.
 
-    A sequence with fewer steps than its labels need has P = 0; it is left out of both.
+    A sequence with fewer steps than its labels need has P = 0 and does not count.
 
     Args:
-      logits: [T, ..., V]; past the lengths they may be anything.
-      lengths: integers [...], of steps.
-      labels: integers [L, ...] in 1 .. V - 1; past their lengths they may be anything.
+      logits: [T, ..., V]; any values past the lengths.
+      lengths: integers [...], in steps.
+      labels: integers [L, ...] in 1 .. V - 1; any values past the label lengths.
       label_lengths: integers [...].
 
     Returns:
@@ -70,11 +81,19 @@ def loss(logits, lengths, labels, label_lengths):
     return losses.sum(), count.sum().astype(losses.dtype)
 
 
-def log_prob(logits, lengths, labels, label_lengths):
-    """log P(labels) of each sequence, [...]: the sum over all its paths.
+def log_prob(
+    logits: jax.Array,
+    lengths: jax.Array,
+    labels: jax.Array,
+    label_lengths: jax.Array,
+) -> jax.Array:
+    """log P(labels) of each sequence, [...]; about -1e5 where P = 0.
 
-    About -1e5 where P = 0. The arguments are those of `loss`.
+    Args:
+      logits, lengths, labels, label_lengths: see `loss`.
     """
+    import optax  # here, so that models and decoding need only jax and NumPy
+
     batch_shape = lengths.shape
     logits = logits.reshape(len(logits), -1, logits.shape[-1])  # [T, B, V]
     labels = labels.reshape(len(labels), logits.shape[1])  # [L, B]
@@ -92,77 +111,90 @@ def log_prob(logits, lengths, labels, label_lengths):
     return -losses.reshape(batch_shape)
 
 
-def greedy(logits, lengths):
-    """The labelling of the likeliest path, which need not be the likeliest labelling.
+def greedy(logits: jax.Array, lengths: jax.Array) -> Hypotheses:
+    """The labelling of the most probable path.
+
+    It need not be the most probable labelling.
 
     Args:
-      logits: [T, B, V]; past the lengths they may be anything.
+      logits: [T, B, V]; any values past the lengths.
       lengths: integers [B].
 
     Returns:
-      Hypotheses with tokens [B, 1, T], blanks after the end, and the path's log
-      probability as score.
+      Hypotheses with tokens [B, 1, T], blanks after the end, and the log probability of
+      the path as score.
     """
     log_probs = jax.nn.log_softmax(logits)
     path = jnp.argmax(log_probs, axis=-1).astype(jnp.int32)  # [T, B]
     real = valid_steps(len(logits), lengths)
-    before = jnp.concatenate([jnp.full_like(path[:1], BLANK), path[:-1]])
-    kept = real & (path != BLANK) & (path != before)
-    # What is not kept goes to a place of its own behind the others.
-    places = jnp.where(kept, jnp.cumsum(kept, axis=0) - 1, len(path))
+    previous = jnp.concatenate([jnp.full_like(path[:1], BLANK), path[:-1]])
+    kept = real & (path != BLANK) & (path != previous)
+    # Removed symbols are written to an extra column, which is cut off.
+    columns = jnp.where(kept, jnp.cumsum(kept, axis=0) - 1, len(path))
     rows = jnp.arange(path.shape[1])
     tokens = jnp.full((path.shape[1], len(path) + 1), BLANK, jnp.int32)
-    tokens = tokens.at[rows, places].set(jnp.where(kept, path, BLANK))[:, :-1]
+    tokens = tokens.at[rows, columns].set(jnp.where(kept, path, BLANK))[:, :-1]
     scores = jnp.where(real, log_probs.max(axis=-1), 0.0).sum(axis=0)
     return Hypotheses(tokens[:, None], scores[:, None], kept.sum(axis=0)[:, None])
 
 
 class _Beam(NamedTuple):
-    """The K prefixes of a sequence; those without any probability fill up."""
+    """The K prefixes of a sequence; empty slots have probability 0."""
 
-    tokens: Any  # [K, L], blanks after the end
-    lengths: Any  # [K]
-    blank: Any  # [K], log probability of the paths that end with a blank
-    label: Any  # [K], of those that end with the last label
+    tokens: jax.Array  # [K, L], blanks after the end
+    lengths: jax.Array  # [K]
+    blank: jax.Array  # [K], log probability of the paths that end with a blank
+    label: jax.Array  # [K], log probability of the paths that end with the last label
 
     @property
-    def total(self):
+    def total(self) -> jax.Array:
         return jnp.logaddexp(self.blank, self.label)
 
 
-def beam_search(logits, lengths, beam_size, max_length=None):
-    """The likeliest labellings, by their prefixes: K of these are kept at each step.
+def beam_search(
+    logits: jax.Array,
+    lengths: jax.Array,
+    beam_size: int,
+    max_length: int | None = None,
+) -> Hypotheses:
+    """The most probable labellings, keeping K prefixes at each step.
 
-    A prefix l carries the probability of the paths so far that collapse to it, those
-    that end with a blank and those that end with its last label apart:
+    A prefix l has two probabilities: of the paths that collapse to it and end with a
+    blank, and of those that end with its last label.
 
         blank'(l)   = y_blank (blank(l) + label(l))
-        label'(l)   = y_last label(l)  +  what its parent gives
+        label'(l)   = y_last label(l)  +  extension of its parent
         label'(l c) = y_c (blank(l) + [c is not last(l)] label(l))
 
-    If both a prefix and its parent are kept, the parent's gift is added to the one that
-    is there: no labelling is in the beam twice. With K no less than there are prefixes
-    the result is exact.
+    If a prefix and its parent are both in the beam, the extension of the parent is
+    added to the prefix, so that no labelling is in the beam twice. The result is exact
+    if K is at least the number of prefixes.
 
-    To be called within `jax.jit`, once per shape.
+    A beam of size 1 is `greedy`, which keeps one path and not one prefix.
+
+    Call it within `jax.jit`; each shape is compiled once.
 
     Args:
-      logits: [T, B, V]; past the lengths they may be anything.
+      logits: [T, B, V]; any values past the lengths.
       lengths: integers [B].
-      beam_size: K, at least 1. Width 1 keeps one prefix, not one path as `greedy` does.
-      max_length: L, labels at most; None is T.
+      beam_size: K, at least 1.
+      max_length: L, the maximum number of labels; None is T. A beam of size 1 has no
+        other maximum than T.
 
     Returns:
-      Hypotheses with tokens [B, K, L], blanks after the end, best first. Scores are log
-      probabilities of the paths that were followed, lower bounds of log P; in places
-      that nothing fills they are -inf, and lengths 0.
+      Hypotheses with tokens [B, K, L], blanks after the end, best first. The scores are
+      log probabilities of the paths in the beam, lower bounds of log P. Empty slots
+      have score -inf and length 0.
 
     Raises:
-      ValueError: for a width or length below 1.
+      ValueError: if beam_size or max_length is below 1, or max_length is below T for a
+        beam of size 1.
 
     Example:
-      >>> found = beam_search(logits, lengths, beam_size=10)
-      >>> found.tokens[0, 0, : found.lengths[0, 0]]
+      >>> logits = jnp.log(jnp.array([[[0.6, 0.4]], [[0.6, 0.4]]]))  # [T, B, V]
+      >>> found = beam_search(logits, jnp.array([2]), beam_size=2)
+      >>> found.tokens[0, 0, : found.lengths[0, 0]].tolist()
+      [1]
 
     Source: Graves, "Supervised sequence labelling with recurrent neural networks",
     2012, section 7.5.3; in this form Hannun et al. 2014, arXiv:1408.2873.
@@ -173,6 +205,13 @@ def beam_search(logits, lengths, beam_size, max_length=None):
             f"ctc.beam_search: beam_size and max_length must be at least 1, got "
             f"{beam_size} and {max_length}"
         )
+    if beam_size == 1:
+        if max_length < len(logits):
+            raise ValueError(
+                f"ctc.beam_search: beam_size=1 is greedy and has no max_length, got "
+                f"{max_length}"
+            )
+        return greedy(logits, lengths)
     log_probs = jax.nn.log_softmax(logits)
     real = valid_steps(len(logits), lengths)
     empty = jnp.full((logits.shape[1], beam_size), -jnp.inf, log_probs.dtype)
@@ -183,50 +222,50 @@ def beam_search(logits, lengths, beam_size, max_length=None):
         label=empty,
     )
 
-    def step(beam, inputs):
+    def step(beam: _Beam, inputs: tuple[jax.Array, jax.Array]) -> tuple[_Beam, None]:
         log_probs, real = inputs  # [B, V], [B]
         new = jax.vmap(_advance)(beam, log_probs)
 
-        def hold(new, old):
+        def hold(new: jax.Array, old: jax.Array) -> jax.Array:
             return jnp.where(real.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
         return jax.tree.map(hold, new, beam), None
 
     beam, _ = lax.scan(step, beam, (log_probs, real))
-    alive = beam.total > -jnp.inf
+    used = beam.total > -jnp.inf
     return Hypotheses(
-        jnp.where(alive[..., None], beam.tokens, BLANK),
+        jnp.where(used[..., None], beam.tokens, BLANK),
         beam.total,
-        jnp.where(alive, beam.lengths, 0),
+        jnp.where(used, beam.lengths, 0),
     )
 
 
-def _advance(beam, log_probs):
+def _advance(beam: _Beam, log_probs: jax.Array) -> _Beam:
     """One step of one sequence: log_probs [V]."""
-    width, max_length = beam.tokens.shape
+    beam_size, max_length = beam.tokens.shape
     last = jnp.take_along_axis(
         beam.tokens, jnp.maximum(beam.lengths - 1, 0)[:, None], axis=1
-    )[:, 0]  # [K], the blank of the empty prefix
+    )[:, 0]  # [K], BLANK for the empty prefix
     stay_blank = beam.total + log_probs[BLANK]
     stay_label = jnp.where(last == BLANK, -jnp.inf, beam.label + log_probs[last])
 
     symbols = jnp.arange(len(log_probs))
-    before = jnp.where(
+    extendable = jnp.where(
         symbols == last[:, None], beam.blank[:, None], beam.total[:, None]
     )  # [K, V]
-    longer = jnp.where(symbols == BLANK, -jnp.inf, before + log_probs)
+    longer = jnp.where(symbols == BLANK, -jnp.inf, extendable + log_probs)
     longer = jnp.where((beam.lengths < max_length)[:, None], longer, -jnp.inf)
 
     child = _children(beam, last)  # [K, K]
-    gift = jnp.where(child, longer[:, last], -jnp.inf)  # from parent i to child j
-    stay_label = jnp.logaddexp(stay_label, gift.max(axis=0))  # it has one at most
-    there = jnp.zeros(longer.shape, bool).at[:, last].max(child)
-    longer = jnp.where(there, -jnp.inf, longer)
+    extension = jnp.where(child, longer[:, last], -jnp.inf)  # from parent i to child j
+    stay_label = jnp.logaddexp(stay_label, extension.max(axis=0))  # one parent at most
+    in_beam = jnp.zeros(longer.shape, bool).at[:, last].max(child)
+    longer = jnp.where(in_beam, -jnp.inf, longer)
 
     stay = jnp.logaddexp(stay_blank, stay_label)
     totals = jnp.concatenate([stay[:, None], longer[:, 1:]], axis=1)  # [K, V]
-    _, places = lax.top_k(totals.ravel(), width)
-    parents, symbol = places // len(log_probs), places % len(log_probs)
+    _, indices = lax.top_k(totals.ravel(), beam_size)
+    parents, symbol = indices // len(log_probs), indices % len(log_probs)
     grown = symbol != BLANK
     end = beam.lengths[parents]
     tokens = beam.tokens[parents]
@@ -240,14 +279,14 @@ def _advance(beam, log_probs):
     )
 
 
-def _children(beam, last):
-    """Whether prefix j is prefix i and a label more, both of some probability: [K, K].
+def _children(beam: _Beam, last: jax.Array) -> jax.Array:
+    """Whether prefix j is prefix i plus one label, for nonempty slots: bool [K, K].
 
-    What fills up may be a copy of what is there, and must not come to life as such.
+    An empty slot may hold a copy of a prefix, which must not receive an extension.
     """
-    places = jnp.arange(beam.tokens.shape[1])
-    shorter = jnp.where(places == beam.lengths[:, None] - 1, BLANK, beam.tokens)
+    indices = jnp.arange(beam.tokens.shape[1])
+    shorter = jnp.where(indices == beam.lengths[:, None] - 1, BLANK, beam.tokens)
     same = (shorter[None] == beam.tokens[:, None]).all(axis=-1)
     longer = beam.lengths[None] == beam.lengths[:, None] + 1
-    alive = beam.total > -jnp.inf
-    return same & longer & (alive[:, None] & alive)
+    used = beam.total > -jnp.inf
+    return same & longer & (used[:, None] & used)

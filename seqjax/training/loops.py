@@ -1,254 +1,168 @@
-"""Training: the state, one step, many steps in one compiled call, evaluation.
+"""Many training steps in one call: minibatches of one shape, or of several shapes."""
 
-A loss function has the signature
-
-    loss_fn(params, carry, batch, key) -> ((total, count), carry)
-
-where `carry` is what goes on from one minibatch to the next (the recurrent state under
-truncated backpropagation through time; None if nothing does). Gradients are of the mean
-total / count and never reach into an earlier minibatch: the carry comes in as a
-constant, which is the truncation (Williams and Peng 1990).
-"""
-
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-
-@flax.struct.dataclass
-class TrainState:
-    """All that training changes; with the data order it decides every later number.
-
-    Attributes:
-      step: minibatches done, int32.
-      params: parameters.
-      opt_state: the optimizer's state.
-      carry: what the next minibatch starts from, such as the recurrent state.
-      key: the random key of the run; step t draws from `fold_in(key, t)`.
-      learning_rate_scale: factor on every update, lowered on a plateau.
-    """
-
-    step: jax.Array
-    params: Any
-    opt_state: Any
-    carry: Any
-    key: jax.Array
-    learning_rate_scale: jax.Array
+from seqjax.training.step import Batch, Params, StepMetrics, TrainState, TrainStep
 
 
 class Metrics(NamedTuple):
-    """Of one minibatch, or summed over several (grad_norm then is the last one's)."""
+    """The metrics of a call of a training loop: sums, and norms at its last minibatch.
 
-    total: jax.Array  # negative log-likelihood, nats
-    count: jax.Array  # predictions
-    grad_norm: jax.Array  # global norm before clipping
-
-
-def init_state(params, optimizer, carry, key):
-    """The TrainState before the first step.
-
-    Args:
-      params: a pytree of arrays.
-      optimizer: an optax transformation.
-      carry: what the first minibatch starts from.
-      key: the random key of the run.
-    """
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt_state=optimizer.init(params),
-        carry=carry,
-        key=key,
-        learning_rate_scale=jnp.ones(()),
-    )
-
-
-def make_optimizer(name, learning_rate, clip_norm=None, weight_decay=0.0):
-    """An optax chain: clip by the global norm, then the optimizer.
-
-    Args:
-      name: "sgd", "adam" or "adamw".
-      learning_rate: a number or an optax schedule.
-      clip_norm: theta in g <- min(1, theta / ||g||) g; None does not clip.
-      weight_decay: of adamw alone.
-
-    Raises:
-      ValueError: for another name, or weight decay without adamw.
-
-    Source of the clipping: Pascanu et al. 2013, arXiv:1211.5063.
-    """
-    if weight_decay and name != "adamw":
-        raise ValueError(f"weight decay needs adamw, got {name!r}")
-    if name == "sgd":
-        optimizer = optax.sgd(learning_rate)
-    elif name == "adam":
-        optimizer = optax.adam(learning_rate)
-    elif name == "adamw":
-        optimizer = optax.adamw(learning_rate, weight_decay=weight_decay)
-    else:
-        raise ValueError(
-            f'the optimizer must be "sgd", "adam" or "adamw", got {name!r}'
-        )
-    if clip_norm is None:
-        return optimizer
-    return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
-
-
-def make_train_step(loss_fn, optimizer):
-    """One step of stochastic gradient descent.
-
-    Args:
-      loss_fn: see the module's docstring.
-      optimizer: an optax transformation.
-
-    Returns:
-      train_step(state, batch) -> (state, Metrics); pure, to be compiled by the caller
-      or looped by `make_train_loop`.
+    `update_norm` is 0 after a call of no steps, and where an optimizer accumulates
+    gradients without an update.
     """
 
-    def train_step(state, batch):
-        key = jax.random.fold_in(state.key, state.step)
-
-        def mean_loss(params):
-            (total, count), carry = loss_fn(params, state.carry, batch, key)
-            return total / count, (total, count, carry)
-
-        grads, (total, count, carry) = jax.grad(mean_loss, has_aux=True)(state.params)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        updates = jax.tree.map(lambda u: state.learning_rate_scale * u, updates)
-        state = state.replace(
-            step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
-            opt_state=opt_state,
-            carry=carry,
-        )
-        return state, Metrics(total, count, optax.tree.norm(grads))
-
-    return train_step
+    total: jax.Array | float  # sum of losses, such as negative log-likelihood in nats
+    # Number of predictions. It hides tuple.count, which nothing here uses.
+    count: jax.Array | float  # type: ignore[assignment]
+    grad_norm: jax.Array | float  # global norm of the last gradient before clipping
+    param_norm: jax.Array | float  # global norm of the parameters after the last update
+    update_norm: jax.Array | float  # global norm of the last change of the parameters
 
 
-def make_train_loop(train_step, get_batch):
-    """Many minibatches in one compiled call.
+class TrainLoop(Protocol):
+    """Training on the minibatches begin .. end - 1 of a plan."""
 
-    The corpus and the plan stay on the device and the loop's length is an argument, so
-    that one compilation serves every call. It ends early at the first step whose loss
-    or gradient is not finite: `state.step` then names the step.
+    def __call__(
+        self, state: TrainState, data: Any, plan: Any, begin: int, end: int
+    ) -> tuple[TrainState, Metrics]: ...
+
+
+def make_train_loop(
+    train_step: TrainStep, get_batch: Callable[[Any, Any], Batch]
+) -> TrainLoop:
+    """A loop over minibatches of one shape, compiled as a whole.
+
+    The data and the plan stay on the device, and begin and end are arguments, so that
+    one compilation serves every call. The loop ends early at the first step whose loss
+    or gradient is not finite; `state.step` then names that step.
 
     Args:
       train_step: from `make_train_step`.
       get_batch: (data, plan[i]) -> batch, such as `windows` with its steps bound.
 
     Returns:
-      train_loop(state, data, plan, begin, end) -> (state, Metrics summed): the
-      minibatches begin .. end - 1 of `plan`. The buffers of `state` are reused.
+      train_loop(state, data, plan, begin, end) -> (state, Metrics). The call reuses the
+      buffers of `state`.
     """
 
     @partial(jax.jit, donate_argnums=0)
-    def train_loop(state, data, plan, begin, end):
-        def unfinished(loop):
-            i, _, summed = loop
-            finite = jnp.isfinite(summed.total) & jnp.isfinite(summed.grad_norm)
-            return (i < end) & finite
-
-        def body(loop):
+    def train_loop(
+        state: TrainState, data: Any, plan: Any, begin: int, end: int
+    ) -> tuple[TrainState, Metrics]:
+        def step(loop: Any) -> Any:
             i, state, summed = loop
             state, metrics = train_step(state, get_batch(data, plan[i]))
-            summed = Metrics(
+            summed = StepMetrics(
                 summed.total + metrics.total,
                 summed.count + metrics.count,
                 metrics.grad_norm,
             )
             return i + 1, state, summed
 
+        def unfinished(loop: Any, end: Any) -> jax.Array:
+            i, _, summed = loop
+            finite = jnp.isfinite(summed.total) & jnp.isfinite(summed.grad_norm)
+            return (i < end) & finite
+
+        def steps(loops: Any) -> Any:
+            """All steps but the last one, or the last one; the parameters before."""
+            (i, state, summed), _ = loops
+            stop = jnp.where(i < end - 1, end - 1, end)
+            loop = jax.lax.while_loop(
+                partial(unfinished, end=stop), step, (i, state, summed)
+            )
+            return loop, state.params
+
         metrics = jax.eval_shape(train_step, state, get_batch(data, plan[begin]))[1]
         zero = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
-        _, state, summed = jax.lax.while_loop(unfinished, body, (begin, state, zero))
-        return state, summed
+        # Two rounds of one inner loop give the update of the last step. The norm of
+        # every update would take up to 3 % of the time.
+        (_, state, summed), before = jax.lax.while_loop(
+            lambda loops: unfinished(loops[0], end),
+            steps,
+            ((begin, state, zero), state.params),
+        )
+        return state, Metrics(*summed, *_norms(state.params, before))
 
     return train_loop
 
 
-def make_batch_loop(train_step):
-    """Minibatches of several shapes, one compilation for each.
+def make_batch_loop(train_step: TrainStep) -> TrainLoop:
+    """A loop over minibatches of several shapes, with one compiled step for each shape.
 
-    It ends early at the first step whose loss or gradient is not finite: `state.step`
-    then names the step.
+    The loop makes a minibatch while the device computes the ones before, and waits for
+    the device once a call, to fetch the metrics. Where the loss or the gradient of a
+    step is not finite, the metrics end with the first such step and `state.step` names
+    it; the rest of that state includes the later steps and is of no use.
 
     Args:
       train_step: from `make_train_step`.
 
     Returns:
-      train_loop(state, data, plan, begin, end) -> (state, Metrics summed): `plan` holds
-      functions that make a minibatch; `data` is not read. A call of no steps compiles
-      what the plan needs. The buffers of `state` are reused.
+      train_loop(state, data, plan, begin, end) -> (state, Metrics as floats): `plan` is
+      a list of functions that make a minibatch; `data` is not used. A call of no steps
+      compiles what the plan needs. The call reuses the buffers of `state`.
     """
-    step, programs = jax.jit(train_step, donate_argnums=0), {}
+    step = jax.jit(train_step, donate_argnums=0)
+    programs: dict[tuple[tuple[int, ...], ...], Callable[..., Any]] = {}
 
-    def program(state, batch):
+    def program(state: TrainState, batch: Batch) -> Callable[..., Any]:
         shapes = tuple(a.shape for a in jax.tree.leaves(batch))
         if shapes not in programs:
             programs[shapes] = step.lower(state, batch).compile()
         return programs[shapes]
 
-    def train_loop(state, data, plan, begin, end):
+    def train_loop(
+        state: TrainState,
+        data: Any,
+        plan: Sequence[Callable[[], Batch]],
+        begin: int,
+        end: int,
+    ) -> tuple[TrainState, Metrics]:
         del data
         if begin == end:
             for make in plan:
                 program(state, make())
-        total, count, grad_norm = 0.0, 0.0, 0.0
-        for make in plan[begin:end]:
-            batch = make()
+            before = _copy(state.params)
+        steps = []
+        for i in range(begin, end):
+            batch = plan[i]()
+            if i == end - 1:
+                before = _copy(state.params)
             state, metrics = program(state, batch)(state, batch)
+            steps.append(metrics)
+        norms = _norms(state.params, before)
+
+        total, count, grad_norm = 0.0, 0.0, 0.0
+        for later, metrics in zip(
+            reversed(range(len(steps))), jax.device_get(steps), strict=True
+        ):
             total, count = total + float(metrics.total), count + float(metrics.count)
             grad_norm = float(metrics.grad_norm)
             if not (np.isfinite(total) and np.isfinite(grad_norm)):
+                state = state.replace(step=state.step - later)
                 break
-        return state, Metrics(total, count, grad_norm)
+        return state, Metrics(total, count, grad_norm, *map(float, norms))
 
     return train_loop
 
 
-def windows(tokens, starts, num_steps):
-    """Rows of num_steps + 1 tokens from each start: [N], [B] -> [T + 1, B].
-
-    Places past the end of `tokens` repeat the last one; mask them.
-    """
-    places = starts + jnp.arange(num_steps + 1, dtype=starts.dtype)[:, None]
-    return tokens.at[places].get(mode="clip")
+@jax.jit
+def _copy(params: Params) -> Params:
+    """Parameters in buffers of their own, which a later step does not reuse."""
+    return jax.tree.map(jnp.copy, params)
 
 
-def make_evaluate(loss_fn, initial_carry, num_steps):
-    """Evaluation over a whole text with the state carried from window to window.
-
-    Args:
-      loss_fn: (params, carry, window [T + 1, B], mask [T, B]) -> ((total, count),
-        carry).
-      initial_carry: (batch_shape) -> carry.
-      num_steps: T.
-
-    Returns:
-      evaluate(params, tokens, starts, ends) -> (total, count), sums over all windows of
-      the plan `data.batching.whole_text(...)`, as floats.
-    """
-
-    @jax.jit
-    def totals(params, tokens, starts, ends):
-        def body(carry, begin):
-            window = windows(tokens, begin, num_steps)
-            places = begin + jnp.arange(num_steps, dtype=begin.dtype)[:, None]
-            (total, count), carry = loss_fn(params, carry, window, places < ends)
-            return carry, (total, count)
-
-        carry = initial_carry(starts.shape[1:])
-        return jax.lax.scan(body, carry, starts)[1]
-
-    def evaluate(params, tokens, starts, ends):
-        total, count = (np.asarray(x) for x in totals(params, tokens, starts, ends))
-        return float(total.sum(dtype=np.float64)), float(count.sum(dtype=np.float64))
-
-    return evaluate
+@jax.jit
+def _norms(params: Params, before: Params) -> tuple[jax.Array, jax.Array]:
+    """The global norms of the parameters and of their change."""
+    change = jax.tree.map(jnp.subtract, params, before)
+    return optax.tree.norm(params), optax.tree.norm(change)

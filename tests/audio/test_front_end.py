@@ -1,4 +1,4 @@
-"""Features against NumPy in float64, frame by frame, and against closed forms."""
+"""Front ends and features, against NumPy in float64 frame by frame, and by formula."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqjax.audio import features
-from seqjax.audio.front_end import FrontEnd, SideBySide
+from seqjax.audio.front_end import ConcatFrontEnd, FrontEnd
 
 RATE = 8000
 small = partial(FrontEnd, frame_size=20, hop=8, fft_size=32, num_mels=6)
@@ -19,12 +19,12 @@ FRONTS = {
     "mfcc": small(num_cepstra=4, with_deltas=True, normalized="each"),
     "plain": small(normalized="none", floor=1e-3),
 }
-FRONTS["beside"] = SideBySide((FRONTS["mfcc"], FRONTS["plain"]))
+FRONTS["concat"] = ConcatFrontEnd((FRONTS["mfcc"], FRONTS["plain"]))
 every_front = pytest.mark.parametrize("front", FRONTS.values(), ids=FRONTS)
 
 
 def draw(lengths=(100, 20, 0, 19, 61), size=110, seed=0):
-    """(samples [N, B], lengths), anything past these."""
+    """(samples [N, B], lengths), nan past the lengths."""
     rng, lengths = np.random.default_rng(seed), np.array(lengths, np.int32)
     samples = 0.1 * rng.normal(size=(size, len(lengths)))
     samples[np.arange(size)[:, None] >= lengths] = np.nan
@@ -33,14 +33,14 @@ def draw(lengths=(100, 20, 0, 19, 61), size=110, seed=0):
 
 def by_hand(front, samples):
     """The features [T, D] of one sequence, a loop over its frames."""
-    if isinstance(front, SideBySide):
+    if isinstance(front, ConcatFrontEnd):
         return np.concatenate([by_hand(f, samples) for f in front.fronts], axis=1)
     size, hop = front.frame_size, front.hop
     x = samples / np.sqrt(np.mean(samples**2) + features.EPSILON)
     x = np.array(
         [x[n] - front.preemphasis * (x[n - 1] if n else 0) for n in range(len(x))]
     )
-    places = np.arange(front.fft_size // 2 + 1) * front.rate / front.fft_size
+    bins = np.arange(front.fft_size // 2 + 1) * front.rate / front.fft_size
     top = 2595 * np.log10(1 + front.rate / 2 / 700)
     centers = np.linspace(0, top, front.num_mels + 2)
     rows = []
@@ -53,7 +53,7 @@ def by_hand(front, samples):
         row = []
         for m in range(1, front.num_mels + 1):
             energy = 0.0
-            for f, amount in zip(places, np.abs(spectrum) ** 2, strict=True):
+            for f, amount in zip(bins, np.abs(spectrum) ** 2, strict=True):
                 pitch = 2595 * np.log10(1 + f / 700)
                 up = (pitch - centers[m - 1]) / (centers[m] - centers[m - 1])
                 down = (centers[m + 1] - pitch) / (centers[m + 1] - centers[m])
@@ -122,30 +122,30 @@ def test_frames_are_counted_as_they_are_cut(number, size, hop):
     assert found.tolist() == [list(range(b, b + size)) for b in begins]
 
 
-def test_no_table_of_places_is_in_the_program():
+def test_frames_compile_no_table_of_indices():
     samples = jax.ShapeDtypeStruct((5000, 2), np.float32)
     assert not jax.make_jaxpr(partial(features.frames, size=200, hop=80))(
         samples
     ).consts
 
 
-def test_pitch_is_the_published_formula():
-    # HTK's: 1000 Hz are about 1000 mel, and equal ratios far up are equal distances.
-    assert features.mel(1000) == pytest.approx(1000, abs=0.1)
-    assert features.mel(700) == pytest.approx(2595 * np.log10(2))
-    assert features.mel(0) == 0
+def test_mel_is_the_published_formula():
+    # HTK's: 1000 Hz are about 1000 mel.
+    assert features.hertz_to_mel(1000) == pytest.approx(1000, abs=0.1)
+    assert features.hertz_to_mel(700) == pytest.approx(2595 * np.log10(2))
+    assert features.hertz_to_mel(0) == 0
 
 
-def test_filters_share_each_frequency_between_two():
+def test_filter_weights_of_a_frequency_sum_to_one():
     filters = features.mel_filters(20, 256, RATE)
     assert filters.shape == (129, 20) and (filters >= 0).all()
-    pitch = features.mel(np.arange(129) * RATE / 256)
-    step = features.mel(4000) / 21
+    pitch = features.hertz_to_mel(np.arange(129) * RATE / 256)
+    step = features.hertz_to_mel(4000) / 21
     inside = (pitch >= step) & (pitch <= 20 * step)
     np.testing.assert_allclose(filters[inside].sum(axis=1), 1)
     assert ((filters > 0).sum(axis=1) <= 2).all()
     assert not filters[0].any() and not filters[-1].any()
-    # No band of the default is without any bin of the transform.
+    # Every default band contains a bin of the transform.
     assert (features.mel_filters(40, 256, RATE).max(axis=0) > 0.2).all()
 
 
@@ -154,12 +154,12 @@ def test_a_tone_is_in_the_band_of_its_pitch(hertz):
     front = FrontEnd(normalized="none", preemphasis=0.0)
     tone = np.sin(2 * np.pi * hertz * np.arange(2000) / RATE).astype(np.float32)
     xs, count = jax.jit(front.apply)(tone, np.int32(2000))
-    centers = features.mel(4000) / 41 * np.arange(1, 41)
-    nearest = np.abs(centers - features.mel(hertz)).argmin()
+    centers = features.hertz_to_mel(4000) / 41 * np.arange(1, 41)
+    nearest = np.abs(centers - features.hertz_to_mel(hertz)).argmin()
     assert set(np.asarray(xs[:count]).argmax(axis=1).tolist()) == {int(nearest)}
 
 
-def test_loudness_is_no_feature(x64):
+def test_features_do_not_depend_on_loudness(x64):
     samples, lengths = draw((100,))
     run = jax.jit(SMALL.apply)
     xs, _ = run(samples, lengths)
@@ -175,84 +175,26 @@ def test_power_is_parsevals(x64):
     np.testing.assert_allclose(both, want)
 
 
-def test_cosines_keep_lengths_and_angles():
-    whole = features.cosines(9, 9)
+def test_the_dct_matrix_is_orthonormal():
+    whole = features.dct_matrix(9, 9)
     np.testing.assert_allclose(whole.T @ whole, np.eye(9), atol=1e-12)
-    np.testing.assert_array_equal(features.cosines(9, 4), whole[:, :4])
+    np.testing.assert_array_equal(features.dct_matrix(9, 4), whole[:, :4])
 
 
-def test_slopes_of_a_line_are_its_own(x64):
+def test_deltas_of_a_line_are_its_slope(x64):
     xs = 3.0 * np.arange(8)[:, None, None] + np.ones((8, 2, 1))
     found = np.asarray(features.deltas(xs, np.array([8, 5], np.int32)))[..., 0]
     np.testing.assert_allclose(found[2:6, 0], 3)
     np.testing.assert_allclose(found[2:3, 1], 3)
-    # At the end x goes on as its last: (0 + 2 * (x_4 - x_2)) / 10 and so on.
+    # At the end, x is extended by its last value.
     assert found[4, 1] == pytest.approx((1 * 3 + 2 * 6) / 10)
     assert not found[5:, 1].any()
 
 
-def test_a_tilt_is_a_slope_and_a_bow_the_same_at_all_times(key):
-    xs = np.random.default_rng(0).normal(size=(6, 500, 9)).astype(np.float32)
-    lengths = np.full(500, 6, np.int32)
-    lengths[0] = 2
-    added = np.asarray(jax.jit(features.tilt)(key, xs, lengths, 0.5)) - xs
-    np.testing.assert_allclose(added[2:, 0], -xs[2:, 0])  # zero past the end
-    added = added[:, 1:]
-    np.testing.assert_allclose(added - added[:1], 0, atol=1e-6)
-    u = np.linspace(-1, 1, 9)
-    found, rest, *_ = np.linalg.lstsq(
-        np.stack([u, (3 * u**2 - 1) / 2], axis=1), added[0].T, rcond=None
-    )
-    assert rest.max() < 1e-9
-    np.testing.assert_allclose(found.std(axis=1), 0.5, rtol=0.1)
-    np.testing.assert_allclose(np.corrcoef(found)[0, 1], 0, atol=0.1)
-
-
-def test_a_warp_moves_a_tone_by_one_factor(key):
-    """Of a line in the place of each band, it makes the line at the moved places."""
-    most, number = 0.25, 300
-    distance = features.mel(RATE / 2) / 41
-    xs = np.broadcast_to(np.arange(40.0), (3, number, 40)).astype(np.float32)
-    lengths = np.full(number, 3, np.int32)
-    run = jax.jit(features.warp, static_argnums=(3, 4))
-    found = np.asarray(run(key, xs, lengths, most, RATE))
-    assert (found == found[:1]).all() and found.min() >= 0 and found.max() <= 39
-    # Where each band's center was, and where it is heard, in Hz.
-    hertz = [700 * (10 ** ((b + 1) * distance / 2595) - 1) for b in (xs[0], found[0])]
-    factors = hertz[1] / hertz[0]
-    inside = (found[0] > 0) & (found[0] < 39)
-    middle = np.asarray(np.ma.array(factors, mask=~inside).mean(axis=1))
-    np.testing.assert_allclose((factors / middle[:, None])[inside], 1, rtol=1e-4)
-    assert 1 / 1.25 < middle.min() < 1 / 1.2 and 1.2 < middle.max() < 1.25
-    assert abs(np.log(middle).mean()) < 0.03
-    xs = np.random.default_rng(0).normal(size=(3, 2, 7)).astype(np.float32)
-    np.testing.assert_allclose(run(key, xs, lengths[:2], 0.0, RATE), xs, atol=1e-5)
-
-
-def test_masks_hide_what_they_say_and_no_more(key):
-    xs = np.ones((40, 64, 10), np.float32)
-    lengths = np.full(64, 30, np.int32)
-    lengths[0] = 1
-    run = jax.jit(features.mask, static_argnums=(3, 4, 5))
-    hidden = np.asarray(run(key, xs, lengths, 1, 8, 0)) == 0
-    rows = hidden.all(axis=-1)
-    assert (hidden == rows[..., None]).all()
-    widths = rows.sum(axis=0)
-    assert widths.max() == 8 and widths.min() == 0 and widths[0] == 0
-    assert set(widths.tolist()) == set(range(9))
-    assert not rows[30:].any() and rows[:30].any(axis=1).all()
-    begins = np.diff(rows.astype(int), axis=0, prepend=0) == 1
-    assert (begins.sum(axis=0) <= 1).all()  # one stretch
-    bands = np.asarray(run(key, xs, lengths, 2, 0, 3)) == 0
-    assert (bands == bands[:1]).all()
-    assert bands[0].sum(axis=-1).max() <= 6 and bands[0].any(axis=0).all()
-    np.testing.assert_array_equal(run(key, xs, lengths, 2, 0, 0), xs)
-
-
-def test_what_cannot_be_is_refused():
+def test_invalid_settings_raise():
     for options in ({"frame_size": 300}, {"num_cepstra": 41}, {"normalized": "some"}):
         with pytest.raises(ValueError, match="FrontEnd: "):
             FrontEnd(**options)
     for fronts in ((), (SMALL, small(hop=9))):
-        with pytest.raises(ValueError, match="SideBySide: "):
-            SideBySide(fronts)
+        with pytest.raises(ValueError, match="ConcatFrontEnd: "):
+            ConcatFrontEnd(fronts)

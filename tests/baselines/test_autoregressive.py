@@ -45,8 +45,8 @@ def test_least_squares_solves_the_normal_equations(tau, horizon):
             np.testing.assert_allclose(got, want, rtol=1e-7)
 
 
-def test_least_squares_finds_the_recurrence_that_made_the_series(x64):
-    """sin(w t) = 2 cos(w) sin(w (t-1)) - sin(w (t-2)), to any distance."""
+def test_least_squares_finds_the_true_recurrence(x64):
+    """sin(w t) = 2 cos(w) sin(w (t-1)) - sin(w (t-2))."""
     values = np.sin(0.3 * np.arange(400))[:, None]
     model = LinearAR(2)
     params = model.fit(values[:100])
@@ -77,6 +77,16 @@ def test_linear_forecasts_are_the_loop(outputs, x64):
             past, k = (xs[-tau:], 0) if outputs == 1 else (xs[:tau], h)
             xs.append(past @ params.w[d, :, k] + params.b[d, k])
         np.testing.assert_allclose(found[:, b, d], xs[tau:], rtol=1e-10)
+
+
+def test_the_linear_loss_is_the_squared_error(x64):
+    params = LinearParams(draw(2, 3, 2) * 0.4, draw(2, 2, seed=1))
+    window = jnp.asarray(draw(5, 4, 2, seed=2))
+    model = LinearAR(tau=3, horizon=2)
+    total, count = model.loss(params, window)
+    errors = model.forecast(params, window[:3], 2).mean - window[3:]
+    assert float(total) == pytest.approx(float((errors**2).sum()), rel=1e-10)
+    assert float(count) == 16
 
 
 def numpy_mlp(params, past):
@@ -122,7 +132,7 @@ def test_the_textbooks_mlp_has_xavier_weights(key):
     assert not np.any(params.hidden.b) and not np.any(params.out.b)
 
 
-def test_intervals_and_what_is_refused(key):
+def test_intervals_and_invalid_horizons(key):
     history = jnp.asarray(draw(4, 3, 2), jnp.float32)
     at_once = MLP(4, 5, head=Quantiles())
     found = at_once.forecast(at_once.init(key), history, 5)

@@ -1,4 +1,4 @@
-"""Hidden Markov models against sums over all paths, and what EM promises."""
+"""Hidden Markov models, against sums over all paths; properties of EM."""
 
 import itertools
 from functools import partial
@@ -8,10 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqjax.baselines.hmm import HMM, Categorical, Gaussian, GaussianParams, HMMParams
+from seqjax.baselines.emissions import (
+    CategoricalEmission,
+    GaussianEmission,
+    GaussianParams,
+)
+from seqjax.baselines.hmm import HMM, HMMParams
 
 K, V, D, T = 3, 4, 2, 5
-EMISSIONS = {"categorical": Categorical(V), "gaussian": Gaussian(D)}
+EMISSIONS = {"categorical": CategoricalEmission(V), "gaussian": GaussianEmission(D)}
 LENGTHS = np.array([5, 3, 0, 1], np.int32)
 
 draw = jax.jit(HMM.sample, static_argnums=(0, 3, 4))
@@ -24,7 +29,7 @@ def problem(emission, seed=0):
     model = HMM(K, emission)
     params = model.init(jax.random.key(seed))
     _, xs = draw(model, jax.random.key(seed + 100), params, T, (len(LENGTHS),))
-    junk = jnp.nan if isinstance(emission, Gaussian) else 0
+    junk = jnp.nan if isinstance(emission, GaussianEmission) else 0
     padding = (jnp.arange(T)[:, None] >= LENGTHS).reshape(
         T, len(LENGTHS), *[1] * (xs.ndim - 2)
     )
@@ -42,7 +47,7 @@ def densities(params, xs):
 
 
 def enumerated(params, xs):
-    """(p(x), p(path, x) by path) of one sequence, all paths one by one."""
+    """(p(x), {path: p(path, x)}) of one sequence, by enumeration."""
     initial, transition = (np.exp(np.asarray(a, np.float64)) for a in params[:2])
     emitted, joint = densities(params, xs), {}
     for path in itertools.product(range(K), repeat=len(xs)):
@@ -54,7 +59,7 @@ def enumerated(params, xs):
 
 
 @emissions
-def test_inference_is_as_by_all_paths(emission):
+def test_inference_agrees_with_enumeration(emission):
     model, params, xs, lengths = problem(emission)
 
     @jax.jit
@@ -85,7 +90,7 @@ def test_inference_is_as_by_all_paths(emission):
 
 
 @emissions
-def test_filter_knows_only_the_past_and_goes_on_where_it_was(emission):
+def test_filter_reads_only_the_past_and_continues_from_a_belief(emission):
     model, params, xs, lengths = problem(emission)
     run = jax.jit(model.filter)
     whole = run(params, xs, lengths)
@@ -111,14 +116,14 @@ def test_filter_knows_only_the_past_and_goes_on_where_it_was(emission):
 
 
 def test_the_likelihoods_of_all_sequences_sum_to_one():
-    model = HMM(K, Categorical(V))
+    model = HMM(K, CategoricalEmission(V))
     params = model.init(jax.random.key(1))
     xs = jnp.array(list(itertools.product(range(V), repeat=4))).T  # [4, V^4]
     likelihoods = jnp.exp(jax.jit(model.log_likelihood)(params, xs))
     assert jnp.sum(likelihoods) == pytest.approx(1, abs=1e-5)
 
 
-def test_predictions_are_the_likelihood_of_one_more():
+def test_predictions_are_the_likelihood_of_one_more_step():
     model, params, xs, _ = problem(EMISSIONS["categorical"])
     belief = jax.jit(model.filter)(params, xs[:3]).belief
     shares = np.exp(model.predict(params, belief))  # [B, V]
@@ -152,7 +157,7 @@ def test_samples_have_the_models_frequencies(emission):
     np.testing.assert_allclose(moves, np.exp(params.transition), atol=0.03)
     for k in range(K):
         seen = np.asarray(xs)[np.asarray(states) == k]
-        if isinstance(emission, Gaussian):
+        if isinstance(emission, GaussianEmission):
             np.testing.assert_allclose(
                 seen.mean(axis=0), params.emission.mean[k], atol=0.04
             )
@@ -219,7 +224,7 @@ def test_counts_of_minibatches_add_up_and_are_the_expected_ones(emission):
         states.append((weights, np.asarray(joined[0][:length, b])))
     np.testing.assert_allclose(whole.initial, initial, 1e-4, 1e-5)
     weights, seen = (np.concatenate(a) for a in zip(*states, strict=True))
-    if isinstance(emission, Gaussian):
+    if isinstance(emission, GaussianEmission):
         moments = weights.sum(axis=0), weights.T @ seen, weights.T @ seen**2
         jax.tree.map(
             partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-3),
@@ -258,7 +263,9 @@ def test_em_recovers_a_known_model_up_to_the_states_order(name):
         best = max(best, (float(log_likelihood), seed, params), key=lambda b: b[0])
     params = best[-1]
     truth = float(jax.jit(model.log_likelihood)(known, xs[0]).sum())
-    assert best[0] > truth  # the likeliest parameters fit better than the true ones
+    assert (
+        best[0] > truth
+    )  # the maximum likelihood parameters fit better than the true ones
     means = params.emission.mean if name == "gaussian" else jnp.exp(params.emission)
     wanted = known.emission.mean if name == "gaussian" else jnp.exp(known.emission)
     orders = [list(order) for order in itertools.permutations(range(K))]
@@ -271,7 +278,7 @@ def test_em_recovers_a_known_model_up_to_the_states_order(name):
     np.testing.assert_allclose(found, jnp.exp(transition), atol=0.06)
 
 
-def test_a_state_that_is_never_visited_keeps_its_parameters():
+def test_a_state_without_counts_keeps_its_parameters():
     for emission in EMISSIONS.values():
         model, params, xs, lengths = problem(emission)
         never = jnp.array([0.0, 0.0, -jnp.inf])
@@ -288,8 +295,8 @@ def test_a_state_that_is_never_visited_keeps_its_parameters():
         )
 
 
-def test_no_variance_falls_below_the_least():
-    model = HMM(2, Gaussian(1, min_variance=0.01))
+def test_no_variance_falls_below_the_minimum():
+    model = HMM(2, GaussianEmission(1, min_variance=0.01))
     xs = jnp.array([[[0.0]], [[0.0]], [[1.0]]])  # two points, two states
     params, lengths = model.init(jax.random.key(0)), jnp.array([3])
     step = jax.jit(model.baum_welch_step)
@@ -299,6 +306,6 @@ def test_no_variance_falls_below_the_least():
     assert jnp.isfinite(log_likelihood)
 
 
-def test_no_states_are_refused():
+def test_no_states_raise():
     with pytest.raises(ValueError, match="at least 1 state"):
-        HMM(0, Categorical(3))
+        HMM(0, CategoricalEmission(3))

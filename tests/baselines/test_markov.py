@@ -23,7 +23,7 @@ def random_chain(size, order, seed=0):
 
 
 def probability(chain, states):
-    """P of at least k states, one factor after the other."""
+    """P of at least k states, as a product of factors."""
     k = chain.order
     value = chain.initial[tuple(states[:k])]
     for t in range(k, len(states)):
@@ -47,7 +47,7 @@ def test_log_prob_is_the_product_and_sums_to_one(size, order):
 
 
 @chains
-def test_short_sequences_are_sums_over_how_they_go_on(size, order):
+def test_short_sequences_are_sums_over_continuations(size, order):
     chain = random_chain(size, order)
     assert chain.log_prob([]) == pytest.approx(0)
     for length in range(1, order):
@@ -90,12 +90,12 @@ def test_the_stationary_distribution_is_not_changed_by_a_step(size, order):
 
 
 def test_the_stationary_distribution_by_hand():
-    """Sunny stays so 9 times of 10, rainy 5 times of 10."""
+    """Sunny days stay sunny with probability 0.9, rainy days rainy with 0.5."""
     chain = MarkovChain(np.array([1.0, 0.0]), np.array([[0.9, 0.1], [0.5, 0.5]]))
     np.testing.assert_allclose(chain.stationary(), [5 / 6, 1 / 6])
 
 
-def test_of_several_stationary_distributions_none_is_given():
+def test_several_stationary_distributions_raise():
     chain = MarkovChain(np.array([0.5, 0.5]), np.eye(2))
     with pytest.raises(ValueError, match="more than one stationary"):
         chain.stationary()
@@ -103,9 +103,9 @@ def test_of_several_stationary_distributions_none_is_given():
 
 def test_a_chain_that_ends_has_no_stationary_distribution():
     chain = fit([0, 1, 0, 1, 2], 4)
-    with pytest.raises(ValueError, match="nothing follows"):
+    with pytest.raises(ValueError, match="has no successor"):
         chain.stationary()
-    transient = fit([3, 0, 1, 0, 1, 0], 4)  # 3 is left for good, 2 never reached
+    transient = fit([3, 0, 1, 0, 1, 0], 4)  # 3 is transient, 2 unreachable
     np.testing.assert_allclose(transient.stationary(), [0.5, 0.5, 0, 0], atol=1e-15)
 
 
@@ -116,7 +116,7 @@ def test_the_reversed_chain_is_bayes_on_the_joint_table(size, order, kind):
     marginal = chain.initial if kind == "given" else None
     backwards = chain.reversed(marginal)
     start = chain.stationary() if marginal is None else marginal
-    for context in sequences(size, order):  # x, c_k .. c_2 as they are read backwards
+    for context in sequences(size, order):  # x, c_k .. c_2: reversed order
         later = context[::-1]
         joint = [
             start[(c, *later[:-1])] * chain.transition[(c, *later[:-1])][later[-1]]
@@ -129,7 +129,7 @@ def test_the_reversed_chain_is_bayes_on_the_joint_table(size, order, kind):
 
 
 @chains
-def test_read_backwards_a_sequence_is_as_likely(size, order):
+def test_a_reversed_sequence_has_the_same_probability(size, order):
     chain = random_chain(size, order)
     chain = chain._replace(initial=chain.stationary())
     backwards = chain.reversed()
@@ -144,7 +144,7 @@ def test_read_backwards_a_sequence_is_as_likely(size, order):
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_fit_is_counting(order, smoothing):
     states = np.random.default_rng(0).integers(0, 3, 40).tolist()
-    chain = fit(states, 4, order, smoothing)  # state 3 never comes
+    chain = fit(states, 4, order, smoothing)  # state 3 does not occur
     windows = Counter(
         tuple(states[i : i + order + 1]) for i in range(len(states) - order)
     )
@@ -163,7 +163,7 @@ def test_order_1_is_the_bigram_model_without_smoothing():
     np.testing.assert_allclose(fit(states, 5).transition, want, rtol=1e-14)
 
 
-def test_the_impossible_has_probability_0():
+def test_unseen_transitions_have_probability_0():
     chain = fit([0, 1, 0, 1, 0], 3)
     assert chain.log_prob([0, 1, 0]) > -math.inf
     assert chain.log_prob([0, 0]) == chain.log_prob([2, 0]) == -math.inf
@@ -180,7 +180,7 @@ def test_samples_have_the_chains_frequencies(size, order):
         assert found[states] / 40_000 == pytest.approx(want, abs=0.01)
 
 
-def test_a_start_is_a_condition():
+def test_starting_with_is_a_condition():
     chain = random_chain(3, 2)
     for start in ((), (1,), (2, 0)):
         given = chain.starting_with(start)
@@ -194,12 +194,12 @@ def test_a_start_is_a_condition():
             fit([0, 1, 2, 0, 1], 3, order=2).starting_with(start)
 
 
-def test_samples_of_any_length_and_where_nothing_follows():
+def test_samples_of_any_length_and_without_successor():
     rng = np.random.default_rng(0)
     for length in (0, 1, 2, 5):
         assert random_chain(3, 2).sample(rng, length, 4).shape == (length, 4)
     chain = fit([0, 1, 2], 3)
-    with pytest.raises(ValueError, match="nothing follows"):
+    with pytest.raises(ValueError, match="has no successor"):
         chain.sample(rng, 5, number=10)
 
 
@@ -212,6 +212,6 @@ def test_samples_of_any_length_and_where_nothing_follows():
         (lambda: random_chain(2, 1).after(0), "at least 1, got 0"),
     ],
 )
-def test_impossible_arguments_are_refused(call, sentence):
+def test_invalid_arguments_raise(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()

@@ -22,13 +22,13 @@ def test_the_textbooks_example():
     assert model.predict(test).tolist() == [0, 1, 0]
 
 
-def test_smoothing_counts_each_word_so_often_more():
+def test_smoothing_adds_to_each_count():
     documents = [np.array([0]), np.array([1, 1])]
     model = naive_bayes.fit(documents, [0, 1], 3, 2, smoothing=0.5)
     wanted = [[1.5 / 2.5, 0.5 / 2.5, 0.5 / 2.5], [0.5 / 3.5, 2.5 / 3.5, 0.5 / 3.5]]
     np.testing.assert_allclose(np.exp(model.log_likelihood), wanted)
 
 
-def test_no_document_has_no_answer():
+def test_no_documents_give_no_scores():
     model = naive_bayes.fit([np.array([0]), np.array([1])], [0, 1], 2, 2)
     assert model.scores([]).shape == (0, 2)

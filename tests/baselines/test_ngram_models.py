@@ -1,4 +1,4 @@
-"""Laplace's and Kneser and Ney's models against dicts and loops in float64."""
+"""Laplace and Kneser-Ney models, against dicts and loops in float64."""
 
 import itertools
 import math
@@ -29,14 +29,14 @@ def tuples(tokens, n):
 
 
 def zipfian(number, vocab_size=40, seed=0):
-    """A text with rare and frequent n-grams, so that discounts can be estimated."""
+    """A text with rare and frequent n-grams, for which discounts can be estimated."""
     weights = 1 / np.arange(1, vocab_size + 1)
     rng = np.random.default_rng(seed)
     return rng.choice(vocab_size, number, p=weights / weights.sum()).tolist()
 
 
 def laplace_reference(tokens, vocab_size, epsilons):
-    """P(w | context), from the formulas; the order is what the context allows."""
+    """P(w | context) from the formulas; the order is the context length plus 1."""
 
     def unigram(w):
         share = epsilons[0] / vocab_size
@@ -65,7 +65,7 @@ def discounts_reference(numbers):
 
 
 def kneser_ney_reference(tokens, vocab_size, order):
-    """P(w | context), recursive, from Chen and Goodman's formulas."""
+    """P(w | context) from the formulas of Chen and Goodman, recursively."""
     tables = {order: Counter(tuples(tokens, order))}
     for n in range(1, order):
         tables[n] = Counter(ngram[1:] for ngram in set(tuples(tokens, n + 1)))
@@ -90,7 +90,7 @@ def kneser_ney_reference(tokens, vocab_size, order):
 
 
 def log_probs_reference(prob, tokens, order):
-    """Position by position, with as many tokens before it as there are."""
+    """Position by position, with the longest available context."""
     return [
         math.log(prob(tokens[t], tuple(tokens[max(0, t - order + 1) : t])))
         for t in range(1, len(tokens))
@@ -98,7 +98,7 @@ def log_probs_reference(prob, tokens, order):
 
 
 def both(tokens, vocab_size, order):
-    """(model, reference) of both kinds."""
+    """{kind: (model, reference)}."""
     counts = count_ngrams(tokens, vocab_size, order)
     epsilons = [0.3, 2.0, 0.7, 1.5][:order]
     return {
@@ -127,7 +127,7 @@ def test_log_probs_are_the_formulas(name, tokens, text, order):
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", MODELS)
-def test_log_probs_of_a_text_with_discounts_of_its_own(name, order):
+def test_log_probs_with_estimated_discounts(name, order):
     tokens, text = zipfian(1500), zipfian(150, seed=1)
     model, prob = both(tokens, 40, order)[name]
     want = log_probs_reference(prob, text, order)
@@ -142,7 +142,7 @@ def test_distributions_sum_to_one_and_are_the_formulas(name, tokens, context, or
     model, prob = both(tokens, V, order)[name]
     got = model.distribution(context)
     assert got.sum() == pytest.approx(1, abs=1e-12)
-    assert (got > 0).all()  # also of the token that no text holds
+    assert (got > 0).all()  # including the token that does not occur
     context = tuple(context[max(0, len(context) - order + 1) :])
     np.testing.assert_allclose(got, [prob(w, context) for w in range(V)], rtol=1e-12)
 
@@ -155,7 +155,7 @@ def test_distribution_and_log_probs_agree(name):
     np.testing.assert_allclose(model.log_probs(text), want, rtol=1e-12)
 
 
-def test_the_discounts_were_estimated_in_these_tests():
+def test_these_texts_have_estimated_discounts():
     counts = count_ngrams(zipfian(1500), 40, 4)
     for n in (2, 3):
         assert set(estimate_discounts(counts.counts[n - 1])) != set(FALLBACK_DISCOUNTS)
@@ -180,16 +180,16 @@ def test_laplace_by_hand():
     model = laplace(count_ngrams([0, 1, 0, 1, 2], 4, 3), [2.0, 1.0, 3.0])
     unigrams = np.array([2.5, 2.5, 1.5, 0.5]) / 7
     np.testing.assert_allclose(model.distribution([]), unigrams)
-    np.testing.assert_allclose(  # b goes on with a and with c
+    np.testing.assert_allclose(  # a and c follow b
         model.distribution([1]), (np.array([1, 0, 1, 0]) + unigrams) / 3
     )
-    np.testing.assert_allclose(  # not the bigram, but the unigram is what is mixed in
+    np.testing.assert_allclose(  # interpolated with the unigram, not the bigram
         model.distribution([0, 1]), (np.array([1, 0, 1, 0]) + 3 * unigrams) / 5
     )
-    np.testing.assert_allclose(model.distribution([2]), unigrams)  # nothing follows c
+    np.testing.assert_allclose(model.distribution([2]), unigrams)  # c has no successor
 
 
-def test_epsilons_towards_0_give_relative_frequencies():
+def test_small_epsilons_give_relative_frequencies():
     tokens = zipfian(300, vocab_size=6)
     counts = count_ngrams(tokens, 6, 3)
     exact, near = laplace(counts, [0, 0, 0]), laplace(counts, [1e-10] * 3)
@@ -204,7 +204,7 @@ def test_epsilons_towards_0_give_relative_frequencies():
         np.testing.assert_allclose(near.distribution(context), want, atol=1e-9)
 
 
-def test_epsilons_towards_infinity_give_the_lower_order():
+def test_large_epsilons_give_the_lower_order():
     counts = count_ngrams(zipfian(300, vocab_size=6), 6, 3)
     np.testing.assert_allclose(
         laplace(counts, [1e15]).distribution([]), 1 / 6, rtol=1e-10
@@ -216,12 +216,12 @@ def test_epsilons_towards_infinity_give_the_lower_order():
         )
 
 
-def test_an_epsilon_of_0_makes_the_impossible_and_the_undefined():
+def test_an_epsilon_of_0_gives_probability_0_and_nan():
     counts = count_ngrams([0, 1, 0, 1, 2], 4, 2)
     log_probs = laplace(counts, [0.0, 0.0]).log_probs([0, 1, 1, 2, 0])
     assert log_probs[0] == 0  # b always follows a
     assert log_probs[1] == -np.inf and np.isfinite(log_probs[2])
-    assert np.isnan(log_probs[3])  # nothing was seen after c
+    assert np.isnan(log_probs[3])  # c has no successor
 
 
 def test_chosen_epsilons_are_the_best_of_the_grid():
@@ -246,7 +246,7 @@ def test_chosen_epsilons_are_the_best_of_the_grid():
         ([], "from 1 to the 3 counted, got 0"),
     ],
 )
-def test_impossible_epsilons_are_refused(epsilons, sentence):
+def test_invalid_epsilons_raise(epsilons, sentence):
     with pytest.raises(ValueError, match=sentence):
         laplace(count_ngrams([0, 1, 2, 0], 3, 3), epsilons)
 
@@ -255,10 +255,10 @@ def test_impossible_epsilons_are_refused(epsilons, sentence):
 
 
 def test_kneser_ney_by_hand():
-    """San Francisco: a word that stands often, but after one word only."""
+    """San Francisco: a frequent word that follows one word only."""
     tokens = [0, 1] * 10 + [2, 3, 4, 3, 2, 4, 0, 1]
     model = kneser_ney(count_ngrams(tokens, 6, 2))
-    unseen = model.distribution([5])  # lower order alone
+    unseen = model.distribution([5])  # the lower order
     assert tokens.count(1) > tokens.count(3)
     assert unseen[1] < unseen[3]
     # Different tokens before 0 .. 4: {1, 4}, {0}, {1, 3}, {2, 4}, {3, 2}; 9 in all.
@@ -291,7 +291,7 @@ def test_a_discount_below_0_is_the_fallback():
 
 
 @pytest.mark.parametrize("order", [0, 4])
-def test_orders_that_were_not_counted_are_refused(order):
+def test_orders_that_were_not_counted_raise(order):
     with pytest.raises(ValueError, match=f"from 1 to the 3 counted, got {order}"):
         kneser_ney(count_ngrams([0, 1, 2, 0], 3, 3), order)
 
@@ -312,7 +312,7 @@ def test_samples_follow_the_distribution(name):
         np.testing.assert_allclose(got, want, atol=4 * math.sqrt(0.25 / total))
 
 
-def test_samples_are_decided_by_the_generator():
+def test_samples_depend_on_the_generator_alone():
     model, _ = both(zipfian(300), 40, 3)["kneser_ney"]
 
     def draw(seed):
@@ -322,7 +322,7 @@ def test_samples_are_decided_by_the_generator():
     assert draw(0) == draw(0) != draw(1)
 
 
-def test_a_sample_ends_where_nothing_is_defined():
+def test_a_sample_raises_where_p_is_undefined():
     model = laplace(count_ngrams([0, 1, 2], 3, 2), [0.0, 0.0])
     stream = model.sample([0], np.random.default_rng(0))
     assert [next(stream), next(stream)] == [1, 2]

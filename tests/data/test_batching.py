@@ -1,4 +1,4 @@
-"""Plans of minibatches: which windows of a text are read, and in which order."""
+"""Plans of minibatches: the windows of a text and their order."""
 
 import re
 
@@ -27,7 +27,7 @@ rngs = st.integers(0, 2**32).map(np.random.default_rng)
 
 
 def windows(starts, num_steps):
-    """Places in the text [n, B, T + 1] of a plan [n, B]."""
+    """Positions in the text [n, B, T + 1] of a plan [n, B]."""
     return starts[..., None] + np.arange(num_steps + 1)
 
 
@@ -46,7 +46,7 @@ def test_35_tokens_by_5_steps_are_6_subsequences_in_3_minibatches_of_2(plan, see
 @every_plan
 @fuzz
 @given(size=sizes, rng=rngs)
-def test_every_epoch_has_as_many_minibatches_as_the_text_holds(plan, size, rng):
+def test_every_epoch_has_the_number_of_minibatches_that_fit(plan, size, rng):
     num_tokens, batch_size, num_steps = size
     n = (num_tokens - 1) // (batch_size * num_steps)
     assert num_minibatches(*size) == n
@@ -69,7 +69,7 @@ def test_every_window_is_in_the_text_and_no_token_is_predicted_twice(plan, size,
 
 @fuzz
 @given(size=sizes, rng=rngs)
-def test_sequential_rows_go_on_in_the_next_minibatch(size, rng):
+def test_sequential_rows_continue_in_the_next_minibatch(size, rng):
     num_tokens, batch_size, num_steps = size
     starts = sequential_partition(rng, *size)
     np.testing.assert_array_equal(starts[1:], starts[:-1] + num_steps)
@@ -100,10 +100,10 @@ def test_every_offset_below_t_that_loses_no_minibatch_is_drawn(
     assert {int(starts.ravel()[0] % 5) for starts in plans} == set(range(offsets))
 
 
-def test_random_neighbours_are_strangers():
+def test_random_neighbors_are_not_consecutive():
     starts = random_sampling(np.random.default_rng(0), 10_001, 4, 5)
     assert starts.shape == (500, 4)
-    # By chance 1 in 2,000 goes on in a given place: 0.75 and 1 expected.
+    # By chance 1 in 2,000 is consecutive at a given position: 0.75 and 1 expected.
     assert np.sum(starts[:, 1:] == starts[:, :-1] + 5) < 8
     assert np.sum(starts[1:] == starts[:-1] + 5) < 8
     order = starts.ravel().argsort().argsort()
@@ -117,7 +117,7 @@ def test_the_plan_is_decided_by_seed_and_epoch(plan):
 
     assert draw(3, 4) == draw(3, 4)
     many = {draw(seed, epoch) for seed in range(4) for epoch in range(4)}
-    assert len(many) > 12  # two may meet by chance
+    assert len(many) > 12  # two may be equal by chance
 
 
 def test_the_epochs_of_a_run_are_all_different():
@@ -165,8 +165,8 @@ def test_every_token_but_the_first_is_predicted_exactly_once(
 ):
     starts, ends = whole_text(num_tokens, num_rows, num_steps)
     assert starts.dtype == ends.dtype == np.int32
-    places = windows(starts, num_steps)[..., :-1]  # [n, rows, T]
-    counted = places[places < ends[:, None]]
+    positions = windows(starts, num_steps)[..., :-1]  # [n, rows, T]
+    counted = positions[positions < ends[:, None]]
     assert sorted((counted + 1).tolist()) == list(range(1, num_tokens))
 
 
@@ -176,7 +176,7 @@ def test_every_token_but_the_first_is_predicted_exactly_once(
     num_rows=st.integers(1, 20),
     num_steps=st.integers(1, 40),
 )
-def test_whole_text_reads_on_and_no_longer_than_it_must(
+def test_whole_text_continues_and_is_no_longer_than_necessary(
     num_tokens, num_rows, num_steps
 ):
     starts, _ = whole_text(num_tokens, num_rows, num_steps)
@@ -186,7 +186,7 @@ def test_whole_text_reads_on_and_no_longer_than_it_must(
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (5, 0, 1), (5, 1, 0)])
-def test_whole_text_refuses_what_holds_no_prediction(sizes):
+def test_whole_text_refuses_a_text_without_predictions(sizes):
     with pytest.raises(DataError, match="at least 2 tokens, 1 row and 1 step, got"):
         whole_text(*sizes)
 

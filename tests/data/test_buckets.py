@@ -1,4 +1,4 @@
-"""Minibatches by length: every pair once, few shapes, padding that holds nothing."""
+"""Minibatches by length: every pair once, few shapes, empty padding."""
 
 import numpy as np
 import pytest
@@ -19,10 +19,10 @@ seeds = st.one_of(st.none(), st.integers(0, 2**32))
 
 
 def sentences(lengths):
-    """Pairs of these lengths; no two positions hold the same token."""
+    """Pairs of these lengths in which all tokens are distinct."""
     ends = np.cumsum([n for pair in lengths for n in pair], dtype=int)
     parts = np.split(np.arange(10, 10 + sum(map(sum, lengths)), dtype=np.int32), ends)
-    parts = parts[:-1]  # what is left after the last
+    parts = parts[:-1]  # the rest after the last
     return parts[::2], parts[1::2]
 
 
@@ -37,7 +37,7 @@ def as_lists(buckets):
 SIXTY = [(i * 7 % 30, i * 11 % 23) for i in range(60)]
 
 
-def test_the_helper_makes_what_it_says():
+def test_the_helper_makes_pairs_of_the_lengths():
     sources, targets = sentences([(2, 1), (0, 3)])
     assert [s.tolist() for s in sources] == [[10, 11], []]
     assert [t.tolist() for t in targets] == [[12], [13, 14, 15]]
@@ -73,7 +73,7 @@ def test_a_very_long_pair_is_padded_to_a_multiple_of_the_last(pair, length):
 
 @fuzz
 @given(lengths=lengths, size=sizes, seed=seeds)
-def test_minibatches_are_full_but_one_of_each_length(lengths, size, seed):
+def test_at_most_one_minibatch_of_each_length_has_padding_rows(lengths, size, seed):
     buckets = plan(*sentences(lengths), **size, rng=generator(seed))
     unfilled = []
     for length, rows in buckets:
@@ -82,7 +82,7 @@ def test_minibatches_are_full_but_one_of_each_length(lengths, size, seed):
         assert rows.dtype == np.int32
         real = int(np.sum(rows >= 0))
         assert real > 0
-        assert np.all(rows[real:] == -1)  # the last ones fill up
+        assert np.all(rows[real:] == -1)  # padding rows come last
         unfilled += [length] * (real < want)
     assert len(unfilled) == len(set(unfilled))
 
@@ -121,13 +121,13 @@ def test_the_generator_decides_the_order(size):
     assert planned(0, 0) == first
     others = [planned(0, 1), planned(0, 2), planned(1, 0), by_length]
     for other in others:
-        # Which minibatch comes when, and which pairs are together.
+        # The order of the minibatches, and the pairs in each.
         assert [n for n, _ in other] != [n for n, _ in first]
         assert {frozenset(r) for _, r in other} != {frozenset(r) for _, r in first}
 
 
-def test_each_pair_comes_at_every_place():
-    """Of four pairs in two minibatches, each is seen first, and beside each other."""
+def test_each_pair_comes_at_every_position():
+    """Of four pairs in two minibatches, each comes first, and with each other pair."""
     data = sentences([(3, 3)] * 4)
     firsts, together = set(), set()
     for seed in range(60):
@@ -149,7 +149,7 @@ def test_shapes_are_few(size):
     assert sum(len(s) for side in data for s in side) > 0.6 * padded
 
 
-def test_no_pairs_are_no_minibatches():
+def test_without_pairs_there_are_no_minibatches():
     assert plan([], [], batch_size=3) == []
     assert plan([], [], batch_tokens=3, rng=generator(0)) == []
 
@@ -205,7 +205,7 @@ def test_minibatches_hold_the_pairs_and_nothing_else(lengths, size, seed):
             assert batch.target[:, i].tolist() == (target + fill)[: bucket.length]
 
 
-def test_lists_will_do_for_arrays():
+def test_lists_are_accepted_in_place_of_arrays():
     batch = make_batch([[4, 5]], [[6]], plan([[4, 5]], [[6]], batch_size=1)[0])
     assert batch.source.T.tolist() == [[4, 5, PAD, PAD]]
     assert batch.target.T.tolist() == [[6, EOS, PAD, PAD]]

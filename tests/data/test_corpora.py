@@ -1,9 +1,8 @@
-"""Corpora: found, fetched and checked; split, tokenized; published figures met."""
+"""Corpora: fetched, checked, split and tokenized; their published sizes."""
 
 import hashlib
 import os
 from collections import Counter
-from pathlib import Path
 from pydoc_data.topics import topics
 
 import numpy as np
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from seqjax.data import corpora
 from seqjax.data.corpora import Corpus, load, load_file, tokenize_corpus
+from seqjax.data.sources import default_data_dir
 from seqjax.data.text import DataError, tokenize
 
 fuzz = settings(deadline=None, max_examples=50)
@@ -26,7 +26,7 @@ def sha256(content):
 
 
 def refused(*args, **kwargs):
-    """The one sentence with which a corpus is refused."""
+    """The sentence of the DataError of a call."""
     with pytest.raises(DataError) as error:
         load(*args, **kwargs)
     assert "\n" not in str(error.value)
@@ -39,7 +39,7 @@ def files(folder):
 
 @pytest.fixture
 def publish(monkeypatch):
-    """publish(name, content, ...): let these be the published files of a corpus."""
+    """publish(name, content, ...): make these the published files of a corpus."""
 
     def publish(name, *contents):
         sources = [
@@ -51,24 +51,6 @@ def publish(monkeypatch):
     return publish
 
 
-@pytest.fixture
-def internet(monkeypatch):
-    """A list of answers, given to downloads in turn; an exception is raised.
-
-    Only the transfer is replaced: pooch still checks what it was given.
-    """
-    answers = []
-
-    def download(url, output_file, _):
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        Path(output_file).write_bytes(answer)
-
-    monkeypatch.setattr(pooch.core, "choose_downloader", lambda *_, **__: download)
-    return answers
-
-
 def put(data_dir, name, content, index=0):
     path = data_dir / name / corpora.SOURCES[name][index].file
     path.parent.mkdir(exist_ok=True)
@@ -76,10 +58,10 @@ def put(data_dir, name, content, index=0):
     return path
 
 
-# Found, fetched and checked.
+# Fetched and checked.
 
 
-def test_python_docs_rejoin_to_what_python_carries():
+def test_python_docs_are_the_topics_of_pydoc():
     corpus = load("python_docs")
     text = corpus.train + corpus.valid + corpus.test
     assert text == "\n".join(topics.values())
@@ -98,7 +80,7 @@ def test_a_split_is_90_5_5_of_the_characters_in_order(text):
     assert (corpus.name, corpus.sha256) == ("own", "digest")
 
 
-def test_a_file_of_ones_own(tmp_path):
+def test_the_users_own_file(tmp_path):
     content = b"\xef\xbb\xbf" + b"0123456789\r\n" * 20 + "é".encode() * 20
     path = tmp_path / "mine.txt"
     path.write_bytes(content)
@@ -150,7 +132,7 @@ def test_the_official_splits_of_wikitext2(tmp_path, publish):
 
 
 @pytest.mark.parametrize("name", corpora.SOURCES)
-def test_a_file_with_another_checksum_is_refused_and_left_alone(tmp_path, name):
+def test_a_file_with_another_checksum_is_refused_and_not_changed(tmp_path, name):
     path = put(tmp_path, name, ERROR_PAGE)
     published = corpora.SOURCES[name][0].sha256
     assert refused(name, tmp_path) == (
@@ -180,7 +162,9 @@ def test_every_file_of_wikitext2_is_checked(tmp_path, publish, index):
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("name", ["time_machine", "wikitext2"])
-def test_a_failed_download_is_told_in_one_sentence(monkeypatch, tmp_path, name, error):
+def test_a_failed_download_is_an_error_of_one_sentence(
+    monkeypatch, tmp_path, name, error
+):
     def fail(*args, **kwargs):
         raise error
 
@@ -200,11 +184,11 @@ def test_an_error_page_in_place_of_a_corpus_is_not_kept(tmp_path, internet):
     message = refused("time_machine", tmp_path)
     assert "could not be fetched" in message
     assert sha256(ERROR_PAGE) in message
-    assert internet == []  # the page was answered
+    assert internet == []  # the page was downloaded
     assert files(tmp_path) == []
 
 
-def test_a_download_cut_short_leaves_nothing_behind(tmp_path, internet):
+def test_an_interrupted_download_leaves_no_file(tmp_path, internet):
     internet.append(requests.exceptions.ChunkedEncodingError("cut short"))
     assert "cut short" in refused("time_machine", tmp_path)
     assert files(tmp_path) == []
@@ -216,7 +200,7 @@ def test_a_download_is_kept_and_made_once(tmp_path, publish, internet):
     internet.append(content)
     first = load("time_machine", tmp_path)
     assert first.train.startswith("for so it")
-    assert load("time_machine", tmp_path) == first  # no second answer is waiting
+    assert load("time_machine", tmp_path) == first  # there is no second download
     assert files(tmp_path) == [tmp_path / "time_machine" / "timemachine.txt"]
 
 
@@ -228,7 +212,7 @@ def test_tang_poems_have_no_address(tmp_path, internet):
     assert files(tmp_path) == []
 
 
-def test_data_lie_in_the_environments_place_or_the_users_cache(
+def test_the_data_folder_is_the_environments_or_the_users_cache(
     monkeypatch, tmp_path, publish
 ):
     publish("tang_poems", "静夜思:床前明月光".encode())
@@ -237,9 +221,9 @@ def test_data_lie_in_the_environments_place_or_the_users_cache(
     assert load("tang_poems").train == "静夜思:床前明月"
     assert str(tmp_path / "other") in refused("tang_poems", tmp_path / "other")
     monkeypatch.setenv("SEQJAX_DATA_DIR", "")
-    assert corpora.default_data_dir() == pooch.os_cache("seqjax")
+    assert default_data_dir() == pooch.os_cache("seqjax")
     monkeypatch.delenv("SEQJAX_DATA_DIR")
-    assert corpora.default_data_dir() == pooch.os_cache("seqjax")
+    assert default_data_dir() == pooch.os_cache("seqjax")
 
 
 # Tokenized.
@@ -253,7 +237,7 @@ OWN = Corpus("own", "b a a c a b\n", "a d c", "e b", "")
         ({}, ["a", "b", "c", "<eos>"], [2, 1, 1, 3, 1, 2, 4], [1, 0, 3], [0, 2]),
         ({"min_freq": 2}, ["a", "b"], [2, 1, 1, 0, 1, 2, 0], [1, 0, 0], [0, 2]),
         ({"min_freq": 9}, [], [0] * 7, [0, 0, 0], [0, 0]),
-        # The vocabulary and its order are the whole text's, the tokens the first two.
+        # The vocabulary is that of the whole text; the tokens are the first two.
         ({"max_tokens": 2}, ["a", "b", "c", "<eos>"], [2, 1], [1, 0, 3], [0, 2]),
         (
             {"max_tokens": 99},
@@ -273,7 +257,7 @@ def test_the_vocabulary_is_of_the_training_text(how, tokens, train, valid, test)
     assert {split.dtype for split in data[1:]} == {np.dtype(np.int32)}
 
 
-def test_characters_come_back_but_those_that_training_never_saw():
+def test_known_characters_come_back_and_others_are_unknown():
     data = tokenize_corpus(OWN, "char")
     assert len(data.vocab) == 1 + len(set(OWN.train))
     assert "".join(data.vocab.to_tokens(data.train)) == OWN.train
@@ -293,7 +277,7 @@ def test_a_held_out_split_with_nothing_to_predict_is_refused(split, level, text,
     )
 
 
-# Published figures.
+# Published sizes.
 
 
 @pytest.fixture
@@ -307,7 +291,7 @@ def real():
 def test_the_time_machine_is_the_textbooks(real):
     """Dive into Deep Learning: sha1, vocabulary, length, ten most frequent words."""
     corpus = real("time_machine")
-    path = corpora.default_data_dir() / "time_machine" / "timemachine.txt"
+    path = default_data_dir() / "time_machine" / "timemachine.txt"
     digest = hashlib.sha1(path.read_bytes()).hexdigest()
     assert digest == "090b5e7e70c295757f55df93cb0a180b9691891a"
     assert len(tokenize_corpus(corpus, "char").vocab) == 28

@@ -1,4 +1,4 @@
-"""Sentence pairs: French and English as taught, one translation each, honest splits."""
+"""Generated sentence pairs: correct French and English, splits without leaks."""
 
 import hashlib
 import itertools
@@ -96,7 +96,7 @@ IRREGULAR |= dict(wore="wear", ate="eat", drank="drink", wrote="write", chose="c
 IRREGULAR |= dict(took="take", broke="break", gave="give", showed="show")
 IRREGULAR |= dict(loved="love", visited="visit", helped="help", washed="wash")
 IRREGULAR |= dict(looked="look", waited="wait")
-# What may stand between a verb and the noun that is its object, adjectives aside.
+# The words that may stand between a verb and its object, without adjectives.
 BETWEEN = words(
     "the a an some any this these my your his her their all many two three at for me "
     "you him them"
@@ -131,7 +131,7 @@ def lemmas(english):
 
 
 def side_by_side(english):
-    """The combinations that stand together: adjective and noun, verb and object."""
+    """The combinations in a sentence: adjective and noun, verb and object."""
     tokens, found = ["", *lemmas(english)], set()
     for at, noun in enumerate(tokens):
         if noun not in NOUN_WORDS:
@@ -161,7 +161,7 @@ def test_the_same_on_every_python(data):
     assert digest(data) == SHA256
 
 
-def test_a_seed_says_it_all():
+def test_the_seed_decides_the_pairs():
     first, again, other = (pairs(500, 0, 0, seed) for seed in (1, 1, 2))
     assert first == again
     assert first.train != other.train
@@ -203,7 +203,7 @@ def test_held_out_sentences_have_a_combination_never_trained(data, apart, split)
     assert together > 600
 
 
-def test_derivations_say_what_they_combine():
+def test_derivations_return_their_combinations():
     draw, known = random.Random(3).random, set(grammar.combinations())
     for _ in range(5_000):
         english, _, found = derive(draw)
@@ -265,7 +265,7 @@ def test_no_french_sentence_breaks(everything, law):
     assert not [french for _, french in everything if re.search(law, french)][:3]
 
 
-def test_negation_is_whole(everything):
+def test_negations_have_both_parts(everything):
     for english, french in everything:
         negations = len(re.findall(r"\b(not|cannot|never|\w+n't)(?= |\.|\?)", english))
         assert len(re.findall(r"(?<!\w)(ne |n')", french)) == negations
@@ -333,7 +333,7 @@ def test_participles_agree_with_the_subject_of_etre(everything, name):
 
 
 def test_participles_agree_with_an_object_before(everything):
-    """No participle of avoir agrees otherwise."""
+    """Other participles of avoir do not agree."""
     met = 0
     for english, french in everything:
         if re.match(
@@ -346,7 +346,7 @@ def test_participles_agree_with_an_object_before(everything):
     assert met > 20
 
 
-def test_possessives_agree_with_what_is_possessed(everything):
+def test_possessives_agree_with_the_noun(everything):
     own = {"my": "m", "your": "t", "his": "s", "her": "s"}
     mon = {"brother": "frère", "father": "père", "hat": "chapeau", "egg": "œuf"}
     mon |= {"school": "école", "plate": "assiette", "water": "eau", "uncle": "oncle"}

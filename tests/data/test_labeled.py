@@ -1,4 +1,4 @@
-"""Documents with labels: the readers, the splits, and the opinions of our own."""
+"""Documents with labels: readers, splits, minibatches, and the generated opinions."""
 
 import os
 import random
@@ -14,7 +14,7 @@ from seqjax.baselines import naive_bayes
 from seqjax.data import labeled
 from seqjax.data.synthetic import opinions
 from seqjax.data.text import DataError
-from seqjax.data.tokenizers import Words
+from seqjax.data.tokenizers import WordTokenizer
 
 needs_data = pytest.mark.skipif(
     "SEQJAX_DATA_DIR" not in os.environ, reason="needs real data in SEQJAX_DATA_DIR"
@@ -25,7 +25,7 @@ GOOD, BAD = opinions.ADJECTIVES["positive"], opinions.ADJECTIVES["negative"]
 DEGREES = "|".join(f"{word} " for word in opinions.INTENSIFIERS)
 WORDS = {"N": r"\w+", "A": rf"(?:{DEGREES})?(\w+)"}
 TURNS = {
-    turn: "(?:^|(?:but|and|yet|though|,) )"  # a clause from end to end
+    turn: "(?:^|(?:but|and|yet|though|,) )"  # a whole clause
     + " ".join(WORDS.get(word, word) for word in turn.split())
     + "(?= but | and | ,| although| even|$)"
     for turn in (*opinions.PLAIN, *opinions.NEGATED)
@@ -41,14 +41,14 @@ def embedded():
 
 
 def pairs(text):
-    """(turn, adjective) of each clause."""
+    """(pattern, adjective) of each clause."""
     for turn, pattern in TURNS.items():
         for adjective in re.findall(pattern, text):
             yield turn, adjective
 
 
 def clause_is_good(clause):
-    """By another rule than the writer's: the adjective, and a word that turns it."""
+    """A second rule: the adjective, and a word that reverses it."""
     words = set(clause.split())
     good = bool(words & set(GOOD))
     assert good != bool(words & set(BAD)), clause
@@ -71,7 +71,7 @@ def is_positive(text):
     return clause_is_good(first)
 
 
-def test_labels_are_what_the_sentences_say(embedded):
+def test_labels_agree_with_the_sentences(embedded):
     for part in embedded:
         for label, text in part:
             assert (label == "positive") == is_positive(text), text
@@ -100,7 +100,7 @@ def test_held_out_opinions_need_composition(embedded):
             assert all(counts[word] >= 50 for word in text.split())
 
 
-def test_opinions_differ_and_are_those_of_the_seed(embedded):
+def test_opinions_are_distinct_and_the_seed_decides_them(embedded):
     texts = [text for part in embedded for _, text in part]
     assert len(set(texts)) == len(texts) == 5000
     assert opinions.documents(50, 5, 5) == opinions.documents(50, 5, 5)
@@ -110,8 +110,8 @@ def test_opinions_differ_and_are_those_of_the_seed(embedded):
 
 
 def test_a_bag_of_words_does_not_solve_the_opinions(embedded):
-    """One that has seen the answers is right on two thirds of them, else on half."""
-    words = Words.train([text for _, text in embedded[0]], "word", 1)
+    """Naive Bayes is right on two thirds of its training data, on half of the test."""
+    words = WordTokenizer.train([text for _, text in embedded[0]], "word", 1)
 
     def coded(part):
         labels = np.array([label == "positive" for label, _ in part], int)
@@ -149,7 +149,7 @@ def test_the_shares_of_a_split():
     np.testing.assert_allclose(sizes, [0.8, 0.1, 0.1], atol=0.02)
     assert corpus.labels == ["x", "y"]
     train = list(zip(corpus.train.labels, corpus.train.texts, strict=True))
-    assert train == [row for row in rows(2000) if row in set(train)]  # their order
+    assert train == [row for row in rows(2000) if row in set(train)]  # in their order
 
 
 def test_folds_test_every_text_once():
@@ -162,7 +162,7 @@ def test_folds_test_every_text_once():
     assert labeled.split_by_text("n", rows(), "0", 5, 1, seed=1) != folds[1]
 
 
-def test_no_text_is_in_two_parts_however_it_is_spaced():
+def test_no_text_is_in_two_parts_in_any_spacing():
     twins = [(label, text.upper().replace(" ", "  ")) for label, text in rows()]
     corpus = labeled.split_by_text("n", [*rows(), *twins, *rows()], "0", 4, 2)
     plain = [{" ".join(t.lower().split()) for t in part} for part in texts(corpus)]
@@ -173,7 +173,7 @@ def test_no_text_is_in_two_parts_however_it_is_spaced():
 def test_parts_and_labels_that_are_missing_are_named():
     with pytest.raises(DataError, match="n has nothing in its valid part"):
         labeled.split_by_text("n", rows(4), "0", 50)
-    with pytest.raises(DataError, match="n has the label 'x' alone; two are needed"):
+    with pytest.raises(DataError, match="n has only the label 'x'; at least two"):
         labeled.split_by_text("n", [("x", text) for _, text in rows()], "0")
     tested = labeled.split_by_text("n", rows(), "0").test.texts[0]
     rare = [("odd" if text == tested else label, text) for label, text in rows()]
@@ -181,7 +181,7 @@ def test_parts_and_labels_that_are_missing_are_named():
         labeled.split_by_text("n", rare, "0")
 
 
-# ---------------------------------------------------------------- files of one's own
+# ---------------------------------------------------------------- the user's own files
 
 
 def write(path, content):
@@ -228,14 +228,16 @@ def test_three_files_are_the_parts(tmp_path):
     assert other.sha256 != corpus.sha256
     cuts = [["a\tx\nb\ty\n", "b\tz\na\tx\n"], ["a\tx\nb\ty\nb\tz\n", "a\tx\n"]]
     digests = []
-    for train, valid in cuts:  # a document moves, and the text is the same
+    for train, valid in cuts:  # a document moves to another part, the text is the same
         write(paths[0], train)
         write(paths[1], valid)
         digests.append(labeled.load_files(paths).sha256)
     assert digests[0] != digests[1]
     write(paths[0], contents[0])
     write(paths[1], "b\tz\n\nc\tz\n")
-    with pytest.raises(DataError, match=r"1\.tsv, line 3: the label 'c' is none that"):
+    with pytest.raises(
+        DataError, match=r"1\.tsv, line 3: the label 'c' does not occur"
+    ):
         labeled.load_files(paths)
     with pytest.raises(DataError, match="one file was expected, or three"):
         labeled.load_files(paths[:2])
@@ -261,7 +263,7 @@ def test_movie_reviews_have_no_address(tmp_path):
 
 
 @needs_data
-def test_movie_reviews_load_whole():
+def test_movie_reviews_are_complete():
     corpus = labeled.load("movie_review")
     parts = [getattr(corpus, part) for part in PARTS]
     counts = Counter(label for part in parts for label in part.labels)

@@ -33,7 +33,7 @@ def test_counts_are_those_of_a_counter(tokens, order, vocab_size):
 
 @fuzz
 @given(TEXTS, st.integers(2, 5))
-def test_continuations_are_the_different_tokens_before(tokens, order):
+def test_continuations_count_the_distinct_tokens_before(tokens, order):
     order = min(order, len(tokens))
     counts = count_ngrams(tokens, 4, order)
     assert len(counts.continuations) == order - 1
@@ -45,26 +45,26 @@ def test_continuations_are_the_different_tokens_before(tokens, order):
 
 @fuzz
 @given(TEXTS, TEXTS, st.integers(1, 4))
-def test_find_names_the_place_of_each_ngram(tokens, text, order):
+def test_find_gives_the_index_of_each_ngram(tokens, text, order):
     order = min(order, len(tokens))
     counts = count_ngrams(tokens, 4, order)
     found = counts.find(text, order)
     assert len(found) == order
-    for n, places in enumerate(found, 1):
+    for n, indices in enumerate(found, 1):
         wanted = tuples(text, n)
-        assert len(places) == len(wanted)
+        assert len(indices) == len(wanted)
         seen = set(tuples(tokens, n))
-        for place, ngram in zip(places, wanted, strict=True):
+        for index, ngram in zip(indices, wanted, strict=True):
             if n > 1 and ngram not in seen:
-                assert place == -1
+                assert index == -1
             else:
-                assert tuple(counts.tokens_of(n, place)) == ngram
+                assert tuple(counts.tokens_of(n, index)) == ngram
 
 
 def test_followers_by_hand():
     counts = count_ngrams([1, 2, 1, 2, 0, 1, 1], 4, 3)
-    place, after, tokens = counts.followers([1])
-    assert place == 1 and tokens.tolist() == [1, 2]
+    index, after, tokens = counts.followers([1])
+    assert index == 1 and tokens.tolist() == [1, 2]
     assert counts.counts[1][after].tolist() == [1, 2]
     _, after, tokens = counts.followers([1, 2])
     assert tokens.tolist() == [0, 1] and counts.counts[2][after].tolist() == [1, 1]
@@ -73,7 +73,7 @@ def test_followers_by_hand():
     assert counts.followers([2, 2])[0] == -1
 
 
-def test_sums_by_context_leave_room_for_the_unseen():
+def test_sums_by_context_have_an_entry_for_unseen_contexts():
     counts = count_ngrams([1, 2, 1, 2, 0], 4, 2)
     assert counts.sum_by_context(1, counts.counts[0])[0] == 5
     assert counts.sum_by_context(2, counts.counts[1]).tolist() == [0, 2, 2, 0, 0]
@@ -91,7 +91,7 @@ def test_keys_of_a_large_vocabulary_do_not_overflow():
 
 
 @pytest.mark.parametrize("order", [-1, 0, 4])
-def test_orders_that_the_text_does_not_have_are_refused(order):
+def test_orders_above_the_length_of_the_text_are_refused(order):
     with pytest.raises(ValueError, match=f"from 1 to the text's 3 tokens, got {order}"):
         count_ngrams([0, 1, 2], 3, order)
 
@@ -100,7 +100,7 @@ def test_orders_that_the_text_does_not_have_are_refused(order):
 
 
 def log_likelihood(frequencies, first, last, exponent):
-    """Of every occurrence, one after the other."""
+    """The log-likelihood of all occurrences, one by one."""
     ranks = np.arange(first, last + 1.0)
     law = ranks**-exponent / (ranks**-exponent).sum()
     return sum(
@@ -117,7 +117,7 @@ def test_zipf_finds_the_exponent_of_an_exact_law(exponent, first, last):
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 60), (3, 40), (5, 6)])
-def test_no_exponent_is_likelier(first, last):
+def test_no_other_exponent_is_more_probable(first, last):
     rng = np.random.default_rng(0)
     frequencies = np.sort(rng.zipf(2.0, 60))[::-1]
     best = zipf_exponent(frequencies, first, last)
@@ -126,7 +126,7 @@ def test_no_exponent_is_likelier(first, last):
         assert log_likelihood(frequencies, first, last, other) < value
 
 
-def test_zipf_recovers_what_was_drawn():
+def test_zipf_recovers_the_exponent_of_a_sample():
     ranks = np.arange(1, 1001.0)
     law = ranks**-1.1 / (ranks**-1.1).sum()
     drawn = np.random.default_rng(0).multinomial(10**6, law)

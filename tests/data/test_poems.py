@@ -1,22 +1,16 @@
-"""Poems: readers, cleaning, forms, novelty, the embedded verses, acrostics."""
+"""Poems: readers, cleaning, forms, novelty, the embedded verses."""
 
-import itertools
 import math
 import os
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqjax import decoding
 from seqjax.data import poems
 from seqjax.data.poems import Poem
 from seqjax.data.synthetic import verses
 from seqjax.data.text import DataError
-from seqjax.decoding.constraints import acrostic
 
 FIVE = "青山映白水，孤月照寒林。"
 SEVEN = "支那弟子無言語，穿耳胡僧笑點頭。"
@@ -78,7 +72,7 @@ def test_held_out_parts_share_no_content():
 @pytest.mark.skipif(
     "SEQJAX_DATA_DIR" not in os.environ, reason="needs real data in SEQJAX_DATA_DIR"
 )
-def test_the_published_poems_are_as_many_as_it_says():
+def test_the_published_poems_are_complete():
     found, _ = poems.load("tang_poems")
     assert len(found) == 57_603
     assert sum(not poem.title for poem in found) == 168
@@ -88,7 +82,7 @@ def test_the_published_poems_are_as_many_as_it_says():
     assert not set("□（〖1[") & set("".join(poem.content for poem in cleaned))
 
 
-def test_an_unknown_name_brings_the_nearest():
+def test_an_unknown_name_gives_the_nearest():
     with pytest.raises(DataError, match="tang_poems"):
         poems.load("tang_poem")
 
@@ -96,7 +90,7 @@ def test_an_unknown_name_brings_the_nearest():
 # ---------------------------------------------------------------- cleaning, form
 
 
-def test_notes_go_and_quotations_stay():
+def test_notes_are_removed_and_quotations_stay():
     before = [
         Poem("a", "邏人（一作「叉」）橫鳥道，江祖出魚梁。"),
         Poem("b", "[爽]節‘在’重九，“《長恨》”曲。（〖1〗這首詩（又）。）"),
@@ -110,7 +104,7 @@ def test_notes_go_and_quotations_stay():
     ]
 
 
-def test_a_text_comes_once_under_its_first_title():
+def test_a_text_occurs_once_with_its_first_title():
     repeated = [Poem("a", FIVE), Poem("b", FIVE), Poem("c", SEVEN)]
     assert poems.clean(repeated) == [Poem("a", FIVE), Poem("c", SEVEN)]
 
@@ -124,7 +118,7 @@ def test_a_text_comes_once_under_its_first_title():
         ("一二三四，五六七八。", (2, 4), False),
         ("一二三四五，一二三四五，一二三四五。", (3, 5), False),
         ("一二三四五，一二三四。", None, False),
-        ("一二三四五，一二三四五", (2, 5), False),  # the last line has not ended
+        ("一二三四五，一二三四五", (2, 5), False),  # the last line has no end
         ("，。", None, False),
     ],
 )
@@ -133,7 +127,7 @@ def test_a_form_is_lines_of_one_length(content, form, regulated):
     assert poems.is_regulated(content) == regulated
 
 
-def test_a_form_can_be_asked_for():
+def test_the_form_can_be_given():
     assert poems.is_regulated(FIVE, line_length=5, num_lines=2)
     assert not poems.is_regulated(FIVE, line_length=7)
     assert not poems.is_regulated(FIVE, num_lines=4)
@@ -169,78 +163,5 @@ def test_verses_keep_their_form_their_rhyme_and_their_title():
         assert not (set(content) & alien) - endings
 
 
-def test_verses_are_decided_by_the_seed():
+def test_the_seed_decides_the_verses():
     assert verses.write(1, 20) == verses.write(1, 20) != verses.write(2, 20)
-
-
-# ---------------------------------------------------------------- acrostics
-
-A, B, MARK, END = range(4)
-BREAKS = np.arange(4) == MARK
-
-
-def lottery(state, token):
-    """A model whose logits depend on all tokens so far."""
-    seen = token.astype(jnp.float32) - 1.0
-    state = jnp.tanh(state @ jnp.asarray([[0.9, -0.4], [0.3, 0.8]]) + seen)
-    w = jnp.asarray([[1.0, -1.0, 0.5, -0.5], [0.2, 0.7, -0.3, 0.1]])
-    return state, state @ w
-
-
-def start(number):
-    return jnp.asarray(np.random.default_rng(0).normal(size=(number, 2)), jnp.float32)
-
-
-def keeps(tokens, initials):
-    """Whether lines begin as they must, and the end comes after all of them."""
-    rest, begins = list(initials), True
-    for token in tokens:
-        if begins and rest and token != rest.pop(0):
-            return False
-        if token == END:
-            return not rest
-        begins = token == MARK
-    return True
-
-
-@pytest.mark.parametrize("initials", [[], [B], [A, B], [MARK, A]])
-def test_exactly_the_sequences_that_keep_to_an_acrostic_are_possible(initials):
-    """Against all sequences of four tokens."""
-    step, state = acrostic(lottery, start(1), initials, BREAKS, END)
-    first = jax.tree.map(lambda leaf: leaf[0], state)
-    for tokens in itertools.product(range(4), repeat=4):
-        state, last, log_prob = first, END, 0.0
-        for token in tokens:
-            state, logits = step(state, jnp.asarray(last))
-            log_prob += jax.nn.log_softmax(logits)[token]
-            last = token
-            if token == END:
-                break
-        assert np.isfinite(log_prob) == keeps(tokens, initials), tokens
-
-
-def test_what_is_free_has_the_models_own_probabilities():
-    step, state = acrostic(lottery, start(1), [B], BREAKS, END)
-    inner, state = start(1)[0], jax.tree.map(lambda leaf: leaf[0], state)
-    for token in (END, B, A, MARK, A):  # the second B is forced, the others are free
-        inner, want = lottery(inner, jnp.asarray(token))
-        state, got = step(state, jnp.asarray(token))
-        if token != END:
-            np.testing.assert_allclose(got, want, rtol=1e-6)
-
-
-@pytest.mark.parametrize("search", ["sample", "beam"])
-def test_searches_hold_to_an_acrostic_batch_and_all(search):
-    initials = [B, A, B]
-    step, state = acrostic(lottery, start(5), initials, BREAKS, END)
-    options = {"bos": END, "eos": END, "max_length": 12}
-    if search == "beam":
-        found = decoding.beam_search(step, state, beam_size=3, **options)
-    else:
-        key = jax.random.key(0)
-        found = decoding.sample(step, state, key, num_samples=3, **options)
-    assert np.isfinite(found.scores).all()
-    for tokens, length in zip(
-        found.tokens.reshape(-1, 12), found.lengths.ravel(), strict=True
-    ):
-        assert keeps(tokens[:length].tolist(), initials)

@@ -1,4 +1,4 @@
-"""Series: readers and what they refuse, splits, standardisation, windows."""
+"""Series: readers, refused files, splits, standardization, windows."""
 
 import os
 from pathlib import Path
@@ -70,9 +70,13 @@ BAD = {
         "and 1 more"
     ),
     "t,a\n1,2\n2\n": "line 3: 1 cells, but the first line names 2",
-    "t,a\n1,2\n3,4\n3,5\n": "line 4: the time in 't' does not rise",
-    "t,a\n2020-01-01,1\nyesterday,1\n": "line 3: 'yesterday' in 't' is no date",
-    "t,a\n2020-01-01,1\n,1\n": "line 3: '' in 't' is no date",
+    "t,a\n1,2\n3,4\n3,5\n": "line 4: the time in 't' does not increase",
+    "t,a\n2020-01-01,1\nyesterday,1\n": "line 3: 'yesterday' in 't' is neither a date",
+    "t,a\n2020-01-01,1\n,1\n": "line 3: '' in 't' is neither a date",
+    "t,a\n2020-01-01,1\nNaT,1\n": "line 3: 'NaT' in 't' is neither a date",
+    "t,a\nyesterday,1\ntoday,1\n": "line 2: 'yesterday' in 't' is neither a date",
+    "t,a\n2020-02-30,1\n": "line 2: '2020-02-30' in 't' is neither a date",
+    "t,a\n2020-01-02,1\n2020-01-01,1\n": "line 3: the time in 't' does not increase",
     "time,a\n1,2\n": "has no column 't'; it has time, a",
     "\n": "is empty",
     "": "is empty",
@@ -130,17 +134,17 @@ def test_a_wrong_checksum_is_refused(tmp_path):
     assert "is not the published ett file" in refused(data.load, "etth1", tmp_path)
 
 
-# ---------------------------------------------------------------- standardisation
+# ---------------------------------------------------------------- standardization
 
 
-def test_standardisation_sees_the_training_rows_alone():
+def test_standardization_uses_only_the_training_rows():
     series = data.sine()
     series.values[604:] += 1000
-    standardised, scaling = data.standardize(series)
-    train = standardised.values[:600]
+    standardized, scaling = data.standardize(series)
+    train = standardized.values[:600]
     assert train.mean() == pytest.approx(0, abs=1e-12)
     assert train.std() == pytest.approx(1)
-    back = standardised.values * scaling.std + scaling.mean
+    back = standardized.values * scaling.std + scaling.mean
     np.testing.assert_allclose(back, series.values, rtol=1e-12)
 
 
@@ -182,7 +186,7 @@ def test_windows_hold_the_rows_from_their_starts(starts):
         np.testing.assert_array_equal(found[:, b], values[start : start + 4])
 
 
-def test_windows_of_rising_starts_copy_nothing():
+def test_windows_of_consecutive_starts_copy_nothing():
     values = np.zeros((1000, 7))
     found = data.windows(values, np.arange(100, 900), 50)
     assert np.shares_memory(found, values)
@@ -198,7 +202,7 @@ def test_a_plan_holds_each_start_at_most_once(number, batch_size):
     assert len(np.unique(plan)) == plan.size and np.isin(plan, starts).all()
 
 
-def test_a_series_too_short_is_refused_with_what_it_needs(tmp_path):
+def test_a_series_that_is_too_short_is_refused_with_the_needed_rows(tmp_path):
     path = write(tmp_path, "a\n" + "".join(f"{i % 7}\n" for i in range(90)))
     series = data.load_csv(path)  # 48, 12 and 30 rows
     data.check_length(series, tau=40, horizon=8)

@@ -1,4 +1,4 @@
-"""The adding and the copy problem, against their words; the baselines."""
+"""The adding problem and the copy problem against their definitions; baselines."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from seqjax.data.synthetic import memory_tasks as data
 
 
 @pytest.mark.parametrize("num_steps", [2, 3, 50])
-def test_the_adding_problem_is_the_sum_of_what_is_marked(num_steps):
+def test_the_adding_problem_is_the_sum_of_the_marked_numbers(num_steps):
     xs, targets = data.adding(np.random.default_rng(0), num_steps, 300)
     assert xs.shape == (num_steps, 300, 2) and targets.shape == (300,)
     assert xs.dtype == targets.dtype == np.float32
@@ -16,8 +16,8 @@ def test_the_adding_problem_is_the_sum_of_what_is_marked(num_steps):
         assert len(marked) == 2 and np.sum(xs[:, i, 1]) == 2
         assert marked[0] < num_steps // 2 <= marked[1]
         np.testing.assert_allclose(targets[i], xs[marked, i, 0].sum(), rtol=1e-6)
-    places = np.argwhere(xs[..., 1] == 1)[:, 0]
-    assert set(places) == set(range(num_steps))  # none is spared
+    positions = np.argwhere(xs[..., 1] == 1)[:, 0]
+    assert set(positions) == set(range(num_steps))  # every step occurs
     assert xs.min() >= 0 and xs.max() < 1.001
 
 
@@ -28,7 +28,7 @@ def test_the_baseline_of_adding_is_the_error_of_answering_one():
 
 
 @pytest.mark.parametrize("delay", [1, 2, 30])
-def test_the_copy_problem_says_the_letters_again(delay):
+def test_the_copy_problem_repeats_the_letters(delay):
     tokens, targets = data.copying(np.random.default_rng(0), delay, 40)
     assert tokens.shape == targets.shape == (delay + 20, 40)
     for i in range(40):

@@ -1,4 +1,4 @@
-"""Tagged sentences: CoNLL read and written, hostile files, the apple grammar's laws."""
+"""Tagged sentences: CoNLL files read and written, refused files, generated ones."""
 
 import hashlib
 import itertools
@@ -45,16 +45,20 @@ CONLLU = """# sent_id = 1
         ("1 a DT O\n2 b NN B-x\n", (-3, -1), "a/O b/B-x"),
         ("a   O\nb \t B-x\n", (None, None), "a/O b/B-x"),
         ("New York\tB-x\n", (None, None), "New York/B-x"),
-        ("#tag\tO\n# O\n", (None, None), "#tag/O #/O"),  # no comments but in CoNLL-U
+        (
+            "#tag\tO\n# O\n",
+            (None, None),
+            "#tag/O #/O",
+        ),  # comments exist in CoNLL-U only
         (
             "-DOCSTART- -X- O\n\na b O\n-DOCSTART- -X- O\nc d O\n",
             (None, None),
             "a/O|c/O",
         ),
-        ("a\u2028b\x85c\tO\n", (None, None), "a\u2028b\x85c/O"),  # these end no line
+        ("a\u2028b\x85c\tO\n", (None, None), "a\u2028b\x85c/O"),  # not ends of lines
         (CONLLU, (None, None), "I/PRON have/VERB not/PART|10 000/NUM #/SYM"),
         (CONLLU, (2, 4), "I/PRP have/VBP not/RB|10 000/CD #/NN"),
-        ("1 O\n2 O\n", (None, None), "1/O 2/O"),  # numbers alone make no CoNLL-U
+        ("1 O\n2 O\n", (None, None), "1/O 2/O"),  # a number is not enough for CoNLL-U
     ],
 )
 def test_columns_are_read(text, columns, want):
@@ -70,8 +74,8 @@ def test_columns_are_read(text, columns, want):
         ("a O\n\nb x O\n", (None, None), "f, line 3 has 3 columns"),
         ("a\tO\n\tO\n", (None, None), "f, line 2: column 0 is empty"),
         ("a\t\tO\n", (0, 1), "f, line 1: column 1 is empty"),
-        ("a O\n", (0, 2), "f, line 1 has 2 columns, so none at 2"),
-        ("a O\n", (-3, -1), "f, line 1 has 2 columns, so none at -3"),
+        ("a O\n", (0, 2), "f, line 1 has 2 columns; there is no column 2"),
+        ("a O\n", (-3, -1), "f, line 1 has 2 columns; there is no column -3"),
         ("a\nb\n", (None, None), "f, line 1 has 1 column: token and tag would be the"),
         ("a O\n", (1, -1), "f, line 1 has 2 columns: token and tag would be the same"),
         (" \n\t\n", (None, None), "f holds no sentence"),
@@ -82,7 +86,7 @@ def test_columns_are_read(text, columns, want):
         (CONLLU.replace("have\tVERB", "have\t"), (None, None), "f, line 5"),
     ],
 )
-def test_mistakes_are_named_with_their_line(text, columns, sentence):
+def test_errors_name_the_line(text, columns, sentence):
     with pytest.raises(DataError) as error:
         parse(text, "f", *columns)
     assert sentence in str(error.value) and "\n" not in str(error.value)
@@ -153,7 +157,9 @@ def test_three_files_are_the_parts_and_the_checksum_is_of_all(tmp_path):
     assert load_files(paths).sha256 != corpus.sha256
     digests = []
     for train, valid in (("a O\n", "\nb O\n\nc O\n"), ("a O\n\nb O\n\n", "c O\n")):
-        paths[0].write_text(train)  # a sentence moves, and the text is the same
+        paths[0].write_text(
+            train
+        )  # a sentence moves to another part, the text is the same
         paths[1].write_text(valid)
         digests.append([load_files(paths, name=n).sha256 for n in (None, "known")])
     assert digests[0][0] != digests[1][0]
@@ -196,7 +202,7 @@ PARTS = dict(zip(("train", "valid", "test"), apples.sentences(), strict=True))
 
 
 def meanings(part):
-    """The tags of each ambiguous word, counted."""
+    """The counts of the tags of each ambiguous word."""
     found = defaultdict(Counter)
     for tokens, tags in part:
         for token, tag in zip(tokens, tags, strict=True):
@@ -206,7 +212,7 @@ def meanings(part):
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_no_tag_for_a_word_is_right_in_more_than_half(part):
+def test_one_tag_for_a_word_is_right_in_at_most_half(part):
     found = meanings(PARTS[part])
     assert set(found) == set(apples.WORDS)
     for word, tags in found.items():
@@ -215,22 +221,22 @@ def test_no_tag_for_a_word_is_right_in_more_than_half(part):
 
 
 def clauses(sentence):
-    """(tokens, place of the ambiguous word) of each clause."""
+    """(tokens, index of the ambiguous word) of each clause."""
     tokens = sentence[0]
     joints = [i for i, t in enumerate(tokens) if t in apples.JOINTS and i]
     begins = [0, *(i + 1 for i in joints)]
     for begin, end in zip(begins, [*joints, len(tokens)], strict=True):
         clause = tokens[begin:end]
-        (place,) = (i for i, t in enumerate(clause) if t in apples.WORDS)
-        yield clause, place, sentence[1][begin + place][2:]
+        (index,) = (i for i, t in enumerate(clause) if t in apples.WORDS)
+        yield clause, index, sentence[1][begin + index][2:]
 
 
 def pairs(part):
-    """Every (word, sense, cue, how far the cue is: below 0 before the word)."""
+    """Every (word, sense, cue, distance of the cue, negative before the word)."""
     texts = {(sense, text) for sense in apples.CUES for text, _ in apples.cues(sense)}
     for sentence in PARTS[part]:
-        for clause, place, sense in clauses(sentence):
-            before, after = (" ".join(t) for t in (clause[:place], clause[place + 1 :]))
+        for clause, index, sense in clauses(sentence):
+            before, after = (" ".join(t) for t in (clause[:index], clause[index + 1 :]))
             ((cue, distance),) = [
                 (text, -before.removeprefix(text).count(" "))
                 for of, text in texts
@@ -240,10 +246,10 @@ def pairs(part):
                 for of, text in texts
                 if of == sense and after.endswith(text)
             ]
-            yield clause[place], sense, cue, distance
+            yield clause[index], sense, cue, distance
 
 
-def test_a_word_and_a_cue_meet_in_one_part_alone():
+def test_a_word_and_a_cue_occur_together_in_one_part_only():
     met = {part: {p[:3] for p in pairs(part)} for part in PARTS}
     for one, other in itertools.combinations(met.values(), 2):
         assert not one & other
@@ -255,7 +261,7 @@ def test_a_word_and_a_cue_meet_in_one_part_alone():
     assert not [s for s in held_out if s in PARTS["train"]]
 
 
-def test_cues_stand_on_both_sides_and_far_away():
+def test_cues_occur_on_both_sides_at_a_distance():
     distances = Counter(p[3] for p in pairs("train"))
     assert sum(n for d, n in distances.items() if d < -4) > 100
     assert sum(n for d, n in distances.items() if d > 4) > 100
@@ -276,7 +282,7 @@ def test_sentences_mix_meanings_are_lower_case_and_tagged_bio():
     assert mixed > 100
 
 
-def test_the_seed_decides():
+def test_the_seed_decides_the_sentences():
     assert apples.sentences(3, 1, seed=1) == apples.sentences(3, 1, seed=1)
     assert apples.sentences(3, 1, seed=1) != apples.sentences(3, 1, seed=2)
     assert tagged.load("apple").sha256.startswith("ab91e3e10fd87953")

@@ -1,4 +1,4 @@
-"""Reading text, cleaning it, and cutting it into characters and words."""
+"""Text read, reduced to letters, and split into characters and words."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from seqjax.data.text import DataError, detokenize, keep_letters, read_text, tokenize
 
 fuzz = settings(deadline=None, max_examples=50)
-# White space of every kind, letters of one to four bytes; "<eos>" cannot be spelt.
+# White space of every kind, letters of one to four bytes; no "<eos>".
 messy = st.text(alphabet=" \t\n\r\v\f\x1c\x85\xa0\u2028\u3000aZé漢🎈<>,'")
 words = st.text(alphabet="aZé漢🎈<>,'", min_size=1)
 
@@ -65,10 +65,12 @@ def test_a_text_without_a_word_is_refused(tmp_path, content):
         ("caf\xe9 au lait".encode("latin-1"), "e9", 3),
         ("wide".encode("utf-16"), "ff", 0),
         (b"\xef\xbb\xbf\x85", "85", 3),  # a byte-order mark has bytes too
-        (b"line\r\nline\r\n\xed\xa0\x80", "ed", 12),  # as have line ends; a surrogate
+        (b"line\r\nline\r\n\xed\xa0\x80", "ed", 12),  # so have line ends; a surrogate
     ],
 )
-def test_the_offset_of_the_first_bad_byte_is_told(tmp_path, content, bad, offset):
+def test_the_error_gives_the_offset_of_the_first_bad_byte(
+    tmp_path, content, bad, offset
+):
     path = write(tmp_path, content)
     with pytest.raises(DataError) as error:
         read_text(path)
@@ -95,7 +97,7 @@ def test_the_offset_counts_bytes_not_characters(tmp_path_factory, before, after)
     ],
     ids=["missing", "directory", "in_a_file", "name_too_long"],
 )
-def test_what_is_no_file_is_refused(tmp_path, place, complaint):
+def test_paths_that_are_not_files_are_refused(tmp_path, place, complaint):
     write(tmp_path, b"a book")
     path = tmp_path / place
     with pytest.raises(DataError) as error:
@@ -118,7 +120,7 @@ def test_keep_letters_by_hand(text, letters):
 
 @fuzz
 @given(text=st.text())
-def test_keep_letters_makes_all_else_a_single_space(text):
+def test_keep_letters_makes_other_characters_a_single_space(text):
     spaced = "".join(c if "a" <= c <= "z" else " " for c in text.lower())
     assert keep_letters(text) == " ".join(spaced.split())
 
@@ -131,16 +133,19 @@ def test_keep_letters_makes_all_else_a_single_space(text):
         ("to be\n", ["to", "be", "<eos>"]),
         ("to be\nor not", ["to", "be", "<eos>", "or", "not"]),
         ("\n\n x \n", ["<eos>", "<eos>", "x", "<eos>"]),
-        ("a\tb\xa0c\u2028d", ["a", "b", "c", "d"]),  # white space that ends no line
+        (
+            "a\tb\xa0c\u2028d",
+            ["a", "b", "c", "d"],
+        ),  # white space that is not the end of a line
     ],
 )
-def test_words_are_cut_at_white_space_and_lines_end_in_eos(text, tokens):
+def test_words_are_split_at_white_space_and_lines_end_in_eos(text, tokens):
     assert tokenize(text, "word") == tokens
 
 
 @fuzz
 @given(text=messy)
-def test_there_is_an_eos_a_line_end_and_no_white_space_in_a_word(text):
+def test_there_is_an_eos_for_each_line_end_and_no_white_space_in_a_word(text):
     tokens = tokenize(text, "word")
     assert tokens.count("<eos>") == text.count("\n")
     assert all(token.split() == [token] for token in tokens)
@@ -156,14 +161,14 @@ def test_characters_join_to_the_text(text):
 
 @fuzz
 @given(text=messy)
-def test_words_join_to_the_text_with_its_spaces_made_one(text):
+def test_words_join_to_the_text_with_single_spaces(text):
     tidy = "\n".join(" ".join(line.split()) for line in text.split("\n"))
     assert detokenize(tokenize(text, "word"), "word") == tidy
 
 
 @fuzz
 @given(tokens=st.lists(words | st.just("<eos>")))
-def test_joined_words_are_cut_to_the_same_words(tokens):
+def test_joined_words_are_split_to_the_same_words(tokens):
     assert tokenize(detokenize(tokens, "word"), "word") == tokens
 
 

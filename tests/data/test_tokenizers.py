@@ -1,4 +1,4 @@
-"""Tokens of sentences and back; subwords drawn as their scores say."""
+"""Sentences to tokens and back; subwords drawn with their probabilities."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seqjax.data import tokenizers
 from seqjax.data.text import DataError
-from seqjax.data.tokenizers import Subwords, Words
+from seqjax.data.tokenizers import SubwordTokenizer, WordTokenizer
 from seqjax.data.vocab import BOS, EOS, PAD, UNK, Vocab
 
 fuzz = settings(deadline=None, max_examples=60)
@@ -37,8 +37,8 @@ LINES = ["go .", "i go .", "we run !", "i  run\t."]
         ("char", 2, [" ", ".", "g", "o", "i", "r", "u", "n"]),
     ],
 )
-def test_the_vocabulary_is_specials_then_what_is_frequent(level, min_freq, tokens):
-    words = Words.train(iter(LINES), level, min_freq)
+def test_the_vocabulary_is_specials_then_frequent_tokens(level, min_freq, tokens):
+    words = WordTokenizer.train(iter(LINES), level, min_freq)
     assert words.vocab.tokens == SPECIALS + tokens
     assert len(words) == 4 + len(tokens)
     assert words.level == level
@@ -47,7 +47,7 @@ def test_the_vocabulary_is_specials_then_what_is_frequent(level, min_freq, token
 
 
 def test_words_by_hand():
-    words = Words.train(LINES, "word", min_freq=1)
+    words = WordTokenizer.train(LINES, "word", min_freq=1)
     tokens = words.encode(" i run\u3000home !\n")
     assert tokens.tolist() == [6, 7, UNK, 9]
     assert tokens.dtype == np.int32
@@ -57,7 +57,7 @@ def test_words_by_hand():
 
 
 def test_characters_by_hand():
-    chars = Words.train(["abab c"], "char", min_freq=1)
+    chars = WordTokenizer.train(["abab c"], "char", min_freq=1)
     tokens = chars.encode("c b?")
     assert tokens.tolist() == [7, 6, 5, UNK]
     assert tokens.dtype == np.int32
@@ -65,8 +65,8 @@ def test_characters_by_hand():
 
 
 @pytest.mark.parametrize("level", ["word", "char"])
-def test_nothing_is_no_token(level):
-    words = Words.train(LINES, level, min_freq=1)
+def test_an_empty_sentence_has_no_tokens(level):
+    words = WordTokenizer.train(LINES, level, min_freq=1)
     tokens = words.encode("")
     assert (tokens.shape, tokens.dtype) == ((0,), np.int32)
     assert words.decode(tokens) == words.decode([BOS, PAD]) == ""
@@ -77,18 +77,18 @@ lines = st.lists(st.text(alphabet="ab漢é .!\t\xa0\u202f"), min_size=1, max_siz
 
 @fuzz
 @given(lines=lines)
-def test_words_come_back_one_space_apart_and_characters_as_they_were(lines):
-    words = Words.train(lines, "word", min_freq=1)
-    chars = Words.train(lines, "char", min_freq=1)
+def test_words_come_back_with_single_spaces_and_characters_unchanged(lines):
+    words = WordTokenizer.train(lines, "word", min_freq=1)
+    chars = WordTokenizer.train(lines, "char", min_freq=1)
     for line in lines:
         assert words.decode(words.encode(line)) == " ".join(line.split())
         assert chars.decode(chars.encode(line)) == line
         assert min([4, *words.encode(line), *chars.encode(line)]) == 4
 
 
-def test_words_are_the_same_again_from_their_tokens():
-    words = Words.train(LINES, "word", min_freq=2)
-    again = Words(Vocab.from_list(words.vocab.tokens), "word")
+def test_a_tokenizer_is_restored_from_its_tokens():
+    words = WordTokenizer.train(LINES, "word", min_freq=2)
+    again = WordTokenizer(Vocab.from_list(words.vocab.tokens), "word")
     assert len(again) == len(words)
     for line in LINES:
         assert again.encode(line).tolist() == words.encode(line).tolist()
@@ -115,7 +115,7 @@ anything = st.text(alphabet=LETTERS + "  \xa0\u3000\u200bxZé漢²ﬁ½▁<>")
 
 @pytest.fixture(scope="module")
 def subwords():
-    return Subwords.train(ENGLISH, 40)
+    return SubwordTokenizer.train(ENGLISH, 40)
 
 
 def log_probabilities(subwords):
@@ -140,7 +140,7 @@ def segmentations(text, scores):
 
 
 def draws(subwords, text, alpha, number, seed=0):
-    """How often each segmentation is drawn."""
+    """The counts of the segmentations drawn."""
     rng = np.random.default_rng(seed)
     return Counter(
         tuple(subwords.pieces(subwords.sample(text, alpha, rng))) for _ in range(number)
@@ -152,11 +152,11 @@ def test_subwords_have_the_specials_too(subwords):
     assert subwords.pieces(range(4)) == ["<unk>", "<pad>", "<s>", "</s>"]
     pieces = subwords.pieces(np.arange(len(subwords)))
     assert len(set(pieces)) == len(subwords)
-    assert {"▁low", "▁slow"} <= set(pieces)  # what the text is made of
+    assert {"▁low", "▁slow"} <= set(pieces)  # the words of the text
     assert set(LETTERS) <= set("".join(pieces[4:]))
 
 
-def test_specials_are_not_shown_and_unknown_is(subwords):
+def test_specials_are_hidden_and_unknown_is_shown(subwords):
     tokens = subwords.encode("slower .")
     mixed = [BOS, *tokens, EOS, PAD, PAD]
     assert subwords.decode(mixed) == subwords.decode(np.asarray(mixed)) == "slower ."
@@ -171,7 +171,7 @@ def test_specials_are_not_shown_and_unknown_is(subwords):
 def test_no_text_writes_a_special_token(subwords, special):
     tokens = subwords.encode(f"low {special} low")
     assert not {PAD, BOS, EOS} & set(tokens.tolist())
-    assert UNK in tokens  # no angle was in the text
+    assert UNK in tokens  # there is no angle bracket in the text
 
 
 @fuzz
@@ -191,31 +191,31 @@ def test_a_sentence_is_encoded_word_by_word(subwords, text):
 
 
 @pytest.mark.parametrize("word", ["lowest", "slowness", "warm", "newlyest", "ness"])
-def test_encode_is_the_likeliest_of_all(subwords, word):
+def test_encode_is_the_most_probable_segmentation(subwords, word):
     best, *others = segmentations("▁" + word, log_probabilities(subwords))
     assert others
     assert tuple(subwords.pieces(subwords.encode(word))) == best[0]
 
 
 def test_training_and_encoding_are_deterministic(subwords):
-    again = Subwords.train(iter(ENGLISH), 40)
+    again = SubwordTokenizer.train(iter(ENGLISH), 40)
     assert again.model == subwords.model
-    fresh = Subwords(subwords.model)
+    fresh = SubwordTokenizer(subwords.model)
     for line in ENGLISH[:20]:
         tokens = subwords.encode(line).tolist()
         assert fresh.encode(line).tolist() == subwords.encode(line).tolist() == tokens
 
 
 def test_more_pieces_make_sentences_shorter(subwords):
-    few = Subwords.train(ENGLISH, 25)
+    few = SubwordTokenizer.train(ENGLISH, 25)
     assert len(few) <= 25
     tokens = [sum(len(s.encode(line)) for line in ENGLISH) for s in (few, subwords)]
     assert tokens[1] < 0.9 * tokens[0]
 
 
 @pytest.mark.parametrize("size", [1000, 100_000])
-def test_of_a_little_text_fewer_pieces_than_asked_for_are_learned(size):
-    few = Subwords.train(["go .", "go home ."], size)
+def test_a_short_text_gives_fewer_pieces(size):
+    few = SubwordTokenizer.train(["go .", "go home ."], size)
     assert 4 < len(few) < 100
     assert few.decode(few.encode("home go")) == "home go"
 
@@ -234,14 +234,14 @@ def test_what_is_drawn_is_the_same_text(subwords, text, alpha, seed):
 
 @fuzz
 @given(text=anything, seed=st.integers(0, 2**32))
-def test_with_a_large_alpha_the_likeliest_is_drawn(subwords, text, seed):
+def test_a_large_alpha_draws_the_most_probable(subwords, text, seed):
     tokens = subwords.sample(text, 1e5, np.random.default_rng(seed))
     assert tokens.tolist() == subwords.encode(text).tolist()
 
 
 @fuzz
 @given(text=known, seed=st.integers(0, 2**32))
-def test_the_kind_of_white_space_is_nothing_to_a_draw(subwords, text, seed):
+def test_a_draw_does_not_depend_on_the_kind_of_white_space(subwords, text, seed):
     drawn, plain = (
         subwords.sample(line, 0.1, np.random.default_rng(seed)).tolist()
         for line in (text, " ".join(text.split()))
@@ -249,14 +249,16 @@ def test_the_kind_of_white_space_is_nothing_to_a_draw(subwords, text, seed):
     assert drawn == plain
 
 
-def test_draws_are_decided_by_the_generator(subwords):
+def test_the_generator_decides_the_draws(subwords):
     def drawn(subwords, seed):
         rng = np.random.default_rng(seed)
         return [subwords.sample(line, 0.1, rng).tolist() for line in ENGLISH[:20]]
 
     first = drawn(subwords, 0)
     assert drawn(subwords, 0) == first
-    assert drawn(Subwords(subwords.model), 0) == first  # with nothing kept from before
+    assert (
+        drawn(SubwordTokenizer(subwords.model), 0) == first
+    )  # without cached segmentations
     assert drawn(subwords, 1) != first
 
 
@@ -276,10 +278,10 @@ def test_draws_differ_from_one_another_and_from_word_to_word(subwords):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.1, 0.3, 1.0])
 @pytest.mark.parametrize("word", ["lowest", "slowness"])
-def test_draws_are_as_frequent_as_the_scores_say(subwords, word, alpha):
+def test_draws_have_the_probabilities_of_the_scores(subwords, word, alpha):
     """P is proportional to exp(alpha * log-probability)."""
     ways = segmentations("▁" + word, log_probabilities(subwords))
-    assert 3 < len(ways) < tokenizers.SAMPLED
+    assert 3 < len(ways) < tokenizers.NUM_SEGMENTATIONS
     weights = np.exp(alpha * np.asarray([score for _, score in ways]))
     shares = weights / weights.sum()
     number = 3000
@@ -290,17 +292,17 @@ def test_draws_are_as_frequent_as_the_scores_say(subwords, word, alpha):
         assert abs(counts[pieces] / number - share) <= 4 * deviation + 1e-3
 
 
-def test_only_the_likeliest_of_a_word_are_drawn_from(monkeypatch, subwords):
-    monkeypatch.setattr(tokenizers, "SAMPLED", 3)
+def test_only_the_most_probable_of_a_word_are_drawn(monkeypatch, subwords):
+    monkeypatch.setattr(tokenizers, "NUM_SEGMENTATIONS", 3)
     ways = segmentations("▁slowness", log_probabilities(subwords))
     assert ways[2][1] > ways[3][1] + 0.1
-    counts = draws(Subwords(subwords.model), "slowness", 0.0, 900)
+    counts = draws(SubwordTokenizer(subwords.model), "slowness", 0.0, 900)
     assert set(counts) == {pieces for pieces, _ in ways[:3]}
     assert min(counts.values()) > 240  # a third each, within 4 deviations
 
 
 @pytest.mark.parametrize("text", ["", " ", "\u3000 \t"])
-def test_no_text_is_no_subword(subwords, text):
+def test_an_empty_text_has_no_subwords(subwords, text):
     for tokens in (
         subwords.encode(text),
         subwords.sample(text, 0.1, np.random.default_rng(0)),
@@ -309,13 +311,13 @@ def test_no_text_is_no_subword(subwords, text):
     assert subwords.decode([]) == ""
 
 
-# Kept in files, refused, shared.
+# Saved to files, refused, shared.
 
 
 def test_a_model_comes_back_from_its_file(tmp_path, subwords):
     path = tmp_path / "source.model"
     path.write_bytes(subwords.model)
-    for again in (Subwords.load(path), Subwords.load(str(path))):
+    for again in (SubwordTokenizer.load(path), SubwordTokenizer.load(str(path))):
         assert again.model == subwords.model
         assert len(again) == len(subwords)
         line = ENGLISH[0]
@@ -339,15 +341,15 @@ def test_a_damaged_model_is_refused(tmp_path, subwords, damage):
     path = tmp_path / "source.model"
     path.write_bytes(damage(subwords.model))
     with pytest.raises(DataError) as error:
-        Subwords.load(path)
-    assert str(error.value) == f"{path} is no sentencepiece model."
+        SubwordTokenizer.load(path)
+    assert str(error.value) == f"{path} is not a sentencepiece model."
 
 
 def test_a_missing_model_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"none\.model does not exist"):
-        Subwords.load(tmp_path / "none.model")
+        SubwordTokenizer.load(tmp_path / "none.model")
     with pytest.raises(DataError, match="is a directory"):
-        Subwords.load(tmp_path)
+        SubwordTokenizer.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -355,28 +357,28 @@ def test_a_missing_model_is_refused(tmp_path):
     [([], 50), (["", "  "], 50), (ENGLISH, 10), (ENGLISH, 3)],
     ids=["none", "blank", "fewer_than_letters", "fewer_than_specials"],
 )
-def test_text_that_gives_no_subwords_is_refused(sentences, size):
+def test_text_with_too_few_subwords_is_refused(sentences, size):
     with pytest.raises(DataError) as error:
-        Subwords.train(sentences, size)
+        SubwordTokenizer.train(sentences, size)
     letters = len(set("".join(sentences)))
-    assert str(error.value).startswith(f"no {size} subwords could be learned")
-    assert f"{len(sentences)} sentences of {letters} different" in str(error.value)
+    assert str(error.value).startswith(f"sentencepiece cannot learn {size} subwords")
+    assert f"{len(sentences)} sentences with {letters} different" in str(error.value)
 
 
 @pytest.mark.parametrize("token", SPECIALS)
 def test_words_that_look_like_special_tokens_are_unknown(token):
-    words = Words.train(["go .", "i go ."], "word", 1)
+    words = WordTokenizer.train(["go .", "i go ."], "word", 1)
     assert words.encode(f"go {token}").tolist() == [words.vocab["go"], UNK]
 
 
 def test_one_tokenizer_for_both_languages():
-    joint = Subwords.train([*ENGLISH, *FRENCH], 70)
-    alone = Subwords.train(ENGLISH, 70)
+    joint = SubwordTokenizer.train([*ENGLISH, *FRENCH], 70)
+    alone = SubwordTokenizer.train(ENGLISH, 70)
     for line in (*ENGLISH[:20], *FRENCH[:20]):
         assert UNK not in joint.encode(line)
         assert joint.decode(joint.encode(line)) == line
         drawn = joint.sample(line, 0.1, np.random.default_rng(0))
         assert joint.decode(drawn) == line
     assert all(UNK in alone.encode(line) for line in FRENCH[:20])
-    both = Words.train([*ENGLISH, *FRENCH], "word", min_freq=1)
+    both = WordTokenizer.train([*ENGLISH, *FRENCH], "word", min_freq=1)
     assert both.decode(both.encode("lowest garçonness")) == "lowest garçonness"

@@ -1,4 +1,4 @@
-"""Recordings: one's own and hostile ones, fsdd's parts, joined ones, our own voices."""
+"""Recordings: the user's own, the parts of fsdd, joined ones, synthetic voices."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from seqjax.data import speech, wav
+from seqjax.data import speech, transcripts, wav
 from seqjax.data.speech import Utterance
 from seqjax.data.synthetic import syllables
 from seqjax.data.text import DataError
@@ -28,11 +28,11 @@ def write_folder(folder, number=40, words=("One", "two")):
     return folder / "all.tsv"
 
 
-# ---------------------------------------------------------------- one's own
+# ---------------------------------------------------------------- the user's own
 
 
 def test_own_files_are_in_one_part_each(tmp_path):
-    corpus = speech.load_folder(tmp_path, [write_folder(tmp_path)])
+    corpus = transcripts.load_folder(tmp_path, [write_folder(tmp_path)])
     parts = corpus.train, corpus.valid, corpus.test
     names = [u.name for part in parts for u in part]
     assert sorted(names) == sorted(f"a/{i}.wav" for i in range(40))
@@ -41,10 +41,10 @@ def test_own_files_are_in_one_part_each(tmp_path):
         i = int(utterance.name.removesuffix(".wav")[2:])
         assert utterance.words == (("one", "two")[i % 2], "six")
         np.testing.assert_array_equal(utterance.samples, np.full(10 + i, 0.25))
-    again = speech.load_folder(tmp_path, [tmp_path / "all.tsv"])
+    again = transcripts.load_folder(tmp_path, [tmp_path / "all.tsv"])
     assert [u.name for u in again.train] == [u.name for u in corpus.train]
     wav.write(tmp_path / "a" / "0.wav", np.zeros(10))
-    other = speech.load_folder(tmp_path, [tmp_path / "all.tsv"])
+    other = transcripts.load_folder(tmp_path, [tmp_path / "all.tsv"])
     assert again.sha256 == corpus.sha256 != other.sha256
 
 
@@ -54,12 +54,12 @@ def test_three_files_are_the_three_parts(tmp_path):
     for i, part in enumerate(("train", "valid", "test")):
         paths.append(tmp_path / f"{part}.tsv")
         paths[-1].write_text("\n\n".join(lines[2 * i : 2 * i + 2]))
-    corpus = speech.load_folder(tmp_path, paths)
+    corpus = transcripts.load_folder(tmp_path, paths)
     assert [u.name for u in corpus.test] == ["a/4.wav", "a/5.wav"]
     assert len(corpus.train) == len(corpus.valid) == 2
 
 
-def test_the_checksum_tells_parts_apart(tmp_path):
+def test_the_checksum_depends_on_the_parts(tmp_path):
     lines = write_folder(tmp_path, 6).read_text().splitlines(keepends=True)
     paths = [tmp_path / f"{part}.tsv" for part in ("train", "valid", "test")]
 
@@ -68,7 +68,7 @@ def test_the_checksum_tells_parts_apart(tmp_path):
         for path, end in zip(paths, ends, strict=True):
             path.write_text("".join(lines[begin:end]))
             begin = end
-        return speech.load_folder(tmp_path, paths).sha256
+        return transcripts.load_folder(tmp_path, paths).sha256
 
     found = [sha256(2, 4, 6), sha256(3, 4, 6), sha256(2, 3, 6), sha256(2, 4, 6)]
     assert found[0] == found[3] and len(set(found)) == 3
@@ -76,13 +76,13 @@ def test_the_checksum_tells_parts_apart(tmp_path):
 
 def test_one_file_and_the_same_parts_in_three_are_the_same_data(tmp_path):
     path = write_folder(tmp_path)
-    corpus = speech.load_folder(tmp_path, [path])
+    corpus = transcripts.load_folder(tmp_path, [path])
     lines = dict(line.split("\t") for line in path.read_text().splitlines())
     paths = []
     for i, part in enumerate((corpus.train, corpus.valid, corpus.test)):
         paths.append(tmp_path / f"{i}.tsv")
         paths[-1].write_text("".join(f"./{u.name}\t{lines[u.name]}\n" for u in part))
-    assert speech.load_folder(tmp_path, paths).sha256 == corpus.sha256
+    assert transcripts.load_folder(tmp_path, paths).sha256 == corpus.sha256
 
 
 TRANSCRIPTS = {
@@ -90,31 +90,31 @@ TRANSCRIPTS = {
     "two tabs": ("\na.wav\tone\ttwo\n", "t.tsv, line 2 is not of the form"),
     "no words": ("a.wav\t \n", "t.tsv, line 1 has no words"),
     "no file": (" \tone\n", "t.tsv, line 1 has no file"),
-    "twice": ("a\tx\nb\ty\na\tz\n", "t.tsv, line 3: a is in t.tsv, line 1, too"),
+    "twice": ("a\tx\nb\ty\na\tz\n", "t.tsv, line 3: a is also in t.tsv, line 1"),
     "twice in two ways": (
         "a\tx\n./b/../a\tz\n",
-        "t.tsv, line 2: a is in t.tsv, line 1",
+        "t.tsv, line 2: a is also in t.tsv, line 1",
     ),
     "absolute": ("/w/a.wav\tx\n", "t.tsv, line 1: /w/a.wav is not within the folder"),
     "outside": ("a\tx\nb/../../a\tx\n", "t.tsv, line 2: ../a is not within the"),
     "above": ("..\tx\n", "t.tsv, line 1: .. is not within the folder"),
-    "nothing": (" \n\n", "t.tsv holds no transcript"),
+    "nothing": (" \n\n", "t.tsv has no transcripts"),
 }
 
 
 @pytest.mark.parametrize(("text", "sentence"), TRANSCRIPTS.values(), ids=TRANSCRIPTS)
-def test_bad_transcripts_are_named(text, sentence):
+def test_bad_transcripts_are_refused(text, sentence):
     with pytest.raises(DataError) as error:
-        speech.parse_transcripts(text, "t.tsv")
+        transcripts.parse_transcripts(text, "t.tsv")
     assert sentence in str(error.value)
 
 
-def test_files_and_transcripts_without_each_other_are_named(tmp_path):
+def test_files_without_transcripts_and_the_reverse_are_refused(tmp_path):
     path = write_folder(tmp_path)
 
     def refused(sentence, folder=tmp_path, paths=(path,)):
         with pytest.raises(DataError) as error:
-            speech.load_folder(folder, paths)
+            transcripts.load_folder(folder, paths)
         assert sentence in str(error.value), error.value
 
     text = path.read_text()
@@ -127,12 +127,14 @@ def test_files_and_transcripts_without_each_other_are_named(tmp_path):
     refused("x.wav has no line in ")
     (tmp_path / "a" / "x.wav").unlink()
     (tmp_path / "a" / "NOTES.txt").write_text("no wav file")
-    assert speech.load_folder(tmp_path, [path]).train
+    assert transcripts.load_folder(tmp_path, [path]).train
     refused("nowhere is not a folder", tmp_path / "nowhere")
     refused("all.tsv is not a folder", path)
     refused("none.tsv does not exist", paths=[tmp_path / "none.tsv"])
     (tmp_path / "b.tsv").write_text(text.splitlines()[3])
-    refused("b.tsv, line 1: a/3.wav is in ", paths=[path, path.parent / "b.tsv", path])
+    refused(
+        "b.tsv, line 1: a/3.wav is also in ", paths=[path, path.parent / "b.tsv", path]
+    )
     path.write_text(text.splitlines()[0])
     for i in range(1, 40):
         (tmp_path / "a" / f"{i}.wav").unlink()
@@ -161,7 +163,7 @@ def test_fsdd_has_its_official_parts():
 
 
 @needs_data
-def test_a_speaker_held_out_is_in_no_other_part():
+def test_a_held_out_speaker_is_in_no_other_part():
     corpus = speech.load("fsdd", speaker_out="theo")
     assert {u.speaker for u in corpus.test} == {"theo"} and len(corpus.test) == 500
     assert [len(corpus.train), len(corpus.valid)] == [2000, 500]
@@ -178,8 +180,10 @@ def test_a_speaker_held_out_is_in_no_other_part():
             speech.load("fsdd", None, *names)
 
 
-def test_fsdd_that_is_not_there_or_not_it_is_named(tmp_path):
-    with pytest.raises(DataError, match="fsdd does not exist; git clone https"):
+def test_fsdd_that_is_missing_or_changed_is_refused(tmp_path):
+    with pytest.raises(
+        DataError, match="fsdd does not exist; create it by: git clone https"
+    ):
         speech.load("fsdd", tmp_path)
     folder = tmp_path / "fsdd" / "recordings"
     folder.mkdir(parents=True)
@@ -189,7 +193,7 @@ def test_fsdd_that_is_not_there_or_not_it_is_named(tmp_path):
         for speaker in speech.FSDD_SPEAKERS:
             for take in range(50):
                 (folder / f"{digit}_{speaker}_{take}.wav").write_bytes(b"x")
-    with pytest.raises(DataError, match="fsdd/recordings is not what was published"):
+    with pytest.raises(DataError, match="fsdd/recordings is not the published file"):
         speech.load("fsdd", tmp_path)
     sums = "".join(
         f"2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881  "
@@ -198,7 +202,7 @@ def test_fsdd_that_is_not_there_or_not_it_is_named(tmp_path):
         if path.name != "3_theo_7.wav"
     )
     (tmp_path / "fsdd" / "SHA256SUMS").write_text(sums)
-    with pytest.raises(DataError, match=r"/3_theo_7\.wav is not what"):
+    with pytest.raises(DataError, match=r"/3_theo_7\.wav is not the"):
         speech.load("fsdd", tmp_path)
 
 
@@ -234,7 +238,7 @@ def test_joined_utterances_use_each_recording_once():
         assert not len(rest)
 
 
-def test_joining_is_decided_by_its_generator():
+def test_the_generator_decides_the_joining():
     names = [
         [u.name for u in speech.join(spoken(), 1, 4, np.random.default_rng(seed))]
         for seed in (0, 0, 1)
@@ -246,7 +250,7 @@ def test_joining_is_decided_by_its_generator():
         speech.join(spoken(), 50, 60, np.random.default_rng(0))
 
 
-# ---------------------------------------------------------------- our own voices
+# ---------------------------------------------------------------- synthetic voices
 
 
 def test_voices_are_in_one_part_and_say_every_word():
@@ -268,7 +272,7 @@ def test_voices_are_in_one_part_and_say_every_word():
     assert [u[1] for u in parts["train"]] != [u[1] for u in other["train"]]
 
 
-def test_our_own_voices_are_loaded_in_the_steps_of_a_file(monkeypatch):
+def test_synthetic_recordings_have_the_resolution_of_a_file(monkeypatch):
     said = {
         part: [(f"{part}_0", ("six",), np.float32([1 / 3, -0.5]))]
         for part in ("train", "valid", "test")
@@ -285,7 +289,7 @@ def test_our_own_voices_are_loaded_in_the_steps_of_a_file(monkeypatch):
 
 
 def test_a_voice_has_its_pitch_and_its_formants():
-    """A long vowel: lines at the pitch, hills where the formants are."""
+    """A long vowel has lines at the multiples of the pitch, peaks at the formants."""
     rng = np.random.default_rng(0)
     for pitch, tract in ((100, 1.0), (200, 1.15)):
         voice = syllables.Voice("v", pitch, tract, 20.0, -3.0, 0.0)

@@ -1,4 +1,4 @@
-"""The vocabulary: which token has which index."""
+"""The vocabulary: the index of each token."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_indices_by_hand():
     ],
 )
 def test_rarer_than_min_freq_is_unknown(min_freq, kept):
-    vocab = Vocab(TEXT, min_freq, ["<pad>"])  # reserved: in though never counted
+    vocab = Vocab(TEXT, min_freq, ["<pad>"])  # reserved tokens need not occur
     assert vocab.tokens == ["<unk>", "<pad>", *kept]
     for token in TEXT:
         assert (token in vocab) == (token in kept)
@@ -44,7 +44,7 @@ def test_rarer_than_min_freq_is_unknown(min_freq, kept):
 
 @fuzz
 @given(tokens=texts, min_freq=st.integers(0, 4))
-def test_order_is_falling_frequency_then_first_occurrence(tokens, min_freq):
+def test_order_is_decreasing_frequency_then_first_occurrence(tokens, min_freq):
     vocab = Vocab(tokens, min_freq, RESERVED)
     assert vocab.tokens[:3] == ["<unk>", *RESERVED]
     rest = {t for t in tokens if tokens.count(t) >= min_freq} - set(vocab.tokens[:3])

@@ -1,4 +1,4 @@
-"""Wav files written and read, at other widths and rates, and hostile ones."""
+"""Wav files written and read, other widths and rates, refused files, changes."""
 
 import io
 import struct
@@ -20,7 +20,7 @@ def content(data=b"\x00\x00" * 10, channels=1, width=2, rate=8000):
 
 
 def packed(values, width):
-    """Whole numbers as PCM."""
+    """Integers as PCM."""
     if width == 1:
         return bytes(v + 128 for v in values)
     return b"".join(v.to_bytes(width, "little", signed=True) for v in values)
@@ -49,19 +49,19 @@ def test_every_width_has_the_same_scale(width):
 
 
 @pytest.mark.parametrize("factor", [2, 3, 6])
-def test_higher_rates_are_brought_down(factor):
+def test_higher_rates_are_resampled(factor):
     rate, inner = 8000 * factor, slice(100, -100)
     data = packed(np.round(2**14 * tone(1000, rate)).astype(int).tolist(), 2)
     found = wav.parse(content(data, rate=rate), "a.wav")
     assert len(found) == 4000
     np.testing.assert_allclose(found[inner], 0.5 * tone(1000, 8000)[inner], atol=2e-3)
-    # What 8 kHz cannot hold would come back as a tone of 3000 Hz.
+    # Without the filter, aliasing would give a tone of 3000 Hz.
     assert np.abs(wav.decimate(tone(5000, rate), factor)[inner]).max() < 5e-3
     np.testing.assert_allclose(wav.decimate(np.ones(4000), factor)[inner], 1, atol=1e-6)
     assert len(wav.decimate(np.ones(factor + 1), factor)) == 2
 
 
-def test_stretched_tones_are_deeper():
+def test_stretched_tones_are_lower():
     found = wav.stretch(tone(600, 8000), 1.5)
     assert len(found) == 6000 and found.dtype == np.float32
     np.testing.assert_allclose(found[:5900], tone(400, 8000, 0.75)[:5900], atol=0.05)
@@ -71,7 +71,7 @@ def test_stretched_tones_are_deeper():
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.0, 1.5])
-def test_another_tempo_moves_what_is_said_and_keeps_its_pitch(factor):
+def test_another_tempo_changes_durations_and_keeps_the_pitch(factor):
     """A tone, silence, a higher tone: each lasts `factor` times as long."""
     silence = np.zeros(4000)
     said = np.concatenate([tone(500, 8000), silence, tone(1500, 8000)])
@@ -84,7 +84,7 @@ def test_another_tempo_moves_what_is_said_and_keeps_its_pitch(factor):
         if hertz is None:
             assert not part.any()
             continue
-        # A pure tone of amplitude 1: its projection is of length 1, the rest nothing.
+        # A pure tone of amplitude 1 has a projection of length 1 and no remainder.
         turns = np.exp(2j * np.pi * hertz / 8000 * np.arange(len(part)))
         assert 2 * abs(np.vdot(turns, part)) / len(part) > 0.95
         assert np.sqrt(2 * np.mean(part**2)) == pytest.approx(1, abs=0.05)
@@ -103,7 +103,7 @@ def test_the_same_tempo_and_the_shortest_recordings():
 
 
 def broken_header(rate=8000, coding=1, bits=16):
-    """A header of 44 bytes, by hand."""
+    """A file with a header of 44 bytes, written by hand."""
     size = bits // 8
     return struct.pack(
         *("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + 4 * size, b"WAVE", b"fmt ", 16),
@@ -112,7 +112,7 @@ def broken_header(rate=8000, coding=1, bits=16):
 
 
 def extensible(coding=1, bits=16, end="000000001000800000aa00389b71"):
-    """A header of 68 bytes, by hand: its format stands in an identifier of 16 bytes."""
+    """A file with a header of 68 bytes, the format in an identifier of 16 bytes."""
     size = bits // 8
     return struct.pack(
         *("<4sI4s4sIHHIIHHHHIH14s4sI", b"RIFF", 60 + 4 * size, b"WAVE", b"fmt ", 40),
@@ -128,20 +128,20 @@ HOSTILE = {
     "no data": (content()[:36], "a.wav is not a PCM wav file"),
     "cut short": (
         content()[:-3],
-        "a.wav is cut short: 10 samples are announced, 8 are",
+        "a.wav is truncated: its header announces 10 samples, but there are 8.",
     ),
-    "no sample": (content(b""), "a.wav holds no sample"),
-    "stereo": (content(channels=2), "a.wav has 2 channels, only one is read"),
-    "44.1 kHz": (content(rate=44100), "a.wav has 44100 samples a second, only 8000"),
-    "4 kHz": (content(rate=4000), "a.wav has 4000 samples a second, only 8000"),
+    "no sample": (content(b""), "a.wav has no samples"),
+    "stereo": (content(channels=2), "a.wav has 2 channels; only one is supp"),
+    "44.1 kHz": (content(rate=44100), "a.wav has 44100 samples per second; only"),
+    "4 kHz": (content(rate=4000), "a.wav has 4000 samples per second; only"),
     "floats": (broken_header(coding=3, bits=32), "not a PCM wav file (unknown format"),
-    "no rate": (broken_header(rate=0), "a.wav has 0 samples a second"),
-    "64 bits": (broken_header(bits=64), "a.wav has 64 bits a sample, 32 at most are"),
-    "200 kHz": (content(rate=200000), "a.wav has 200000 samples a second, only 8000"),
-    "1 MHz": (content(rate=10**6), "multiples up to 192000 are read"),
+    "no rate": (broken_header(rate=0), "a.wav has 0 samples per second"),
+    "64 bits": (broken_header(bits=64), "a.wav has 64 bits per sample; at most 32"),
+    "200 kHz": (content(rate=200000), "a.wav has 200000 samples per second;"),
+    "1 MHz": (content(rate=10**6), "multiples up to 192000 are supported"),
     "a minute": (
         content(bytes(2 * 480080)),
-        "a.wav lasts 60.01 seconds, 60 at most are read",
+        "a.wav lasts 60.01 seconds; at most 60 are supported.",
     ),
     "floats, extensible": (extensible(3, 32), "not a PCM wav file (unknown format: 3)"),
     "another, extensible": (extensible(end=14 * "00"), "(unknown format: 65534)"),
@@ -151,7 +151,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("data", "sentence"), HOSTILE.values(), ids=HOSTILE)
-def test_hostile_files_are_named(data, sentence):
+def test_unusable_files_are_refused(data, sentence):
     with pytest.raises(DataError) as error:
         wav.parse(data, "a.wav")
     assert sentence in str(error.value)

@@ -1,7 +1,6 @@
-"""The traps that beam searches fall into, each a test, and any model by chance.
+"""Beam search: known pitfalls, one test each, and random models.
 
-The model and the oracle are those of `test_searches`, where the laws are that beam
-search shares with the others: batches, states, context, constraints, empty places.
+`test_search_laws` has the laws that beam search shares with the other searches.
 """
 
 from functools import partial
@@ -14,18 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqjax.decoding import beam_search, exhaustive, greedy, hypotheses
-from tests.test_searches import (
-    EOS,
+from seqjax.decoding import beam_search, exhaustive, greedy, penalties
+from tests.search_models import EOS, PENALTIES, Rules, draw, find, rows
+from tests.search_oracle import (
     EVERY_PENALTY,
-    PENALTIES,
-    Rules,
     assert_agrees,
     assert_found,
-    draw,
-    find,
     ranked,
-    rows,
     sentence,
 )
 
@@ -52,13 +46,15 @@ def test_the_result_does_not_depend_on_the_batch():
 
 @pytest.mark.parametrize("n_best", [1, 3])
 @pytest.mark.parametrize("penalty", EVERY_PENALTY, ids=lambda rules: rules.penalty)
-def test_to_stop_early_changes_nothing(penalty, n_best):
-    """Sentences that end early and late side by side, under penalties of both signs."""
+def test_early_stopping_changes_nothing(penalty, n_best):
+    """In a batch of early and late sentences, with penalties of both signs."""
     rules = Rules(LONG, penalty.penalty, penalty.strength, penalty.beta)
     for seed in range(4):
         model = draw(seed, 5, 24, eager=np.linspace(-2, 3, 24), sticky=seed)
         ours = find("beam_search", model, rules, n_best=n_best)
-        same(ours, find("beam_search", model, rules, n_best=n_best, stop=False))
+        same(
+            ours, find("beam_search", model, rules, n_best=n_best, early_stopping=False)
+        )
         if seed == 0:
             for b in range(0, 24, 5):
                 want = ranked(sentence(model, b), rules, width=3)
@@ -73,9 +69,10 @@ def test_fewer_results_are_the_first_of_more():
 
 
 def table_step(table):
-    """A model that looks up the words so far for the probabilities of the next.
+    """A model that looks up the next word's probabilities by the words so far.
 
-    Words are letters and "." is eos; what the table does not hold is spread evenly.
+    Words are letters and "." is eos. After any other prefix the words are equally
+    probable.
     """
     words = "^" + "".join(sorted({word for key in table for word in key})) + "."
     longest = max(map(len, table)) + 1
@@ -117,14 +114,14 @@ LATTICE = {  # A, B, end
 }
 
 
-def test_a_beam_stays_as_wide_as_it_is():
-    """The best is behind the fourth of four continuations, two of which end.
+def test_finished_hypotheses_do_not_narrow_the_beam():
+    """The best sequence continues the fourth of four continuations; two of them end.
 
-           .5  end      .30      A beam of 2 that looks at 2 continuations has none
-    A .6 <                       left; one in which those that ended keep their
-           .3  AA  .18 ...       places goes on with AA at the most, which fades.
-           .55 end      .22      BA goes on with certainty, and BAAA end has the
-    B .4 <                       best score per token.
+           .5  end      .30      A beam of 2 that considers 2 continuations has no
+    A .6 <                       live hypothesis left. One in which finished
+           .3  AA  .18 ...       hypotheses keep their slots continues AA at most.
+           .55 end      .22      BA continues with probability 1, and BAAA end has
+    B .4 <                       the best score per token.
            .4  BA  .16 - A - A - end
     """
     found = search_table(
@@ -132,7 +129,7 @@ def test_a_beam_stays_as_wide_as_it_is():
         LATTICE,
         beam_size=2,
         max_length=6,
-        length_penalty=hypotheses.power_penalty(1.0),
+        length_penalty=penalties.power_penalty(1.0),
     )
     assert list(found) == ["BAAA.", "A."]
     np.testing.assert_allclose(
@@ -140,7 +137,8 @@ def test_a_beam_stays_as_wide_as_it_is():
     )
 
 
-# The textbook's example: A, B, C, end at four steps, the last two after C otherwise.
+# The textbook's example: A, B, C, end at four steps; after a C at step 2, the last two
+# steps have other probabilities.
 BEFORE = [[0.5, 0.2, 0.2, 0.1], [0.1, 0.4, 0.3, 0.2]]
 USUAL = [*BEFORE, [0.2, 0.2, 0.4, 0.2], [0.0, 0.2, 0.2, 0.6]]
 AFTER_C = [*BEFORE, [0.1, 0.6, 0.2, 0.1], [0.2, 0.1, 0.1, 0.6]]
@@ -161,14 +159,14 @@ def test_the_example_of_the_textbook():
         assert list(found) == ["ACB.", "ABC."]
         np.testing.assert_allclose(np.exp([*found.values()]), [0.054, 0.048], rtol=1e-5)
         shorter = find(search, **how)
-        assert set(shorter) == {".", "A."}  # which the textbook leaves out
+        assert set(shorter) == {".", "A."}  # the textbook omits these
         np.testing.assert_allclose(np.exp([*shorter.values()]), 0.1, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    "n_best, stop, steps", [(1, True, 1), (2, True, 3), (1, False, 5)]
+    "n_best, early, steps", [(1, True, 1), (2, True, 3), (1, False, 5)]
 )
-def test_the_loop_ends_as_soon_as_it_can(n_best, stop, steps):
+def test_the_loop_ends_as_early_as_possible(n_best, early, steps):
     table = {"": [0.1, 0.0, 0.9], "A": [0.5, 0.1, 0.4], "B": [0.0, 0.0, 1.0]}
     step, state, _ = table_step(table)
     calls = []
@@ -186,7 +184,7 @@ def test_the_loop_ends_as_soon_as_it_can(n_best, stop, steps):
             beam_size=3,
             max_length=5,
             n_best=n_best,
-            stop=stop,
+            early_stopping=early,
         )
 
     found = jax.block_until_ready(jax.jit(search)(state))
@@ -195,17 +193,17 @@ def test_the_loop_ends_as_soon_as_it_can(n_best, stop, steps):
     assert found.tokens[0, 0].tolist() == [3] * 5
 
 
-def test_more_results_than_have_ended():
-    """Those cut off fill up, by their scores."""
+def test_more_results_than_finished_hypotheses():
+    """Hypotheses that were cut off fill the slots, by their scores."""
     model = draw(2, 5, 3, eager=[-np.inf, -4.0, 1.0])
     found = assert_agrees("beam_search", model, Rules(4), beam_size=6)
     assert (found.lengths[0] == 4).all() and not (found.tokens[0] == EOS).any()
     last = np.take_along_axis(found.tokens, found.lengths[..., None] - 1, axis=2)
-    ended = (last[..., 0] == EOS).sum(axis=1)
-    assert ended[0] == 0 < ended[1] < 6, "a sentence of each kind"
+    finished = (last[..., 0] == EOS).sum(axis=1)
+    assert finished[0] == 0 < finished[1] < 6, "a sentence of each kind"
 
 
-def test_the_width_is_changed_without_the_weights():
+def test_a_wider_beam_finds_better_hypotheses():
     model, rules = draw(4, 5, 6, eager=-1.0), Rules(4, "power", 0.75)
     best = [
         assert_agrees("beam_search", model, rules, beam_size=width).scores[:, 0]
@@ -214,16 +212,36 @@ def test_the_width_is_changed_without_the_weights():
     assert (best[0] < best[-1] - 1e-3).any()
 
 
-def test_width_one_is_greedy():
-    """An argmax loop in Python, which takes eos only where it is the likeliest."""
+# Free choices, forced tokens and an eos before the minimum length.
+PREFIX = [[-1, 2, -1, 2], [3, 3, 3, -1], [2, EOS, 3, 3]]
+OPTIONS = {
+    **{f"penalty {i}": rules for i, rules in enumerate(EVERY_PENALTY)},
+    "no repetition": Rules(ngram=2, penalty="power", strength=0.75),
+    "minimum length": Rules(min_length=3, beta=0.2),
+    "prefix": Rules(prefix=PREFIX),
+    "all": Rules(4, "gnmt", 0.6, 0.2, min_length=2, ngram=1, prefix=PREFIX),
+}
+
+
+@pytest.mark.parametrize("rules", OPTIONS.values(), ids=OPTIONS)
+def test_a_beam_of_one_is_greedy(rules):
+    """Also where eos has the second highest probability, and a beam would keep it."""
+    for seed, eager in enumerate([0.0, 1.5, -1.5]):
+        model = draw(seed, eager=eager, sticky=2.0)
+        want = assert_agrees("greedy", model, rules)
+        same(assert_agrees("beam_search", model, rules, beam_size=1), want)
+        same(find("beam_search", model, rules, beam_size=1, n_best=1), want)
+
+
+def test_a_beam_of_one_ends_like_greedy():
     model, rules = draw(5, 5, 8), Rules(6)
-    found = assert_agrees("greedy", model, rules)
+    found = assert_agrees("beam_search", model, rules, beam_size=1)
     assert len(set(found.lengths.ravel().tolist())) > 2
-    with pytest.raises(ValueError, match="beam_size must be at least 2"):
-        find("beam_search", model, rules, beam_size=1)
+    wide = find("beam_search", model, rules, beam_size=2, n_best=1)
+    assert (wide.tokens != found.tokens).any()
 
 
-# V, L, K, N, B and the n of n-grams: compiled once; all the rest is drawn.
+# V, L, K, N, B and n of the n-grams: each shape is compiled once.
 SHAPES = [
     (2, 1, 2, 1, 1, 0),
     (2, 5, 6, 3, 2, 2),
@@ -234,7 +252,7 @@ SHAPES = [
 
 @settings(deadline=None, max_examples=15)
 @given(data=st.data())
-def test_any_model_is_searched_as_by_brute_force(data):
+def test_random_models_agree_with_brute_force(data):
     vocab_size, length, width, n_best, batch, ngram = data.draw(
         st.sampled_from(SHAPES), "V, L, K, N, B, n"
     )
@@ -255,28 +273,29 @@ def test_any_model_is_searched_as_by_brute_force(data):
     model = draw(seed, vocab_size, batch, data.draw(each, "eager"))
     beam = {"beam_size": width, "n_best": n_best}
     narrow = assert_agrees("beam_search", model, rules, **beam)
-    same(narrow, find("beam_search", model, rules, stop=False, **beam))
+    same(narrow, find("beam_search", model, rules, early_stopping=False, **beam))
     every = assert_agrees("exhaustive", model, rules, n_best=n_best)
     beam["beam_size"] = vocab_size**length
     full = assert_agrees("beam_search", model, rules, **beam)
     np.testing.assert_array_equal(full.tokens, every.tokens)
     np.testing.assert_allclose(full.scores, every.scores, rtol=1e-5, atol=1e-5)
-    ended = [(found.tokens[:, 0] == EOS).any(axis=1) for found in (narrow, every)]
+    finished = [(found.tokens[:, 0] == EOS).any(axis=1) for found in (narrow, every)]
     above = narrow.scores[:, 0] > every.scores[:, 0] + 1e-5
-    assert not (above & (ended[0] == ended[1])).any()
+    assert not (above & (finished[0] == finished[1])).any()
 
 
 @pytest.mark.parametrize(
     "how, got",
     [
-        ({"beam_size": 1}, "1, 1 and 4"),
+        ({"beam_size": 0}, "0, 0 and 4"),
+        ({"beam_size": 1, "n_best": 2}, "1, 2 and 4"),
         ({"n_best": 4}, "3, 4 and 4"),
         ({"n_best": 0}, "3, 0 and 4"),
         ({"max_length": 0}, "3, 3 and 0"),
     ],
     ids=str,
 )
-def test_widths_and_lengths_that_cannot_be_are_refused(how, got):
+def test_invalid_sizes_raise(how, got):
     options = {"beam_size": 3, "max_length": 4, **how}
     step, state, _ = table_step(LATTICE)
     with pytest.raises(ValueError, match=f"^beam_search: [^\n]*, got {got}$"):

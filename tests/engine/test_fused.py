@@ -5,7 +5,6 @@ The oracle is `unroll(..., fused=False)`, a `lax.scan` that JAX differentiates.
 
 import dataclasses
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seqjax
-from seqjax import recurrence
+from seqjax.engine.run_cell import run_cell
 from seqjax.nn.layers import matmul
-from tests import odd_cells, odd_states, references
+from tests import odd_cells, odd_states, quick, references
 from tests.gradients import (
     assert_both_same,
     both_ways,
@@ -25,54 +24,13 @@ from tests.gradients import (
     inputs,
     outputs_and_gradients,
 )
-from tests.test_cell_laws import ALL, CELLS, FORWARD
-
-pytestmark = pytest.mark.optimized
+from tests.law_cells import ALL, CELLS, FORWARD, MGU
 
 LENGTHS = [6, 0, 2, 5]
 
 
-class MGUParams(NamedTuple):
-    w_x: jax.Array  # [D, 2H]
-    w_f: jax.Array  # [H, H]
-    w_h: jax.Array  # [H, H]
-    b_f: jax.Array  # [H]
-    b_h: jax.Array  # [H]
-
-
-@dataclasses.dataclass(frozen=True)
-class MGU:
-    """The minimal gated unit of Zhou et al. (2016): a cell that seqjax never heard of.
-
-    f  = sigmoid(x W_f + h U_f + b_f)
-    h' = (1 - f) * h + f * tanh(x W_h + (f * h) U_h + b_h)
-    """
-
-    hidden_size: int
-
-    def init(self, key, input_size):
-        keys = jax.random.split(key, 5)
-        size = self.hidden_size
-        shapes = [(input_size, 2 * size), (size, size), (size, size), (size,), (size,)]
-        draws = map(jax.random.normal, keys, shapes)
-        return MGUParams(*(0.5 * draw for draw in draws))
-
-    def initial_state(self, batch_shape=()):
-        return jnp.zeros((*batch_shape, self.hidden_size))
-
-    def project(self, params, xs):
-        return matmul(xs, params.w_x)
-
-    def step(self, params, h, z, dot=jnp.dot):
-        x_f, x_h = jnp.split(z, 2, axis=-1)
-        f = jax.nn.sigmoid(x_f + dot(h, params.w_f) + params.b_f)
-        n = jnp.tanh(x_h + dot(f * h, params.w_h) + params.b_h)
-        h = (1 - f) * h + f * n
-        return h, h
-
-
 def mgu_step(params, h, x):
-    """The same in NumPy for one sequence, from the paper's equations."""
+    """The MGU in NumPy for one sequence, from the paper's equations."""
     w_x, w_f, w_h, b_f, b_h = params
     w_xf, w_xh = np.split(w_x, 2, axis=1)
     f = references.sigmoid(x @ w_xf + h @ w_f + b_f)
@@ -154,9 +112,10 @@ def test_odd_states_are_held_past_the_lengths_in_reverse(name):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_a_cell_nobody_has_heard_of_is_its_textbook_loop(reverse, x64):
+def test_a_cell_outside_of_the_library_is_its_textbook_loop(reverse, x64):
     params, xs, state = inputs(MGU(5))
-    last, ys = seqjax.unroll(MGU(5), params, xs, state, jnp.asarray(LENGTHS), reverse)
+    run = quick.optimized(functools.partial(seqjax.unroll, MGU(5), reverse=reverse))
+    last, ys = run(params, xs, state, jnp.asarray(LENGTHS))
     expected, expected_ys = references.unroll(
         mgu_step, params, xs, list(np.asarray(state)), LENGTHS, reverse
     )
@@ -165,14 +124,14 @@ def test_a_cell_nobody_has_heard_of_is_its_textbook_loop(reverse, x64):
 
 
 @parametrize(gru=FORWARD["gru"], own=FORWARD["own"])
-def test_an_empty_batch_has_gradients_of_zero(cell, x64):
+def test_the_gradients_of_an_empty_batch_are_zero(cell, x64):
     (_, ys), gradients = outputs_and_gradients(cell, *inputs(cell, 3, (0,)))
     assert ys.shape == (3, 0, 5)
     assert not any(g.any() for g in jax.tree.leaves(gradients))
 
 
 def test_gradients_without_jit(x64):
-    """Under `jax.disable_jit` the products of a branch look like the step's own."""
+    """Under `jax.disable_jit`, tracing sees the products of a branch as the step's."""
     cell = odd_states.ODD["product_in_cond"]
     args = inputs(cell, num_steps=3)
     want = compiled(lambda args: outputs_and_gradients(cell, *args))(args)
@@ -242,7 +201,7 @@ def test_second_derivatives_of_the_fused_loop_are_refused(cell, jit, x64):
 
 
 @parametrize(rnn=FORWARD["rnn"], stack=FORWARD["stack"])
-def test_forward_mode_needs_the_plain_loop_and_has_it(cell, x64):
+def test_only_the_plain_loop_has_forward_mode(cell, x64):
     params, xs, state = inputs(cell)
     direction = jnp.cos(jnp.arange(xs.size, dtype=float)).reshape(xs.shape)
 
@@ -270,21 +229,21 @@ def test_a_run_compiles_its_gradient_once():
     params, xs, state = inputs(cell, dtype=jnp.float32)
     gradient = jax.grad(loss_of(cell, True))
     compiled = jax.jit(gradient)
-    for run in (gradient, compiled):  # outside jit too, as in a notebook
+    for run in (gradient, compiled):  # eager calls too, as in a notebook
         run(params, xs, state, jnp.asarray(LENGTHS))
-        times, size = len(traced), recurrence._unroll._cache_size()
+        times, size = len(traced), run_cell._cache_size()
         assert times
         for lengths in ([1, 2, 3, 4], [6, 6, 6, 6]):
             changed = jax.tree.map(jnp.sin, params)
             run(changed, 2 * xs, state + 1, jnp.asarray(lengths))
         assert len(traced) == times
-        assert recurrence._unroll._cache_size() == size
+        assert run_cell._cache_size() == size
     assert compiled._cache_size() == 1
 
 
 @parametrize(lstm=FORWARD["lstm"], own=FORWARD["own"])
 def test_vmap_over_the_batch_has_the_gradients_of_the_batch(cell, x64):
-    """Slow, since every element then has a weight gradient of its own; but right."""
+    """Correct, though slow: each element then has its own weight gradient."""
     params, xs, state = inputs(cell)
     lengths = jnp.asarray(LENGTHS)
 
@@ -294,15 +253,16 @@ def test_vmap_over_the_batch_has_the_gradients_of_the_batch(cell, x64):
 
     def gradient(loss):
         floats = jax.tree.map(jnp.asarray, (params, xs))
-        return jax.jit(jax.grad(lambda p, x: loss(p, x, state), (0, 1)))(*floats)
+        of_floats = jax.grad(lambda p, x: loss(p, x, state), (0, 1))
+        return quick.optimized(of_floats)(*floats)
 
     together = gradient(lambda p, x, s: loss_of(cell, True)(p, x, s, lengths))
     assert_both_same((gradient(loss), together))
 
 
 @parametrize(lstm=FORWARD["lstm"], gru=FORWARD["gru"], rnn=FORWARD["rnn"])
-def test_gradients_have_the_dtypes_of_what_they_are_of(cell):
-    """Weights in bfloat16, the state in float32: the products are in float32."""
+def test_gradients_have_the_dtypes_of_their_arrays(cell):
+    """With weights in bfloat16 and the state in float32, products are in float32."""
     params, xs, state = inputs(cell, dtype=jnp.float32)
     params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), params)
     with jax.numpy_dtype_promotion("standard"):
@@ -332,7 +292,7 @@ class Closed:
         return h, h if self.outputs == 1 else (h, h * h)
 
 
-def test_what_a_cell_closes_over_may_be_differentiated_and_mapped(x64):
+def test_values_that_a_cell_closes_over_may_be_differentiated_and_vmapped(x64):
     w = 0.3 * jnp.cos(jnp.arange(25.0)).reshape(5, 5)
     params, xs, _ = inputs(Closed(w))
 
@@ -341,12 +301,12 @@ def test_what_a_cell_closes_over_may_be_differentiated_and_mapped(x64):
 
     want = jax.grad(loss, (0, 1))(w, params, False)
     assert_both_same((jax.grad(loss, (0, 1))(w, params), want))
-    assert_both_same((jax.jit(jax.grad(loss, (0, 1)))(w, params), want))
+    assert_both_same((quick.optimized(jax.grad(loss, (0, 1)))(w, params), want))
     both = jax.vmap(loss, (0, None))(jnp.stack([w, 2 * w]), params)
     assert_both_same((both, jnp.stack([loss(w, params), loss(2 * w, params)])))
 
 
-def test_outputs_that_are_several_arrays_are_left_to_the_scan(x64):
+def test_a_step_with_several_outputs_runs_in_the_plain_scan(x64):
     w = 0.3 * jnp.cos(jnp.arange(25.0)).reshape(5, 5)
     params, xs, _ = inputs(Closed(w))
     _, (ys, squares) = seqjax.unroll(Closed(w, outputs=2), params, xs)

@@ -1,4 +1,4 @@
-"""Long sequences in little memory: saved states every k steps, and locked dropout."""
+"""Memory of long sequences: states stored every k steps, and locked dropout."""
 
 import collections
 import functools
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import seqjax
-from tests import hlo
+from tests import hlo, quick
 from tests.gradients import (
     assert_both_same,
     both_ways,
@@ -18,19 +18,17 @@ from tests.gradients import (
     outputs_and_gradients,
 )
 
-pytestmark = pytest.mark.optimized
-
 CASES = {  # (cell, lengths, reverse) of 7 steps
     "lstm": (seqjax.LSTM(5, forget_bias=1.0), [7, 0, 2, 5], False),
     "stack": (seqjax.Stack((seqjax.RNN(4), seqjax.GRU(5, False))), None, True),
     "both": (seqjax.Bidirectional(seqjax.RNN(4)), [5, 7, 0, 2], False),
 }
-SIZES = [1, 3, 7, 9]  # each step, with a rest, all steps, more than there are
+SIZES = [1, 3, 7, 9]  # one step, with a remainder, all steps, more than all
 
 
 @functools.cache
 def gradients_of_segments():
-    """{case: for each k in SIZES, and for the whole}, as one program."""
+    """{case: results for each k in SIZES, and without segments}, as one program."""
     with jax.enable_x64(True):
         arrays = {name: inputs(cell, 7) for name, (cell, *_) in CASES.items()}
 
@@ -60,10 +58,10 @@ def test_segments_have_the_outputs_and_gradients_of_the_whole(case, size):
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.5])
-def test_segments_of_no_whole_steps_are_refused(steps):
+def test_segments_of_fractional_or_no_steps_are_refused(steps):
     cell = seqjax.LSTM(5)
     params, xs, state = inputs(cell, dtype=jnp.float32)
-    with pytest.raises(ValueError, match=f"whole number of at least 1, got {steps}"):
+    with pytest.raises(ValueError, match=f"an integer of at least 1, got {steps}"):
         seqjax.unroll(cell, params, xs, state, checkpoint_every=steps)
 
 
@@ -76,12 +74,12 @@ def rows_of_memory(num_steps, every, loss):
     def run(params, xs):
         return loss(*seqjax.unroll(cell, params, xs, checkpoint_every=every))
 
-    program = jax.jit(jax.grad(run, (0, 1))).lower(params, xs).compile()
+    program = quick.optimized(jax.grad(run, (0, 1))).lower(params, xs).compile()
     return program.memory_analysis().temp_size_in_bytes / (4 * batch * hidden)
 
 
 def test_segments_take_less_than_a_third_of_the_memory_where_all_outputs_are_used():
-    """ys and its cotangent are as long as ever; gates and states are not."""
+    """ys and its cotangent keep their length; gates and states do not."""
 
     def loss(state, ys):
         return jnp.sum(jnp.sin(ys))
@@ -92,7 +90,7 @@ def test_segments_take_less_than_a_third_of_the_memory_where_all_outputs_are_use
 
 @pytest.mark.parametrize("every", [32, 64])
 def test_memory_of_segments_grows_like_the_root_of_the_length(every):
-    """In a segment 4 gates, h and c, and both as before the step; states between."""
+    """Per step of a segment 4 gates, and h and c after and before; per segment h, c."""
     num_steps = every**2
     rows = rows_of_memory(num_steps, every, lambda state, ys: jnp.sum(state.h))
     assert rows < 8 * every + 2 * num_steps / every + 40  # weights and single rows
@@ -100,7 +98,7 @@ def test_memory_of_segments_grows_like_the_root_of_the_length(every):
 
 
 def identity(size):
-    """A layer that hands on what is positive, and its parameters."""
+    """A layer that returns its positive inputs unchanged, and its parameters."""
     layer = seqjax.RNN(size, activation="relu")
     params = layer.init(jax.random.key(0), size)
     eye = jnp.eye(size)
@@ -108,7 +106,7 @@ def identity(size):
 
 
 def masks_of(num_layers, rate, key, shape=(5, 64, 48)):
-    """What `Stack` with locked dropout multiplies its inputs with: [T, B, H]."""
+    """The factors of `Stack` with locked dropout: [T, B, H]."""
     layer, params = identity(shape[-1])
     stack = seqjax.Stack((layer,) * num_layers, dropout=rate, locked=True)
     xs = jnp.asarray(1 + np.random.default_rng(0).random(shape), jnp.float32)
@@ -126,11 +124,11 @@ def test_locked_dropout_has_one_mask_for_all_steps_and_one_for_each_sequence(key
     assert (masks_of(2, 0.25, None) == 1).all()
 
 
-def test_locked_dropout_keeps_the_expectation_and_is_drawn_anew_between_layers(key):
+def test_locked_dropout_keeps_the_mean_and_differs_between_layers(key):
     one, two = masks_of(2, 0.5, key)[0], masks_of(3, 0.5, key)[0]
-    deviation = 1 / one.size**0.5  # of the mean of values that are 0 or 2
+    deviation = 1 / one.size**0.5  # of the mean of values in {0, 2}
     assert abs(one.mean() - 1) < 4 * deviation
-    assert set(np.unique(np.round(two, 5))) == {0, 4}  # a mask twice: the mean is 2
+    assert set(np.unique(np.round(two, 5))) == {0, 4}  # with the same mask: mean 2
     assert abs(two.mean() - 1) < 4 * 3**0.5 * deviation
 
 
@@ -145,7 +143,7 @@ def test_gradients_with_locked_dropout_are_those_of_plain_autodiff(key):
 
 
 def test_the_loops_are_the_same_with_and_without_locked_dropout(key):
-    """No random bits and no mask in them."""
+    """The loops contain no random bits and no mask."""
     args = inputs(DROPPED, dtype=jnp.float32)
 
     def operations(key):
@@ -153,7 +151,7 @@ def test_the_loops_are_the_same_with_and_without_locked_dropout(key):
             _, ys = seqjax.unroll(DROPPED, params, xs, state, key=key)
             return jnp.sum(jnp.sin(ys))
 
-        program = jax.jit(jax.grad(loss, (0, 1, 2))).lower(*args).compile()
+        program = quick.optimized(jax.grad(loss, (0, 1, 2))).lower(*args).compile()
         found = hlo.operations(program.as_text())
         return [collections.Counter(o for o in found if o.in_loop == x) for x in (0, 1)]
 

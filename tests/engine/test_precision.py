@@ -1,5 +1,7 @@
 """Products in bfloat16, sums in float32, by `jax.default_matmul_precision`."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -8,11 +10,9 @@ import pytest
 
 import seqjax
 from seqjax.nn.layers import matmul
-from tests import references
+from tests import quick, references
 from tests.gradients import compiled, inputs, outputs_and_gradients
-from tests.test_cell_laws import ALL
-
-pytestmark = pytest.mark.optimized
+from tests.law_cells import ALL
 
 POLICY = "BF16_BF16_F32"
 
@@ -28,11 +28,11 @@ def normal(*shapes):
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (3, 2), (2, 3, 2)])
-def test_a_product_rounds_its_operands_and_sums_up_in_float32(shape):
-    """512 terms of about 1: a sum in bfloat16 would be off by a percent."""
+def test_a_product_rounds_its_operands_and_adds_in_float32(shape):
+    """512 terms of about 1: a sum in bfloat16 would have an error of a percent."""
     xs, w, ct = normal((*shape, 512), (512, 7), (*shape, 7))
 
-    @jax.jit
+    @quick.optimized
     def run(xs, w, ct):
         ys, pull = jax.vjp(matmul, xs, w)
         return ys, *pull(ct)
@@ -48,14 +48,14 @@ def test_a_product_rounds_its_operands_and_sums_up_in_float32(shape):
 
 
 @pytest.mark.parametrize("policy", [None, "highest", "float32"])
-def test_without_the_policy_a_product_is_that_of_jax_to_the_bit(policy):
+def test_without_the_policy_a_product_is_bitwise_that_of_jax(policy):
     xs, w = normal((6, 512), (512, 7))
     with jax.default_matmul_precision(policy):
         np.testing.assert_array_equal(matmul(xs, w), jnp.matmul(xs, w))
 
 
 def lstm_step(params, state, x):
-    """The reference, but for operands that are rounded; the state is not."""
+    """The reference with rounded operands of the products; the state is not rounded."""
     w_x, w_h, b = params
     h, c = state
     gates = rounded(x) @ rounded(w_x) + rounded(h) @ rounded(w_h) + b
@@ -71,10 +71,9 @@ def test_an_lstm_is_the_loop_with_rounded_operands(options):
     params, xs, state = inputs(cell, dtype=jnp.float32)
     rows = list(zip(np.float64(state.h), np.float64(state.c), strict=True))
     last, want = references.unroll(lstm_step, params, xs, rows, lengths)
+    run = quick.optimized(partial(seqjax.unroll, cell, **options))
     with jax.default_matmul_precision(POLICY):
-        (h, c), ys = seqjax.unroll(
-            cell, params, xs, state, jnp.asarray(lengths), **options
-        )
+        (h, c), ys = run(params, xs, state, jnp.asarray(lengths))
     np.testing.assert_allclose(ys, want, atol=1e-6)
     np.testing.assert_allclose(h, [h for h, _ in last], atol=1e-6)
     np.testing.assert_allclose(c, [c for _, c in last], atol=1e-6)
@@ -83,7 +82,7 @@ def test_an_lstm_is_the_loop_with_rounded_operands(options):
 
 
 @pytest.mark.parametrize("name", ["gru", "own", "stack"])
-def test_outputs_and_gradients_stay_in_float32_and_near_it(name):
+def test_outputs_and_gradients_are_float32_and_close_to_full_precision(name):
     args = inputs(ALL[name], dtype=jnp.float32)
     run = compiled(lambda args: outputs_and_gradients(ALL[name], *args))
     want = jax.tree.leaves(run(args))
@@ -93,4 +92,4 @@ def test_outputs_and_gradients_stay_in_float32_and_near_it(name):
     off = [
         np.abs(g - w).max() / np.abs(w).max() for g, w in zip(got, want, strict=True)
     ]
-    assert 1e-3 < max(off) < 0.02  # 2^-9 is what rounding one operand makes of it
+    assert 1e-3 < max(off) < 0.02  # rounding one operand: 2^-9

@@ -1,4 +1,4 @@
-"""Laws of the classifier, over all poolings; each pooling in NumPy, one by one."""
+"""The classifier: laws of all poolings, and each pooling in NumPy."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import seqjax
-from seqjax.data.labeled import Batch
+from seqjax.data.labeled import LabeledBatch
 from seqjax.data.vocab import UNK
 from seqjax.models.classifier import POOLINGS, Classifier
 from seqjax.nn import losses
@@ -32,7 +32,7 @@ def tokens():
 
 
 def build(cell, pooling, **options):
-    """(model, parameters), no two of them alike, and none zero."""
+    """(model, parameters), all distinct and nonzero."""
     model = Classifier(V, C, cell, E, pooling, **options)
     leaves, tree = jax.tree.flatten(model.init(jax.random.key(0)))
     rng = np.random.default_rng(1)
@@ -49,7 +49,7 @@ def float64(params):
 @every_case
 def test_padding_changes_nothing_and_length_zero_is_defined(name, pooling, tokens):
     model, params = build(CELLS[name], pooling)
-    run = jax.jit(model.logits)
+    run = jax.jit(model.apply)
     logits = run(params, tokens, LENGTHS)
     assert logits.shape == (B, C)
     garbage = np.where(np.arange(T)[:, None] < LENGTHS, tokens, 10**6)
@@ -64,7 +64,7 @@ def test_padding_changes_nothing_and_length_zero_is_defined(name, pooling, token
 
 @every_case
 def test_padding_gets_no_gradient_and_makes_no_nan(name, pooling):
-    """Tokens of the padding are in no sequence; their embeddings are not numbers."""
+    """Tokens of the padding occur in no sequence, and their embeddings are nan."""
     model, params = build(CELLS[name], pooling)
     inside = np.arange(T)[:, None] < LENGTHS
     real = np.random.default_rng(0).integers(4, 9, (T, B))
@@ -72,7 +72,7 @@ def test_padding_gets_no_gradient_and_makes_no_nan(name, pooling):
     poisoned = params._replace(embed=params.embed.at[9:12].set(jnp.nan))
 
     def loss(params):
-        batch = Batch(tokens, LENGTHS, np.array([0, 1, 2, 0, -1], np.int32))
+        batch = LabeledBatch(tokens, LENGTHS, np.array([0, 1, 2, 0, -1], np.int32))
         return model.loss(params, batch)[0]
 
     want, got = map(jax.jit(jax.value_and_grad(loss)), (params, poisoned))
@@ -84,7 +84,7 @@ def test_padding_gets_no_gradient_and_makes_no_nan(name, pooling):
 
 @every_pooling
 def test_logits_are_the_formula(pooling, tokens, x64):
-    """Of an RNN both ways, by references.py, one sequence at a time."""
+    """A bidirectional RNN by references.py, one sequence at a time."""
     model, params = build(seqjax.Bidirectional(seqjax.RNN(H)), pooling)
     params = float64(params)
     xs = np.asarray(params.embed)[tokens]
@@ -95,7 +95,7 @@ def test_logits_are_the_formula(pooling, tokens, x64):
         for p, reverse in zip(params.cell, (False, True), strict=True)
     ]
     ys, w = np.concatenate(both, axis=-1), jax.tree.map(np.asarray, params)
-    logits = jax.jit(model.logits)(params, tokens, LENGTHS)
+    logits = jax.jit(model.apply)(params, tokens, LENGTHS)
     for b, n in enumerate(LENGTHS):
         y = ys[:n, b]
         if n == 0:
@@ -129,15 +129,15 @@ def test_last_is_the_state_at_each_length(name, tokens):
     else:
         h = jnp.concatenate(state if name == "both_ways" else state[1], axis=-1)
     want = h @ params.out.w + params.out.b
-    logits = model.logits(params, tokens, LENGTHS)
+    logits = model.apply(params, tokens, LENGTHS)
     np.testing.assert_allclose(logits, want, atol=1e-6)
 
 
 def test_loss_counts_the_rows_that_have_a_label(tokens):
     model, params = build(CELLS["rnn"], "mean")
     labels = np.array([2, -1, 0, -1, 1])
-    batch = Batch(tokens, LENGTHS, jnp.asarray(labels))
-    logits = np.asarray(model.logits(params, *batch[:2]), np.float64)
+    batch = LabeledBatch(tokens, LENGTHS, jnp.asarray(labels))
+    logits = np.asarray(model.apply(params, *batch[:2]), np.float64)
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     kept = labels >= 0
     total, count = model.loss(params, batch)
@@ -148,13 +148,13 @@ def test_loss_counts_the_rows_that_have_a_label(tokens):
 def test_label_smoothing_is_in_the_gradient_and_not_in_the_total(tokens):
     model, params = build(CELLS["rnn"], "mean")
     labels = np.array([2, -1, 0, -1, 1])
-    batch, kept = Batch(tokens, LENGTHS, jnp.asarray(labels)), labels >= 0
+    batch, kept = LabeledBatch(tokens, LENGTHS, jnp.asarray(labels)), labels >= 0
 
     def total(params):
         return model.loss(params, batch, label_smoothing=0.3)[0]
 
     def smoothed(params):
-        logits = model.logits(params, *batch[:2])[kept]
+        logits = model.apply(params, *batch[:2])[kept]
         return losses.cross_entropy(logits, labels[kept], None, 0.3)[0]
 
     got, grads = jax.value_and_grad(total)(params)
@@ -173,12 +173,10 @@ def test_label_smoothing_is_in_the_gradient_and_not_in_the_total(tokens):
 def test_dropout_needs_a_key(options, tokens):
     model, params = build(CELLS["rnn"], "max", **options)
     lengths = LENGTHS
-    calm = model.logits(params, tokens, lengths)
+    calm = model.apply(params, tokens, lengths)
     plain, _ = build(CELLS["rnn"], "max")
-    np.testing.assert_array_equal(calm, plain.logits(params, tokens, lengths))
-    noisy = [
-        model.logits(params, tokens, lengths, jax.random.key(k)) for k in (0, 0, 1)
-    ]
+    np.testing.assert_array_equal(calm, plain.apply(params, tokens, lengths))
+    noisy = [model.apply(params, tokens, lengths, jax.random.key(k)) for k in (0, 0, 1)]
     np.testing.assert_array_equal(noisy[0], noisy[1])
     assert (noisy[0] != noisy[2]).any() and (noisy[0] != calm).any()
 
@@ -186,7 +184,7 @@ def test_dropout_needs_a_key(options, tokens):
 class Echo:
     """A cell whose output is its input."""
 
-    hidden_size = E
+    output_size = E
 
     def init(self, key, input_size):
         return {}
@@ -202,7 +200,7 @@ class Echo:
 
 
 @pytest.mark.parametrize("locked", [False, True])
-def test_locked_dropout_drops_the_same_units_all_along(locked, tokens):
+def test_locked_dropout_drops_the_same_units_at_all_steps(locked, tokens):
     model = Classifier(V, C, Echo(), E, "mean", 0.5, locked)
     embed = jnp.ones((V, E))
     ys = model._outputs(
@@ -214,10 +212,10 @@ def test_locked_dropout_drops_the_same_units_all_along(locked, tokens):
     assert set(np.unique(ys)) == {0.0, 2.0}
     same = (np.asarray(ys) == np.asarray(ys[0])).all()
     assert same == locked
-    assert (ys[0, 0] != ys[0, 1]).any()  # but another sequence has others
+    assert (ys[0, 0] != ys[0, 1]).any()  # sequences have different masks
 
 
-def test_word_dropout_reads_words_as_unknown(tokens):
+def test_word_dropout_replaces_tokens_by_unk(tokens):
     model = Classifier(V, C, Echo(), E, "mean", word_dropout=0.3)
     embed = jnp.broadcast_to(jnp.arange(V, dtype=jnp.float32)[:, None], (V, E))
     many = np.tile(tokens, (1, 100))
@@ -240,15 +238,15 @@ def test_word_dropout_reads_words_as_unknown(tokens):
         ({"word_dropout": -0.1}, r"word_dropout must be in \[0, 1\), got -0.1"),
     ],
 )
-def test_what_cannot_be_is_refused(options, sentence):
+def test_invalid_settings_raise(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         Classifier(V, C, CELLS["rnn"], E, **options)
 
 
-def test_last_of_summed_directions_is_refused():
+def test_last_of_summed_directions_raises():
     summed = seqjax.Bidirectional(seqjax.GRU(H), merge="sum")
     for cell in (summed, seqjax.Stack((seqjax.GRU(H), summed))):
-        with pytest.raises(ValueError, match='needs directions side by side, merge="c'):
+        with pytest.raises(ValueError, match='"last" needs merge="concat"'):
             Classifier(V, C, cell, E, "last")
         Classifier(V, C, cell, E, "max")
 

@@ -1,4 +1,4 @@
-"""The recognizer: frames side by side, padding, batches, a sum over all alignments."""
+"""The CTC model: frame stacking, padding, batches, enumeration of alignments."""
 
 import itertools
 from functools import partial
@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import seqjax
-from seqjax.models.ctc_model import Recognizer, stacked
+from seqjax.models.ctc_model import CTCBatch, CTCModel, stack_frames
 
 D, V, T, L = 3, 3, 11, 2
 LENGTHS = np.array([11, 0, 7, 1], np.int32)
 MODELS = {
-    "stacked": Recognizer(V, seqjax.Bidirectional(seqjax.GRU(4)), D, stacking=3),
-    "frame by frame": Recognizer(V, seqjax.LSTM(4), D),
-    "layers": Recognizer(
+    "stacked": CTCModel(V, seqjax.Bidirectional(seqjax.GRU(4)), D, stacking=3),
+    "frame by frame": CTCModel(V, seqjax.LSTM(4), D),
+    "layers": CTCModel(
         V,
         seqjax.Stack((seqjax.Bidirectional(seqjax.RNN(3)), seqjax.RNN(4)), dropout=0.3),
         D,
@@ -45,8 +45,9 @@ def results(model, params, xs, lengths, labels, label_lengths):
     """(loss, count, gradients of parameters and of xs, logits, steps)."""
 
     def loss(params, xs):
-        logits, steps = model.logits(params, xs, lengths)
-        total, count = model.loss(logits, steps, labels, label_lengths)
+        logits, steps = model.apply(params, xs, lengths)
+        batch = CTCBatch(xs, lengths, labels, label_lengths)
+        total, count = model.loss(params, batch)
         return total, (count, logits, steps)
 
     run = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
@@ -54,12 +55,12 @@ def results(model, params, xs, lengths, labels, label_lengths):
     return total, count, grads, *found
 
 
-def test_frames_stand_side_by_side():
+def test_stack_frames():
     xs = np.arange(5 * 2 * 1, dtype=np.float32).reshape(5, 2, 1) + 1
-    found = np.asarray(stacked(xs, np.array([5, 3], np.int32), 2))
+    found = np.asarray(stack_frames(xs, np.array([5, 3], np.int32), 2))
     want = [[[1, 3], [2, 4]], [[5, 7], [6, 0]], [[9, 0], [0, 0]]]
     assert found.tolist() == want
-    np.testing.assert_array_equal(stacked(xs, np.array([5, 5], np.int32), 1), xs)
+    np.testing.assert_array_equal(stack_frames(xs, np.array([5, 5], np.int32), 1), xs)
 
 
 @every_model
@@ -67,7 +68,7 @@ def test_padding_changes_nothing_and_gets_no_gradient(model):
     params = params_of(model)
     xs, *labels = draw()
     more = draw(filler=np.inf)[0]
-    if model.stacking > 2:  # once, since it takes another compilation
+    if model.stacking > 2:  # for one model only, since it compiles again
         more = np.concatenate([more, np.full_like(more[:4], np.inf)])
     found = results(model, params, xs, LENGTHS, *labels)
     longer = results(model, params, more, LENGTHS, *labels)
@@ -84,7 +85,7 @@ def test_padding_changes_nothing_and_gets_no_gradient(model):
 
 
 @every_model
-def test_a_batch_is_its_sequences_one_by_one(model):
+def test_a_batch_gives_the_numbers_of_each_sequence_alone(model):
     params = params_of(model)
     xs, labels, label_lengths = draw(0.0)
     total, count, (grads, _), *_ = results(
@@ -110,7 +111,7 @@ def test_the_loss_is_minus_the_log_of_all_paths(model):
         model, params, xs, lengths, labels, label_lengths
     )
     want = 0.0
-    for b in (0, 2, 3):  # the second has nothing to say and no time for it
+    for b in (0, 2, 3):  # the second has no frames and no labels
         probs = np.asarray(jax.nn.softmax(logits[: steps[b], b]), np.float64)
         wanted, found = labels[: label_lengths[b], b].tolist(), 0.0
         for path in itertools.product(range(V), repeat=int(steps[b])):
@@ -120,16 +121,16 @@ def test_the_loss_is_minus_the_log_of_all_paths(model):
     assert float(total) == pytest.approx(want, rel=1e-4)
 
 
-def test_dropout_is_for_training(key):
+def test_dropout_needs_a_key(key):
     model = MODELS["layers"]
     params, xs = params_of(model), draw()[0]
-    run = jax.jit(lambda *args: model.logits(*args)[0])
+    run = jax.jit(lambda *args: model.apply(*args)[0])
     as_is = run(params, xs, LENGTHS)
     np.testing.assert_array_equal(run(params, xs, LENGTHS), as_is)
     assert np.abs(run(params, xs, LENGTHS, key) - as_is)[:4, 0].max() > 0.01
 
 
-def test_what_cannot_be_is_refused():
+def test_invalid_settings_raise():
     for options in ({"dropout": 1.0}, {"stacking": 0}, {"num_symbols": 1}):
-        with pytest.raises(ValueError, match="Recognizer: "):
-            Recognizer(**{"num_symbols": 3, "cell": None, "input_size": 1, **options})
+        with pytest.raises(ValueError, match="CTCModel: "):
+            CTCModel(**{"num_symbols": 3, "cell": None, "input_size": 1, **options})

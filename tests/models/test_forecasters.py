@@ -1,4 +1,4 @@
-"""Recurrent forecasters against a loop over single sequences; nothing sees ahead."""
+"""Recurrent forecasters, against a loop over single sequences."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from jax.test_util import check_grads
 
 import seqjax
 from seqjax.baselines.autoregressive import MLP, LinearAR, LinearParams, SeasonalNaive
-from seqjax.models.forecaster import Direct, Recursive
+from seqjax.models import DirectForecaster, RecursiveForecaster
 from seqjax.nn.forecast_heads import (
     Gaussian,
     Quantiles,
@@ -24,22 +24,26 @@ TAU, HORIZON, COLUMNS = 6, 3, 2
 GRU, LSTM = seqjax.GRU(4), seqjax.LSTM(4)
 SIZES = (TAU, HORIZON, COLUMNS)
 MODELS = {
-    "latent": Recursive(GRU, *SIZES),
-    "latent_alone": Recursive(LSTM, *SIZES, "independent", normalize=by_last),
-    "latent_gaussian": Recursive(GRU, *SIZES, head=Gaussian(), normalize=by_window),
-    "latent_unforced": Recursive(GRU, *SIZES, teacher_forcing=False),
-    "encoder_decoder": Recursive(GRU, *SIZES, separate_decoder=True),
-    "encoder_decoder_deep": Recursive(
+    "latent": RecursiveForecaster(GRU, *SIZES),
+    "latent_alone": RecursiveForecaster(LSTM, *SIZES, "independent", normalize=by_last),
+    "latent_gaussian": RecursiveForecaster(
+        GRU, *SIZES, head=Gaussian(), normalize=by_window
+    ),
+    "latent_unforced": RecursiveForecaster(GRU, *SIZES, teacher_forcing=False),
+    "encoder_decoder": RecursiveForecaster(GRU, *SIZES, separate_decoder=True),
+    "encoder_decoder_deep": RecursiveForecaster(
         seqjax.Stack((GRU, LSTM)),
         *SIZES,
         "independent",
         separate_decoder=True,
         normalize=by_window,
     ),
-    "direct": Direct(GRU, *SIZES),
-    "direct_alone": Direct(LSTM, *SIZES, "independent", normalize=by_last, segment=3),
-    "direct_segments": Direct(GRU, *SIZES, segment=2, head=Gaussian()),
-    "direct_quantiles": Direct(
+    "direct": DirectForecaster(GRU, *SIZES),
+    "direct_alone": DirectForecaster(
+        LSTM, *SIZES, "independent", normalize=by_last, segment=3
+    ),
+    "direct_segments": DirectForecaster(GRU, *SIZES, segment=2, head=Gaussian()),
+    "direct_quantiles": DirectForecaster(
         seqjax.RNN(4), *SIZES, "independent", head=Quantiles(), normalize=by_window
     ),
 }
@@ -47,7 +51,7 @@ every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
 
 def loss_of(model, params, window):
-    """(total, count), compiled: op by op it would take longer."""
+    """(total, count), compiled, which is faster than op by op."""
     return jax.jit(model.loss)(params, window)
 
 
@@ -68,7 +72,7 @@ def draw(model, batch_shape=(3,), seed=0):
 
 
 @every_model
-def test_a_batch_is_its_sequences(model, x64):
+def test_a_batch_gives_the_numbers_of_each_sequence_alone(model, x64):
     params, window = draw(model, (2, 1))
     total, count = loss_of(model, params, window)
     assert float(count) == HORIZON * 2 * COLUMNS
@@ -84,7 +88,7 @@ def test_a_batch_is_its_sequences(model, x64):
 
 
 @every_model
-def test_all_of_the_history_is_read(model, x64):
+def test_the_whole_history_is_read(model, x64):
     params, window = draw(model)
     seen = jax.jit(jax.grad(lambda w: model.loss(params, w)[0]))(window)
     assert np.abs(seen[:TAU]).max(axis=(1, 2)).min() > 0
@@ -92,9 +96,9 @@ def test_all_of_the_history_is_read(model, x64):
 
 @pytest.mark.parametrize("name", ["latent", "encoder_decoder"])
 def test_a_teacher_forced_forecast_does_not_see_its_own_row(name, x64):
-    """(y - f)^2 has second difference 2 d^2 in y exactly if f does not move with y.
+    """(y - f)^2 has the second difference 2 d^2 in y only if f does not depend on y.
 
-    The rows before it are forecast before it, and nothing comes after the last.
+    y is the last row, so that no later forecast reads it.
     """
     model, delta = MODELS[name], 3.0
     params, window = draw(model)
@@ -138,7 +142,9 @@ def in_numpy(params):
     ids=["latent", "latent_unforced", "encoder_decoder", "encoder_decoder_unforced"],
 )
 def test_recursive_is_the_loop(cell, separate, forced, x64):
-    model = Recursive(cell, *SIZES, separate_decoder=separate, teacher_forcing=forced)
+    model = RecursiveForecaster(
+        cell, *SIZES, separate_decoder=separate, teacher_forcing=forced
+    )
     params, window = draw(model)
     step, total = cell_step(cell), 0.0
     encoder = in_numpy(params.cell)
@@ -167,7 +173,7 @@ def test_recursive_is_the_loop(cell, separate, forced, x64):
     [("joint", 1), ("joint", 3), ("independent", 2), ("independent", 6)],
 )
 def test_direct_is_the_loop(channels, segment, x64):
-    model = Direct(GRU, *SIZES, channels, normalize=by_last, segment=segment)
+    model = DirectForecaster(GRU, *SIZES, channels, normalize=by_last, segment=segment)
     params, window = draw(model)
     found = forecast_of(model, params, window[:TAU])
     w, b = in_numpy(params.out)
@@ -195,7 +201,7 @@ def test_gradients(name, x64):
 
 
 @pytest.mark.parametrize("name", ["latent_alone", "direct_alone"])
-def test_forecasts_follow_the_level_where_it_is_taken_off(name, x64):
+def test_normalized_forecasts_follow_the_level(name, x64):
     model = MODELS[name]
     params, window = draw(model)
     plain = forecast_of(model, params, window[:TAU])
@@ -204,7 +210,7 @@ def test_forecasts_follow_the_level_where_it_is_taken_off(name, x64):
 
 
 @pytest.mark.parametrize("name", ["direct_alone", "latent_alone"])
-def test_independent_columns_do_not_see_each_other(name, x64):
+def test_independent_columns_do_not_affect_each_other(name, x64):
     model = MODELS[name]
     params, window = draw(model)
     plain = forecast_of(model, params, window[:TAU])
@@ -214,7 +220,7 @@ def test_independent_columns_do_not_see_each_other(name, x64):
 
 
 def test_dropout_needs_a_key_and_changes_the_loss(x64, key):
-    model = Direct(GRU, *SIZES, dropout=0.5)
+    model = DirectForecaster(GRU, *SIZES, dropout=0.5)
     params, window = draw(model)
     losses = {float(jax.jit(model.loss)(params, window, k)[0]) for k in (None, key)}
     assert len(losses) == 2
@@ -232,7 +238,7 @@ def test_dropout_needs_a_key_and_changes_the_loss(x64, key):
     ids=lambda model: type(model).__name__,
 )
 def test_every_model_forecasts_from_its_history_alone(model, key):
-    """Under jit, on the device, as the command does it: later rows may be anything."""
+    """Later rows may hold any values."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(40, COLUMNS)).astype(np.float32)
     params = None
@@ -257,17 +263,23 @@ def test_every_model_forecasts_from_its_history_alone(model, key):
 
 BAD = {
     "bidirectional": (
-        lambda: Direct(seqjax.Bidirectional(GRU), *SIZES),
+        lambda: DirectForecaster(seqjax.Bidirectional(GRU), *SIZES),
         "backward half would read the values",
     ),
-    "segment": (lambda: Direct(GRU, *SIZES, segment=4), "a segment must divide tau"),
-    "quantiles": (lambda: Recursive(GRU, *SIZES, head=Quantiles()), "fed back"),
-    "channels": (lambda: Direct(GRU, *SIZES, "apart"), "channels must be"),
-    "tau": (lambda: Recursive(GRU, 1, 2, 3), "tau must be at least 2"),
+    "segment": (
+        lambda: DirectForecaster(GRU, *SIZES, segment=4),
+        "a segment must divide tau",
+    ),
+    "quantiles": (
+        lambda: RecursiveForecaster(GRU, *SIZES, head=Quantiles()),
+        "fed back",
+    ),
+    "channels": (lambda: DirectForecaster(GRU, *SIZES, "apart"), "channels must be"),
+    "tau": (lambda: RecursiveForecaster(GRU, 1, 2, 3), "tau must be at least 2"),
 }
 
 
 @pytest.mark.parametrize(("make", "sentence"), BAD.values(), ids=BAD)
-def test_what_cannot_be_is_refused(make, sentence):
+def test_invalid_settings_raise(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make()

@@ -1,4 +1,4 @@
-"""The language model, and the RNN whose gradients are written by hand."""
+"""The language model, and the RNN with gradients written by hand."""
 
 import itertools
 
@@ -68,17 +68,17 @@ def test_tied_softmax_scores_by_the_embeddings(window, key):
 
 
 @every_model
-def test_loss_is_the_mean_of_the_labels_surprise(model, window, key):
+def test_loss_is_the_cross_entropy_of_the_labels(model, window, key):
     params = model.init(key)
     state = model.initial_state((B,))
     logits = np.asarray(model.apply(params, window[:-1], state)[1], np.float64)
     log_z = np.log(np.exp(logits).sum(-1))
     label = np.take_along_axis(logits, np.asarray(window)[1:, :, None], -1)[..., 0]
     mask = np.random.default_rng(1).random((T, B)) < 0.5
-    (total, count), _ = model.loss(params, window, state)
+    (total, count), _ = model.loss(params, window, state=state)
     np.testing.assert_allclose(total, (log_z - label).sum(), rtol=1e-6)
     assert float(count) == T * B
-    (total, count), _ = model.loss(params, window, state, mask=mask)
+    (total, count), _ = model.loss(params, window, state=state, mask=mask)
     np.testing.assert_allclose(total, (log_z - label)[mask].sum(), rtol=1e-6)
     assert float(count) == mask.sum()
 
@@ -115,12 +115,12 @@ def test_dropout_needs_a_key(window, key):
         seqjax.Stack((seqjax.GRU(H), seqjax.Bidirectional(seqjax.GRU(H)))),
     ],
 )
-def test_bidirectional_cells_are_refused_with_the_reason(cell):
+def test_bidirectional_cells_raise(cell):
     with pytest.raises(ValueError, match="no future to read"):
         LanguageModel(V, cell)
 
 
-def test_tied_softmax_of_two_sizes_is_refused():
+def test_tied_softmax_of_two_sizes_raises():
     with pytest.raises(ValueError, match="got 4 and 5"):
         LanguageModel(V, seqjax.RNN(H), embed_size=4, tie_embeddings=True)
 
@@ -132,7 +132,9 @@ def test_gradients_by_hand_are_those_of_jax(key, x64):
     window, h = rng.integers(0, V, (T + 1, B)), rng.normal(size=(B, H))
 
     def mean_loss(params):
-        (total, count), state = model.loss(params, jnp.asarray(window), jnp.asarray(h))
+        (total, count), state = model.loss(
+            params, jnp.asarray(window), state=jnp.asarray(h)
+        )
         return total / count, (total, state)
 
     expected, (total, state) = jax.grad(mean_loss, has_aux=True)(params)
@@ -162,7 +164,7 @@ def test_element_wise_clip_keeps_each_gradient_within_5(key):
 
 
 def start(model, key):
-    """(parameters, a state that is not zero)."""
+    """(parameters, a random state)."""
     k_params, k_state = jax.random.split(key)
     state = model.initial_state((B,))
     leaves = jax.tree.leaves(state)
@@ -185,13 +187,13 @@ def test_truncation_is_chunks_with_a_constant_state(name, period, window, key):
 
     def whole(params):
         factors = fixed_factors(T, period)
-        return model.loss(params, window, state, factors=factors)[0][0]
+        return model.loss(params, window, state=state, factors=factors)[0][0]
 
     def in_chunks(params):
         total, carry = 0.0, state
         for t in range(0, T, period):
             chunk = window[t : t + period + 1]
-            (part, _), carry = model.loss(params, chunk, carry)
+            (part, _), carry = model.loss(params, chunk, state=carry)
             carry = jax.lax.stop_gradient(carry)
             total += part
         return total
@@ -201,8 +203,8 @@ def test_truncation_is_chunks_with_a_constant_state(name, period, window, key):
     assert_equal(da, db, 1e-5)
 
 
-def test_a_training_step_by_random_truncation_is_right_in_expectation(window, key):
-    """The mean of the step over all draws is the step of full backpropagation."""
+def test_random_truncation_is_unbiased(window, key):
+    """The mean training step over all draws is that of full backpropagation."""
     model, keep = MODELS["deep"], 0.7
     params, carry = start(model, key)
     optimizer = optax.sgd(1.0)
@@ -210,7 +212,7 @@ def test_a_training_step_by_random_truncation_is_right_in_expectation(window, ke
     @jax.jit
     def step(factors):
         def loss_fn(params, carry, batch, key):
-            return model.loss(params, batch, carry, key, factors=factors)
+            return model.loss(params, batch, key, state=carry, factors=factors)
 
         state = training.init_state(params, optimizer, carry, key)
         state, _ = training.make_train_step(loss_fn, optimizer)(state, window)

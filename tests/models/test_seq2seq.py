@@ -1,4 +1,4 @@
-"""Encoder and decoder: exact lengths, steps equal to the whole, gradients, bridges."""
+"""The encoder-decoder: lengths, single steps, gradients, bridges, sampling."""
 
 import dataclasses
 from functools import partial
@@ -10,11 +10,10 @@ import pytest
 from jax.test_util import check_grads
 
 import seqjax
-from seqjax.data.buckets import Batch
+from seqjax.data.buckets import PairBatch
 from seqjax.data.vocab import BOS, PAD
+from seqjax.models.decoder_inputs import scheduled_sampling, shift_right
 from seqjax.models.seq2seq import Seq2Seq
-from seqjax.nn.attention import Attention
-from seqjax.nn.attention_cell import Attending
 from seqjax.nn.losses import cross_entropy
 from tests.gradients import assert_both_same
 
@@ -59,7 +58,13 @@ def draw(model, seed=0):
     lengths, target_lengths = np.array([5, 0, 2, 3]), np.array([6, 3, 1, 0])
     source[np.arange(5)[:, None] >= lengths] = PAD
     target[np.arange(6)[:, None] >= target_lengths] = PAD
-    return params, Batch(source, lengths, target, target_lengths)
+    return params, PairBatch(source, lengths, target, target_lengths)
+
+
+def logits_of(model, params, batch, inputs=None):
+    """Teacher-forced logits of a batch."""
+    inputs = inputs_of(batch) if inputs is None else inputs
+    return model.apply(params, batch.source, batch.source_lengths, inputs)
 
 
 def inputs_of(batch):
@@ -67,21 +72,27 @@ def inputs_of(batch):
     return np.concatenate([bos, batch.target[:-1]])
 
 
+def sampled_inputs(model, params, batch, key, rate):
+    state, encoded = model.start(params, batch.source, batch.source_lengths)
+    step = partial(jax.vmap(model.step, (None, 0, 0, 0)), params)
+    return scheduled_sampling(step, state, encoded, batch.target, key, rate)
+
+
 @every_model
 def test_a_padded_batch_gives_the_numbers_of_each_sentence_alone(model, x64):
     params, batch = draw(model)
-    together = model.logits(params, batch, inputs_of(batch))
+    together = logits_of(model, params, batch)
     totals = []
     for b, (length, target_length) in enumerate(
         zip(batch.source_lengths, batch.target_lengths, strict=True)
     ):
-        alone = Batch(
+        alone = PairBatch(
             batch.source[: max(length, 1), b : b + 1],
             batch.source_lengths[b : b + 1],
             batch.target[: max(target_length, 1), b : b + 1],
             batch.target_lengths[b : b + 1],
         )
-        logits = model.logits(params, alone, inputs_of(alone))
+        logits = logits_of(model, params, alone)
         np.testing.assert_allclose(
             logits[:target_length, 0], together[:target_length, b], atol=1e-12
         )
@@ -95,7 +106,7 @@ def test_a_padded_batch_gives_the_numbers_of_each_sentence_alone(model, x64):
 def test_steps_one_by_one_are_the_teacher_forced_logits(model, x64):
     params, batch = draw(model)
     inputs = inputs_of(batch)
-    want = model.logits(params, batch, inputs)
+    want = logits_of(model, params, batch, inputs)
     state, encoded = model.start(params, batch.source, batch.source_lengths)
     step = jax.jit(jax.vmap(partial(model.step, params)))
     for t in range(len(inputs)):
@@ -107,7 +118,7 @@ def test_steps_one_by_one_are_the_teacher_forced_logits(model, x64):
 
 
 @every_model
-def test_what_padding_holds_changes_nothing(model, x64):
+def test_padding_changes_nothing(model, x64):
     params, batch = draw(model)
     other = batch._replace(
         source=np.where(batch.source == PAD, 7, batch.source),
@@ -130,7 +141,7 @@ def test_label_smoothing_is_in_the_gradient_and_not_in_the_total(x64):
     mask = np.arange(len(batch.target))[:, None] < batch.target_lengths
 
     def smoothed(params):
-        logits = model.logits(params, batch, inputs_of(batch))
+        logits = logits_of(model, params, batch)
         return cross_entropy(logits, batch.target, mask, 0.3)[0]
 
     def loss(params, e):
@@ -141,59 +152,6 @@ def test_label_smoothing_is_in_the_gradient_and_not_in_the_total(x64):
     np.testing.assert_allclose(value, loss(params, 0.0), rtol=1e-12)
     assert abs(value - other) > 0.1
     assert_both_same((found, want))
-
-
-@pytest.mark.parametrize("score", ["dot", "general", "additive"])
-@pytest.mark.parametrize("feeding", [False, True])
-def test_an_attending_cell_has_the_gradients_of_plain_autodiff(score, feeding, x64):
-    cell = Attending(GRU, Attention(score), 5, feeding)
-    rng = np.random.default_rng(0)
-
-    def normal(*shape):
-        return jnp.asarray(rng.normal(size=shape))
-
-    params = jax.tree.map(
-        lambda p: normal(*p.shape),
-        jax.eval_shape(lambda: cell.init(jax.random.key(0), 3, HIDDEN)),
-    )
-    memory, xs, h = normal(2, 7, HIDDEN), normal(5, 2, 3), normal(2, HIDDEN)
-    mask = jnp.arange(7) < jnp.asarray([[7], [4]])
-
-    def gradients(fused):
-        def loss(params, memory, xs, h):
-            state = cell.start(params, h, memory, mask)
-            last, ys = seqjax.unroll(cell, params, xs, state, fused=fused)
-            return jnp.sum(jnp.sin(ys)) + jnp.sum(jnp.cos(last.cell))
-
-        return jax.jit(jax.grad(loss, (0, 1, 2, 3)))(params, memory, xs, h)
-
-    assert_both_same((gradients(True), gradients(False)))
-
-
-def test_an_attending_step_by_its_formula(x64):
-    cell = Attending(seqjax.RNN(HIDDEN), Attention("general"), 3)
-    rng = np.random.default_rng(0)
-    template = jax.eval_shape(lambda: cell.init(jax.random.key(0), 2, 5))
-    params = jax.tree.map(lambda p: rng.normal(size=p.shape), template)
-    memory, x = rng.normal(size=(6, 5)), rng.normal(size=2)
-    h, feed = rng.normal(size=HIDDEN), rng.normal(size=3)
-    mask = np.arange(6) < 4
-    rnn = params.cell
-    new = np.tanh(x @ rnn.w_x + feed @ params.w_feed + h @ rnn.w_h + rnn.b)
-    scores = memory[:4] @ params.attention.w_k @ new
-    weights = np.exp(scores) / np.exp(scores).sum()
-    context = weights @ memory[:4]
-    want = np.tanh(new @ params.w_state + context @ params.w_context + params.b)
-
-    params = jax.tree.map(jnp.asarray, params)
-    state = cell.start(params, jnp.asarray(h), jnp.asarray(memory), jnp.asarray(mask))
-    state = state._replace(feed=jnp.asarray(feed))
-    z = cell.project(params, jnp.asarray(x)[None])[0]
-    state, y, looked = cell.look(params, state, z)
-    np.testing.assert_allclose(y, want, atol=1e-12)
-    np.testing.assert_allclose(state.feed, want, atol=1e-12)
-    np.testing.assert_allclose(state.cell, new, atol=1e-12)
-    np.testing.assert_allclose(looked, [*weights, 0, 0], atol=1e-12)
 
 
 def test_the_plain_decoder_reads_the_encoders_last_state_at_every_step(x64):
@@ -207,21 +165,22 @@ def test_the_plain_decoder_reads_the_encoders_last_state_at_every_step(x64):
     inputs = jnp.concatenate([inputs, summary], axis=-1)
     _, ys = seqjax.unroll(GRU, params.top, inputs, last)
     want = ys @ params.out_w + params.out_b
-    got = model.logits(params, batch, inputs_of(batch))
+    got = logits_of(model, params, batch)
     np.testing.assert_allclose(got, want, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["plain_deep", "general"])
-def test_scheduled_sampling_reads_the_models_own_draws(name, x64, key):
+def test_scheduled_sampling_reads_samples_of_the_model(name, x64, key):
     model = MODELS[name]
     params, batch = draw(model)
-    given = model._sampled(params, batch, key, 0.0)
+    given = sampled_inputs(model, params, batch, key, 0.0)
     np.testing.assert_array_equal(given, inputs_of(batch))
-    own = model._sampled(params, batch, key, 1.0)
-    np.testing.assert_array_equal(own[0], BOS)
+    np.testing.assert_array_equal(shift_right(batch.target), inputs_of(batch))
+    all_sampled = sampled_inputs(model, params, batch, key, 1.0)
+    np.testing.assert_array_equal(all_sampled[0], BOS)
     sharp = params._replace(out_b=params.out_b * 0 + 50 * jnp.eye(9)[6])
-    np.testing.assert_array_equal(model._sampled(sharp, batch, key, 1.0)[1:], 6)
-    half = model._sampled(sharp, batch, key, 0.5)[1:]
+    np.testing.assert_array_equal(sampled_inputs(model, sharp, batch, key, 1.0)[1:], 6)
+    half = sampled_inputs(model, sharp, batch, key, 0.5)[1:]
     drawn = np.asarray(half) != batch.target[:-1]
     assert (np.asarray(half)[drawn] == 6).all()
     assert 0.2 < drawn.mean() < 0.8
@@ -230,9 +189,9 @@ def test_scheduled_sampling_reads_the_models_own_draws(name, x64, key):
 def test_scheduled_sampling_is_the_loss_of_those_inputs(x64, key):
     model = MODELS["general"]
     params, batch = draw(model)
-    inputs = model._sampled(params, batch, jax.random.split(key)[1], 0.7)
+    inputs = sampled_inputs(model, params, batch, jax.random.split(key)[1], 0.7)
     assert (inputs != inputs_of(batch)).any()
-    logits = model.logits(params, batch, inputs)
+    logits = logits_of(model, params, batch, inputs)
     log_probs = jax.nn.log_softmax(logits)
     picked = np.take_along_axis(np.asarray(log_probs), batch.target[..., None], -1)
     mask = np.arange(6)[:, None] < batch.target_lengths
@@ -242,7 +201,7 @@ def test_scheduled_sampling_is_the_loss_of_those_inputs(x64, key):
 
 
 @pytest.mark.parametrize("locked", [False, True])
-def test_dropout_is_active_with_a_key_alone(locked, x64, key):
+def test_dropout_needs_a_key(locked, x64, key):
     model = dataclasses.replace(MODELS["deep"], dropout=0.5, locked=locked)
     params, batch = draw(model)
     without = model.loss(params, batch)[0]
@@ -262,7 +221,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("sentence", "change"), WRONG.items(), ids=WRONG)
-def test_what_does_not_go_together_is_refused(sentence, change):
+def test_invalid_settings_raise(sentence, change):
     with pytest.raises(ValueError, match=sentence):
         dataclasses.replace(MODELS["plain"], **change)
 

@@ -1,4 +1,4 @@
-"""The tagger: its heads against all tag sequences, its letters against a loop."""
+"""The tagger: heads against enumeration, character features against a loop."""
 
 import itertools
 from functools import partial
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import seqjax
-from seqjax.models.tagger import Tagger, Words, bio, letter_features
+from seqjax.models.tagger import Tagger, TaggerBatch, TaggerInputs, char_features
 
 TAGS = ("O", "B-x", "I-x", "I-y")
 V, C, T, W = 9, 7, 4, 5
@@ -22,7 +22,7 @@ def make(crf=True, cell=None, **options):
 
 
 def varied(model, dtype=np.float64):
-    """Parameters of which none is zero."""
+    """Random parameters, none of them zero."""
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     leaves, tree = jax.tree.flatten(shapes)
     rng = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def varied(model, dtype=np.float64):
 
 
 def draw(lengths=(4, 0, 2, 1), seed=0):
-    """(Words, tags), whatever in the padding."""
+    """(TaggerInputs, tags), with random padding."""
     rng = np.random.default_rng(seed)
     lengths = np.asarray(lengths, np.int32)
     words = rng.integers(0, V, (T, len(lengths)))
@@ -44,11 +44,11 @@ def draw(lengths=(4, 0, 2, 1), seed=0):
         rng.integers(0, len(TAGS), words.shape),
     )
     *inputs, tags = (a.astype(np.int32) for a in arrays)
-    return Words(*inputs), tags
+    return TaggerInputs(*inputs), tags
 
 
 def sequences(model, params, logits, length):
-    """All tag sequences of one sentence, logits [T, K], and their scores, by hand."""
+    """{tag sequence: score} of one sentence with logits [T, K]."""
     scores = {}
     for tags in itertools.product(range(len(TAGS)), repeat=int(length)):
         score = sum(logits[t, tag] for t, tag in enumerate(tags))
@@ -77,7 +77,7 @@ def test_loss_and_tags_are_those_of_all_sequences(crf, x64):
     real = np.arange(T)[:, None] < inputs.lengths
     logits[~real] = np.nan  # padding may hold anything
     given = params, logits
-    total, count = jax.jit(model.loss)(*given, tags, inputs.lengths)
+    total, count = jax.jit(model.loss_of_logits)(*given, tags, inputs.lengths)
     free = jax.jit(model.predict)(*given, inputs.lengths)
     bound = jax.jit(constrained.predict)(*given, inputs.lengths)
     want, differ = 0.0, 0
@@ -98,7 +98,7 @@ def test_loss_and_tags_are_those_of_all_sequences(crf, x64):
 
 
 @BOTH
-def test_a_bias_is_taken_off_each_o(crf, x64):
+def test_the_bias_is_subtracted_for_each_o(crf, x64):
     model = make(crf, outside_bias=-2.0)
     params, (inputs, _) = varied(model), draw((4, 0, 2, 1, 3, 4))
     logits = 2 * np.random.default_rng(1).normal(size=(T, 6, len(TAGS)))
@@ -113,26 +113,17 @@ def test_a_bias_is_taken_off_each_o(crf, x64):
         assert tuple(np.asarray(path)[:length, b].tolist()) == best
         assert float(score[b]) == pytest.approx(scores[best])
     assert np.any(np.asarray(free) != path)
-    assert float(model.loss(params, logits, path, inputs.lengths)[0]) == pytest.approx(
-        float(make(crf).loss(params, logits, path, inputs.lengths)[0])
-    )
+    given = params, logits, path, inputs.lengths
+    biased, plain = (m.loss_of_logits(*given)[0] for m in (model, make(crf)))
+    assert float(biased) == pytest.approx(float(plain))
 
 
-def test_bio_forbids_what_it_should():
-    first, follows = bio(TAGS)
-    assert first.tolist() == [0, 0, -np.inf, -np.inf]
-    for i, j in np.ndindex(follows.shape):
-        allowed = (TAGS[i], TAGS[j]) in (("B-x", "I-x"), ("I-x", "I-x"), ("I-y", "I-y"))
-        assert (follows[i, j] == 0) == (allowed or TAGS[j] in ("O", "B-x"))
-    assert not np.any(bio(("NOUN", "VERB", "X-I"))[1])
-
-
-def test_letters_are_the_loops(x64):
+def test_character_features_are_those_of_a_loop(x64):
     params = varied(make()).chars
     rng = np.random.default_rng(1)
     chars = rng.integers(0, C, (W, 3, 2))
     lengths = np.array([[0, 1], [2, 5], [5, 3]], np.int32)
-    found = jax.jit(letter_features)(params, chars.astype(np.int32), lengths)
+    found = jax.jit(char_features)(params, chars.astype(np.int32), lengths)
     for at in np.ndindex(lengths.shape):
         xs = np.zeros((lengths[at] + 2, 3))
         xs[1:-1] = params.embed[chars[(slice(lengths[at]), *at)]]
@@ -159,9 +150,8 @@ def results(model, params, inputs, tags):
     """(loss, gradient, predicted tags, their scores)."""
 
     def loss(params):
-        logits = model.logits(params, inputs)
-        found = model.predict(params, logits, inputs.lengths)
-        return model.loss(params, logits, tags, inputs.lengths)[0], found
+        found = model.predict(params, model.apply(params, inputs), inputs.lengths)
+        return model.loss(params, TaggerBatch(inputs, tags))[0], found
 
     (total, found), grads = jax.value_and_grad(loss, has_aux=True)(params)
     return total, grads, *found
@@ -172,14 +162,14 @@ def test_padding_changes_nothing_and_gets_no_gradient(model, x64):
     params = varied(model)
     inputs, tags = draw()
     real = np.arange(T)[:, None] < inputs.lengths
-    letters = real & (np.arange(W)[:, None, None] < inputs.char_lengths)
-    inputs = inputs._replace(  # the last word and letter are in padding alone
+    real_chars = real & (np.arange(W)[:, None, None] < inputs.char_lengths)
+    inputs = inputs._replace(  # the last word and character occur in padding only
         words=np.minimum(inputs.words, V - 2), chars=np.minimum(inputs.chars, C - 2)
     )
-    filled = Words(
+    filled = TaggerInputs(
         np.where(real, inputs.words, V - 1),
         inputs.lengths,
-        np.where(letters, inputs.chars, C - 1),
+        np.where(real_chars, inputs.chars, C - 1),
         np.where(real, inputs.char_lengths, W),
     )
     want = results(model, params, inputs, tags)
@@ -192,14 +182,14 @@ def test_padding_changes_nothing_and_gets_no_gradient(model, x64):
 
 
 @pytest.mark.parametrize("name", ["crf", "softmax"])
-def test_a_batch_is_its_sentences_one_by_one(name, x64):
+def test_a_batch_gives_the_numbers_of_each_sentence_alone(name, x64):
     model = MODELS[name]
     params = varied(model)
     inputs, tags = draw()
     total, grads, path, score = results(model, params, inputs, tags)
     parts, sums = [], jax.tree.map(np.zeros_like, grads)
     for b in range(4):
-        alone = Words(*(a[..., b] for a in inputs))
+        alone = TaggerInputs(*(a[..., b] for a in inputs))
         part, grad, *found = results(model, params, alone, tags[:, b])
         np.testing.assert_array_equal(found[0], path[:, b])
         assert float(found[1]) == pytest.approx(float(score[b]))
@@ -209,12 +199,12 @@ def test_a_batch_is_its_sentences_one_by_one(name, x64):
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-10), grads, sums)
 
 
-def test_word_dropout_reads_words_as_unknown_in_training_alone(key):
+def test_word_dropout_replaces_words_by_unk_with_a_key_only(key):
     model = make(word_dropout=1 - 1e-6)
     params = varied(model, np.float32)
     inputs, _ = draw((4, 3))
     unknown = inputs._replace(words=np.zeros_like(inputs.words))
-    logits = jax.jit(model.logits)
+    logits = jax.jit(model.apply)
     as_is, of_unknown = (logits(params, words) for words in (inputs, unknown))
     np.testing.assert_allclose(logits(params, inputs, key), of_unknown, atol=1e-5)
     assert np.max(np.abs(as_is - of_unknown)) > 0.1
@@ -224,14 +214,16 @@ def test_word_dropout_reads_words_as_unknown_in_training_alone(key):
 def test_dropout_is_plain_or_locked(locked, key):
     model = make(num_chars=0, dropout=0.5, locked=locked)
     params = varied(model, np.float32)
-    words = Words(np.arange(T, dtype=np.int32)[:, None], np.array([T], np.int32))
-    grad = jax.jit(jax.grad(lambda p: model.logits(p, words, key).sum()))
+    inputs = TaggerInputs(
+        np.arange(T, dtype=np.int32)[:, None], np.array([T], np.int32)
+    )
+    grad = jax.jit(jax.grad(lambda p: model.apply(p, inputs, key).sum()))
     read = np.asarray(grad(params).embed[:T] != 0)
     assert 0 < read.sum() < read.size
     assert np.all(read == read[0]) == locked
 
 
-def test_impossible_taggers_are_refused():
+def test_invalid_settings_raise():
     with pytest.raises(ValueError, match="word_dropout must be in"):
         make(word_dropout=1.0)
     with pytest.raises(ValueError, match="outside_bias needs a tag O, got B, I"):

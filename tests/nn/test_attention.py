@@ -1,4 +1,4 @@
-"""Attention against a loop in float64, what masks hide, and gradients."""
+"""Attention against a loop in float64, masks, and gradients."""
 
 import itertools
 
@@ -21,7 +21,7 @@ each_batch = pytest.mark.parametrize("batch", BATCHES, ids=str)
 def draw(score, batch=(3,), dtype=np.float64, seed=0):
     """(attention, params, query [..., Q], memory [..., S, H], mask [..., S]).
 
-    The masks have holes, and each lets two positions through or more.
+    The masks have gaps, and each is True at two positions or more.
     """
     rng = np.random.default_rng(seed)
     width = Q if score == "dot" else 3
@@ -36,21 +36,21 @@ def draw(score, batch=(3,), dtype=np.float64, seed=0):
     return attention, params, query, memory, jnp.asarray(mask)
 
 
-def look(attention, params, query, memory, mask):
+def attend(attention, params, query, memory, mask):
     return attention.attend(params, query, attention.keys(params, memory), memory, mask)
 
 
 def by_hand(score, params, query, memory, mask):
-    """The formula, one query and one position after another, in float64."""
+    """The formula in float64, for one query and one position at a time."""
     w_k, w_q, v = (None if p is None else np.asarray(p, np.float64) for p in params)
     query, memory = np.asarray(query, np.float64), np.asarray(memory, np.float64)
     context = np.zeros((*query.shape[:-1], memory.shape[-1]))
     weights = np.zeros(memory.shape[:-1])
-    for place in np.ndindex(query.shape[:-1]):
-        q = query[place]
+    for index in np.ndindex(query.shape[:-1]):
+        q = query[index]
         parts = {}
         for s in range(memory.shape[-2]):
-            m = memory[place][s]
+            m = memory[index][s]
             if score == "dot":
                 value = sum(q[i] * m[i] for i in range(len(q)))
             elif score == "general":
@@ -62,11 +62,11 @@ def by_hand(score, params, query, memory, mask):
                     inner = sum(m[h] * w_k[h, a] for h in range(len(m)))
                     inner += sum(q[i] * w_q[i, a] for i in range(Q))
                     value += v[a] * np.tanh(inner)
-            if mask[place][s]:
+            if mask[index][s]:
                 parts[s] = np.exp(value)
         for s, part in parts.items():
-            weights[place][s] = part / sum(parts.values())
-            context[place] += weights[place][s] * memory[place][s]
+            weights[index][s] = part / sum(parts.values())
+            context[index] += weights[index][s] * memory[index][s]
     return context, weights
 
 
@@ -74,7 +74,7 @@ def by_hand(score, params, query, memory, mask):
 @each_batch
 def test_attention_is_its_formula(x64, score, batch):
     attention, *args = draw(score, batch)
-    context, weights = look(attention, *args)
+    context, weights = attend(attention, *args)
     want_context, want_weights = by_hand(score, *args)
     assert context.dtype == weights.dtype == jnp.float64
     np.testing.assert_allclose(weights, want_weights, rtol=1e-12, atol=1e-15)
@@ -87,16 +87,16 @@ def test_attention_is_its_formula(x64, score, batch):
 
 @each_score
 @pytest.mark.parametrize(("dtype", "error"), [(jnp.float32, 1e-5), (jnp.bfloat16, 0.1)])
-def test_precision_stays_what_it_was(score, dtype, error):
+def test_dtypes_are_kept(score, dtype, error):
     attention, *args = draw(score, dtype=dtype)
-    outputs = jax.jit(look, static_argnums=0)(attention, *args)
+    outputs = jax.jit(attend, static_argnums=0)(attention, *args)
     for got, want in zip(outputs, by_hand(score, *args), strict=True):
         assert got.dtype == dtype
         np.testing.assert_allclose(np.asarray(got, np.float64), want, atol=error)
 
 
 @each_score
-def test_keys_are_what_the_query_does_not_change(x64, score):
+def test_keys_do_not_depend_on_the_query(x64, score):
     attention, params, query, memory, mask = draw(score, (3, 2))
     keys = attention.keys(params, memory)
     if score == "dot":
@@ -105,13 +105,13 @@ def test_keys_are_what_the_query_does_not_change(x64, score):
         want = np.einsum("...h,ha->...a", memory, params.w_k)
         np.testing.assert_allclose(keys, want, rtol=1e-12, atol=1e-14)
     assert keys.shape == (3, 2, S, Q)
-    # The keys given are those used: others give other weights.
+    # attend uses the keys that it gets: other keys give other weights.
     _, weights = attention.attend(params, query, keys, memory, mask)
     _, other = attention.attend(params, query, keys[..., ::-1, :], memory, mask)
     assert np.abs(np.asarray(weights - other)).max() > 0.01
 
 
-def test_the_product_of_query_and_weights_is_the_callers(x64):
+def test_the_product_of_query_and_weights_goes_through_dot(x64):
     attention, params, query, memory, mask = draw("additive")
     keys = attention.keys(params, memory)
     seen = []
@@ -123,23 +123,27 @@ def test_the_product_of_query_and_weights_is_the_callers(x64):
     outputs = attention.attend(params, query, keys, memory, mask, dot)
     [(a, w)] = seen
     assert a is query and w is params.w_q
-    for got, want in zip(outputs, look(attention, *draw("additive")[1:]), strict=True):
+    for got, want in zip(
+        outputs, attend(attention, *draw("additive")[1:]), strict=True
+    ):
         np.testing.assert_array_equal(got, want)
 
 
-# What the mask hides.
+# Masks.
 
 
 @each_score
 @each_batch
-def test_a_memory_masked_whole_gives_zeros_and_no_gradient(x64, score, batch):
+def test_a_memory_masked_at_all_positions_gives_zeros_and_no_gradient(
+    x64, score, batch
+):
     attention, params, query, memory, mask = draw(score, batch)
     hidden = np.zeros(batch, bool)
     hidden[batch and 0] = True  # the first, or the only one
     mask &= ~jnp.asarray(hidden)[..., None]
 
     def loss(params, query, memory):
-        context, weights = look(attention, params, query, memory, mask)
+        context, weights = attend(attention, params, query, memory, mask)
         return jnp.sum(jnp.sin(context + 1)) + jnp.sum(weights**2), (context, weights)
 
     grads, outputs = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(
@@ -149,7 +153,7 @@ def test_a_memory_masked_whole_gives_zeros_and_no_gradient(x64, score, batch):
         assert not np.any(np.asarray(array)[hidden])
     for array in jax.tree.leaves((outputs, grads)):
         assert np.all(np.isfinite(array))
-        assert np.any(array) != hidden.all()  # the others go on as before
+        assert np.any(array) != hidden.all()  # the others are as before
     for got, want in zip(
         outputs, by_hand(score, params, query, memory, mask), strict=True
     ):
@@ -158,20 +162,20 @@ def test_a_memory_masked_whole_gives_zeros_and_no_gradient(x64, score, batch):
 
 @each_score
 @pytest.mark.parametrize("value", [0.0, -7.0, 1e30])
-def test_padding_may_hold_any_number(x64, score, value):
+def test_padding_may_have_any_value(x64, score, value):
     attention, params, query, memory, mask = draw(score, (3, 2))
-    spoilt = jnp.where(mask[..., None], memory, value)
+    changed = jnp.where(mask[..., None], memory, value)
 
     def loss(memory):
-        context, weights = look(attention, params, query, memory, mask)
+        context, weights = attend(attention, params, query, memory, mask)
         return jnp.sum(jnp.sin(context)), (context, weights)
 
     grads, outputs = jax.grad(loss, has_aux=True)(memory)
-    spoilt_grads, spoilt_outputs = jax.grad(loss, has_aux=True)(spoilt)
-    for got, want in zip(spoilt_outputs, outputs, strict=True):
+    changed_grads, changed_outputs = jax.grad(loss, has_aux=True)(changed)
+    for got, want in zip(changed_outputs, outputs, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-14, atol=1e-16)
-    np.testing.assert_allclose(spoilt_grads, grads, rtol=1e-12, atol=1e-16)
-    assert not np.any(np.asarray(spoilt_grads)[~np.asarray(mask)])
+    np.testing.assert_allclose(changed_grads, grads, rtol=1e-12, atol=1e-16)
+    assert not np.any(np.asarray(changed_grads)[~np.asarray(mask)])
 
 
 @each_score
@@ -179,18 +183,18 @@ def test_a_padded_memory_is_as_the_memory_alone(x64, score):
     attention, params, query, memory, _ = draw(score, (3,))
     lengths = np.asarray([5, 2, 1])
     mask = jnp.asarray(np.arange(S) < lengths[:, None])
-    context, weights = look(attention, params, query, memory, mask)
+    context, weights = attend(attention, params, query, memory, mask)
     for i, n in enumerate(lengths):
-        alone = look(attention, params, query[i], memory[i, :n], jnp.ones(n, bool))
+        alone = attend(attention, params, query[i], memory[i, :n], jnp.ones(n, bool))
         np.testing.assert_allclose(context[i], alone[0], rtol=1e-14, atol=1e-16)
         np.testing.assert_allclose(weights[i, :n], alone[1], rtol=1e-14, atol=1e-16)
 
 
 @pytest.mark.parametrize("value", [1e30, -1e30, np.inf, -np.inf, np.nan])
-def test_a_softmax_does_not_see_what_is_masked(value):
+def test_a_softmax_ignores_masked_scores(value):
     scores = np.random.default_rng(0).normal(size=(4, S)).astype(np.float32)
     mask = np.asarray([[1, 0, 1, 1, 0], [0, 0, 0, 0, 1], [0] * 5, [1] * 5], bool)
-    spoilt = jnp.asarray(np.where(mask, scores, np.float32(value)))
+    changed = jnp.asarray(np.where(mask, scores, np.float32(value)))
     mask = jnp.asarray(mask)
 
     @jax.jit
@@ -199,7 +203,7 @@ def test_a_softmax_does_not_see_what_is_masked(value):
         return weights, pull(jnp.arange(20.0).reshape(4, S))[0]
 
     want = weights_and_gradient(jnp.asarray(scores))
-    got = weights_and_gradient(spoilt)
+    got = weights_and_gradient(changed)
     for got_part, want_part in zip(got, want, strict=True):
         np.testing.assert_array_equal(got_part, want_part)
         assert not np.any(np.asarray(got_part)[~np.asarray(mask)])
@@ -232,7 +236,7 @@ def test_scores_of_minus_infinity_are_as_masked():
 def test_gradients_are_those_of_finite_differences(x64, score, batch):
     attention, params, query, memory, mask = draw(score, batch)
     check_grads(
-        lambda *args: look(attention, *args, mask),
+        lambda *args: attend(attention, *args, mask),
         (params, query, memory),
         order=1,
         modes=["rev"],
@@ -296,6 +300,6 @@ def test_dot_of_different_widths_is_refused(key):
     with pytest.raises(ValueError) as error:
         Attention("dot").init(key, query_size=4, memory_size=6)
     assert str(error.value) == (
-        'Attention: "dot" needs a memory as wide as the query, got 6 and 4; '
-        '"general" takes any'
+        'Attention: the score "dot" needs query and memory of equal width, got 4 and '
+        '6; "general" accepts any widths'
     )

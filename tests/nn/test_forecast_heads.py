@@ -1,4 +1,4 @@
-"""Heads against formulas in plain Python, forecasts fed back against loops."""
+"""Heads against formulas in plain Python, and fed-back forecasts against loops."""
 
 import math
 import statistics
@@ -21,7 +21,7 @@ def draw(*shape, seed=0):
 
 
 def one_loss(name, outputs, y):
-    """Of one value, with nothing but the definitions."""
+    """The loss of one value, by its definition."""
     if name == "point":
         return (y - outputs[0]) ** 2
     if name == "gaussian":
@@ -53,7 +53,7 @@ def test_gradients_of_the_losses(head, x64):
 
 
 @every_head
-def test_rescaled_outputs_forecast_the_rescaled_values(head, x64):
+def test_rescaled_outputs_forecast_rescaled_values(head, x64):
     outputs, shift, scale = draw(6, 3, head.size), draw(3), jnp.exp(draw(3, seed=2))
     plain = head.forecast(outputs)
     scaled = head.forecast(head.rescale(outputs, shift, scale))
@@ -62,7 +62,7 @@ def test_rescaled_outputs_forecast_the_rescaled_values(head, x64):
             np.testing.assert_allclose(a, b * scale + shift, rtol=1e-10)
 
 
-def test_the_gaussians_interval_holds_its_share():
+def test_the_interval_of_the_gaussian_has_its_coverage():
     head = Gaussian(0.8)
     outputs = jnp.asarray([[2.0, math.log(9.0)]])
     mean, lower, upper = head.forecast(outputs)
@@ -75,7 +75,7 @@ def test_the_gaussians_interval_holds_its_share():
     assert float(draws.std()) == pytest.approx(3.0, abs=0.1)
 
 
-def test_the_pinball_loss_is_least_at_the_quantiles(x64):
+def test_the_pinball_loss_has_its_minimum_at_the_quantiles(x64):
     values = np.random.default_rng(0).exponential(size=999)
     head = Quantiles(0.8)
     grid = np.linspace(0, 4, 801)
@@ -90,13 +90,13 @@ def test_the_pinball_loss_is_least_at_the_quantiles(x64):
         assert best == pytest.approx(np.quantile(values, q), abs=0.01)
 
 
-def test_quantiles_that_cross_are_put_in_order():
+def test_crossing_quantiles_are_sorted():
     found = Quantiles().forecast(jnp.asarray([[3.0, 1.0, 2.0]]))
     assert [float(a[0]) for a in (found.lower, found.mean, found.upper)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("coverage", [0, 1, -0.1, 1.5])
-def test_a_coverage_that_is_no_share_is_refused(coverage):
+def test_a_coverage_outside_zero_to_one_is_refused(coverage):
     for head in (Gaussian, Quantiles):
         with pytest.raises(ValueError, match=r"coverage must be in \(0, 1\)"):
             head(coverage)
@@ -106,7 +106,7 @@ def test_a_coverage_that_is_no_share_is_refused(coverage):
 
 
 def advance(carry, value):
-    """x_t = 0.6 x_{t-1} - 0.2 x_{t-2} + 0.1, of variance 0.25 about that."""
+    """An AR(2) process, x_t = 0.6 x_{t-1} - 0.2 x_{t-2} + 0.1, with variance 0.25."""
     mean = 0.6 * value - 0.2 * carry + 0.1
     log_var = jnp.full_like(mean, math.log(0.25))
     return value, jnp.stack([mean, log_var], axis=-1)
@@ -116,7 +116,7 @@ def start(history):
     return history[-2], history[-1]
 
 
-def test_roll_out_is_the_loop(x64):
+def test_roll_out_is_a_loop(x64):
     history = draw(3, 4, 2)
     outputs, values = roll_out(advance, *start(history), 5, Gaussian())
     xs = [*np.asarray(history)]
@@ -126,8 +126,8 @@ def test_roll_out_is_the_loop(x64):
     np.testing.assert_allclose(outputs[..., 0], values, rtol=1e-12)
 
 
-def test_intervals_of_what_is_fed_back_grow_as_theory_has_it():
-    """The forecast error of an AR(2) h steps ahead has variance s^2 sum psi_i^2."""
+def test_intervals_of_fed_back_forecasts_grow_as_in_theory():
+    """The error of an AR(2) forecast h steps ahead has variance s^2 sum psi_i^2."""
     history = jnp.asarray([[0.3], [-0.5]])
     key, head = jax.random.key(0), Gaussian(0.9)
     found = feed_back(start, advance, history, 6, head, key, num_paths=20000)
@@ -146,7 +146,7 @@ def test_without_a_key_there_is_no_interval():
     assert found.lower is None and found.upper is None
 
 
-def test_what_a_history_is_brought_to(x64):
+def test_normalizations_of_a_history(x64):
     history = draw(5, 3, 2)
     for normalize in (
         forecast_heads.by_nothing,

@@ -45,7 +45,7 @@ def test_embed_init_is_uniform_up_to_a_tenth(key):
 
 
 def assert_uniform(values, bound):
-    """6400 draws of U(-bound, bound): nowhere outside, ends reached, moments right."""
+    """6400 draws of U(-bound, bound): range, both ends and moments."""
     values = np.asarray(values, np.float64).ravel() / bound
     assert np.abs(values).max() <= 1 + 1e-7
     assert values.min() < -0.99
@@ -55,18 +55,18 @@ def assert_uniform(values, bound):
 
 
 @pytest.mark.parametrize("dtype", [None, jnp.float32, jnp.bfloat16])
-def test_parameters_have_the_dtype_asked_for(key, dtype):
-    asked = {} if dtype is None else {"dtype": dtype}
+def test_parameters_have_the_given_dtype(key, dtype):
+    options = {} if dtype is None else {"dtype": dtype}
     params = (
-        layers.dense_init(key, 5, 7, **asked),
-        layers.embed_init(key, 5, 7, **asked),
+        layers.dense_init(key, 5, 7, **options),
+        layers.embed_init(key, 5, 7, **options),
     )
     want = dtype or jnp.float32
     assert [p.dtype for p in jax.tree.leaves(params)] == [want] * 3
 
 
 @pytest.mark.parametrize("init", [layers.dense_init, layers.embed_init])
-def test_parameters_are_decided_by_the_key(key, init):
+def test_the_key_determines_the_parameters(key, init):
     keys = [key, key, jax.random.key(1)]
     one, again, two = (jax.tree.leaves(init(k, 5, 7))[0] for k in keys)
     np.testing.assert_array_equal(one, again)
@@ -74,7 +74,7 @@ def test_parameters_are_decided_by_the_key(key, init):
 
 
 @every_shape
-def test_embed_takes_rows(shape):
+def test_embed_selects_rows(shape):
     rng = np.random.default_rng(1)
     table = rng.normal(size=(9, 4)).astype(np.float32)
     tokens = rng.integers(9, size=shape)
@@ -95,12 +95,12 @@ def test_the_gradient_of_a_row_is_summed_over_its_uses():
 
 
 def varied(shape, dtype=jnp.float32):
-    """Numbers all different from zero."""
+    """Random numbers, none of them zero."""
     rng = np.random.default_rng(2)
     return jnp.asarray(rng.choice([-1, 1], shape) * rng.uniform(1, 2, shape), dtype)
 
 
-def test_no_key_or_no_rate_is_no_dropout(key):
+def test_without_key_or_rate_there_is_no_dropout(key):
     xs = varied((3, 5))
     np.testing.assert_array_equal(layers.dropout(None, xs, 0.9), xs)
     np.testing.assert_array_equal(layers.dropout(key, xs, 0.0), xs)
@@ -117,7 +117,7 @@ def test_dropout_zeroes_the_rate_and_scales_the_rest(key, rate, dtype):
     np.testing.assert_array_equal(np.asarray(ys)[kept], scaled[kept])
     sigma = np.sqrt(rate * (1 - rate) / xs.size)
     assert abs(np.mean(~kept) - rate) < 5 * sigma
-    # No row, column or time step is dropped as one.
+    # No row, column or time step is dropped as a whole.
     for axes in ((0, 1), (0, 2), (1, 2)):
         shares = kept.mean(axis=axes)
         spread = np.sqrt(rate * (1 - rate) * shares.size / xs.size)
@@ -132,7 +132,7 @@ def test_dropout_keeps_the_mean(key, rate):
     assert np.all(np.abs(np.asarray(ys, np.float64).mean(axis=0) - xs) < 5 * sigma)
 
 
-def test_dropout_is_decided_by_the_key(key):
+def test_the_key_determines_the_dropout(key):
     xs = varied((40, 50))
     one, two = (layers.dropout(k, xs, 0.5) != 0 for k in jax.random.split(key))
     again = layers.dropout(jax.random.split(key)[0], xs, 0.5) != 0
@@ -140,7 +140,7 @@ def test_dropout_is_decided_by_the_key(key):
     assert abs(np.mean(one == two) - 0.5) < 5 * 0.5 / np.sqrt(2000)  # unrelated
 
 
-def test_gradients_pass_where_the_values_did(key):
+def test_gradients_pass_where_values_pass(key):
     xs = varied((6, 7))
     grads = jax.grad(lambda xs: jnp.sum(layers.dropout(key, xs, 0.6)))(xs)
     np.testing.assert_allclose(grads * xs, layers.dropout(key, xs, 0.6), rtol=1e-6)

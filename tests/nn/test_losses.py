@@ -1,4 +1,4 @@
-"""Cross-entropy and the figures made of it, against float64 NumPy and by hand."""
+"""Cross-entropy and perplexity, against float64 NumPy and by hand."""
 
 import math
 from functools import partial
@@ -30,12 +30,12 @@ def log_softmax(logits):
 
 
 def reference(logits, labels, mask=None):
-    """The definition, position by position: (total, count)."""
+    """The definition, one position at a time: (total, count)."""
     logs = log_softmax(logits)
     total = count = 0.0
-    for place in np.ndindex(labels.shape):
-        if mask is None or mask[place]:
-            total -= logs[place][labels[place]]
+    for index in np.ndindex(labels.shape):
+        if mask is None or mask[index]:
+            total -= logs[index][labels[index]]
             count += 1
     return total, count
 
@@ -96,7 +96,7 @@ def test_large_logits_do_not_overflow(scale):
 
 @pytest.mark.parametrize("size", [2, 28, 10_000])
 @pytest.mark.parametrize("level", [-40.0, 0.0, 3.5])
-def test_uniform_logits_cost_ln_v(size, level):
+def test_the_loss_of_uniform_logits_is_ln_v(size, level):
     labels = jnp.asarray([[0, size - 1, size // 2], [1, 0, 1]])
     total, count = cross_entropy(jnp.full((2, 3, size), level), labels)
     assert count == 6
@@ -105,7 +105,7 @@ def test_uniform_logits_cost_ln_v(size, level):
     assert perplexity(total, count) == pytest.approx(size, rel=2 * rounding)
 
 
-def test_certainty_is_perfect_and_impossibility_infinite():
+def test_perplexity_is_one_for_certain_labels_and_infinite_for_impossible_ones():
     labels = jnp.asarray([3, 1, 0])
     certain = 100 * jax.nn.one_hot(labels, V)
     assert perplexity(*cross_entropy(certain, labels)) == 1
@@ -123,11 +123,11 @@ def test_totals_of_parts_add_up_to_the_whole():
 
 
 @pytest.mark.parametrize("value", [0.0, 1e30, np.nan, np.inf, -np.inf])
-def test_what_stands_at_a_masked_position_is_not_in_the_total(value):
+def test_masked_logits_do_not_change_the_total(value):
     rng, logits, labels = draw((6, 5))
     mask = rng.random((6, 5)) < 0.5
-    spoilt = np.where(mask[..., None], logits, np.float32(value))
-    total, count = cross_entropy(*(jnp.asarray(x) for x in (spoilt, labels, mask)))
+    changed = np.where(mask[..., None], logits, np.float32(value))
+    total, count = cross_entropy(*(jnp.asarray(x) for x in (changed, labels, mask)))
     want_total, want_count = reference(logits, labels, mask)
     np.testing.assert_allclose(total, want_total, rtol=1e-5)
     assert count == want_count
@@ -145,13 +145,13 @@ def test_gradients_are_softmax_minus_one_hot_and_zero_where_masked():
 
 
 def smoothed(logits, labels, mask, e):
-    """The definition, position by position: (total, count)."""
+    """The definition, one position at a time: (total, count)."""
     logs = log_softmax(logits)
     total = count = 0.0
-    for place in np.ndindex(labels.shape):
-        if mask is None or mask[place]:
-            total -= (1 - e) * logs[place][labels[place]]
-            total -= e * sum(logs[place]) / V
+    for index in np.ndindex(labels.shape):
+        if mask is None or mask[index]:
+            total -= (1 - e) * logs[index][labels[index]]
+            total -= e * sum(logs[index]) / V
             count += 1
     return total, count
 
@@ -183,7 +183,7 @@ def test_label_smoothing_of_uniform_logits_changes_nothing(e):
 
 
 @pytest.mark.parametrize("e", [0, 0.0])
-def test_label_smoothing_of_zero_is_none(e):
+def test_label_smoothing_of_zero_changes_nothing(e):
     rng, logits, labels = draw((6, 5))
     mask = jnp.asarray(rng.random((6, 5)) < 0.5)
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
@@ -195,12 +195,12 @@ def test_label_smoothing_of_zero_is_none(e):
 
 
 @pytest.mark.parametrize("value", [0.0, 1e30, np.nan, np.inf, -np.inf])
-def test_with_label_smoothing_too_what_is_masked_does_not_count(value):
+def test_masked_logits_do_not_change_the_smoothed_total(value):
     rng, logits, labels = draw((6, 5))
     mask = rng.random((6, 5)) < 0.5
-    spoilt = np.where(mask[..., None], logits, np.float32(value))
+    changed = np.where(mask[..., None], logits, np.float32(value))
     total, grads = jax.value_and_grad(lambda *args: smooth(0.1)(*args)[0])(
-        *(jnp.asarray(x) for x in (spoilt, labels, mask))
+        *(jnp.asarray(x) for x in (changed, labels, mask))
     )
     want_total, _ = smoothed(logits, labels, mask, 0.1)
     np.testing.assert_allclose(total, want_total, rtol=1e-5)
@@ -244,7 +244,7 @@ def test_perplexity(kind, total, count, want):
 
 
 @pytest.mark.parametrize("kind", [np.float32, jnp.float32])
-def test_perplexity_of_what_a_device_returns(kind):
+def test_perplexity_of_arrays_from_a_device(kind):
     assert math.isnan(perplexity(kind(3.0), kind(0.0)))
     assert perplexity(kind(1e4), kind(2.0)) == math.inf
     assert perplexity(kind(6.0), kind(4.0)) == pytest.approx(math.exp(1.5))

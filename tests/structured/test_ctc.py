@@ -1,4 +1,4 @@
-"""CTC against all alignments: its loss, greedy and prefix beam search."""
+"""CTC against enumeration of all alignments: loss, greedy and beam search."""
 
 import itertools
 from functools import partial
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from seqjax.structured import ctc
 
 T, B, V, L = 5, 3, 3, 4
-ALL = 63  # labellings of at most 5 labels out of 2, the empty one too
+ALL = 63  # labellings of at most 5 labels out of 2, including the empty one
 fuzz = settings(deadline=None, max_examples=60)
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.lists(st.integers(0, T), min_size=B, max_size=B)
@@ -21,14 +21,14 @@ log_prob, greedy = jax.jit(ctc.log_prob), jax.jit(ctc.greedy)
 
 
 def draw(seed, lengths, scale=2.0):
-    """Logits [T, B, V], not a number past the lengths."""
+    """Logits [T, B, V], nan past the lengths."""
     logits = scale * np.random.default_rng(seed).normal(size=(T, B, V))
     logits[np.arange(T)[:, None] >= np.asarray(lengths)] = np.nan
     return logits.astype(np.float32)
 
 
 def collapsed(path):
-    """By the definition: groups of equal symbols, then no blanks."""
+    """The definition: merge equal symbols, then remove blanks."""
     return tuple(symbol for symbol, _ in itertools.groupby(path) if symbol != 0)
 
 
@@ -72,7 +72,7 @@ def test_log_prob_sums_over_all_alignments(seed, lengths):
 
 @fuzz
 @given(seeds, sizes, st.sampled_from([0.5, 2.0, 8.0]))
-def test_a_wide_beam_has_all_labellings_in_order(seed, lengths, scale):
+def test_a_wide_beam_returns_all_labellings_in_order(seed, lengths, scale):
     logits = draw(seed, lengths, scale)
     found = search(logits, np.array(lengths, np.int32), beam_size=ALL)
     for b, length in enumerate(lengths):
@@ -94,22 +94,22 @@ def test_a_wide_beam_has_all_labellings_in_order(seed, lengths, scale):
 
 @fuzz
 @given(seeds, sizes, st.sampled_from([1, 2, 5]))
-def test_a_narrow_beam_holds_labellings_once_and_promises_no_more_than_there_is(
+def test_a_narrow_beam_has_distinct_labellings_and_lower_bounds(
     seed, lengths, beam_size
 ):
     logits = draw(seed, lengths)
     found = search(logits, np.array(lengths, np.int32), beam_size=beam_size)
     for b, length in enumerate(lengths):
         want = labellings(logits[:length, b])
-        alive = np.asarray(found.scores[b]) > -np.inf
-        assert alive.sum() == min(beam_size, len(want))
+        used = np.asarray(found.scores[b]) > -np.inf
+        assert used.sum() == min(beam_size, len(want))
         ours = [
             tuple(t[:n].tolist())
             for t, n in zip(
                 np.asarray(found.tokens[b]), np.asarray(found.lengths[b]), strict=True
             )
         ]
-        ours = [labels for labels, ok in zip(ours, alive, strict=True) if ok]
+        ours = [labels for labels, ok in zip(ours, used, strict=True) if ok]
         assert len(set(ours)) == len(ours)
         for labels, score in zip(ours, np.asarray(found.scores[b]), strict=False):
             assert score <= np.log(want[labels]) + 2e-4
@@ -117,7 +117,7 @@ def test_a_narrow_beam_holds_labellings_once_and_promises_no_more_than_there_is(
 
 @fuzz
 @given(seeds, sizes)
-def test_greedy_is_the_likeliest_path(seed, lengths):
+def test_greedy_is_the_most_probable_path(seed, lengths):
     logits = draw(seed, lengths)
     found = greedy(logits, np.array(lengths, np.int32))
     for b, length in enumerate(lengths):
@@ -130,12 +130,29 @@ def test_greedy_is_the_likeliest_path(seed, lengths):
         assert float(found.scores[b, 0]) == pytest.approx(best, abs=1e-5)
 
 
+@fuzz
+@given(seeds, sizes)
+def test_a_beam_of_one_is_greedy(seed, lengths):
+    logits, lengths = draw(seed, lengths), np.array(lengths, np.int32)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        search(logits, lengths, beam_size=1),
+        greedy(logits, lengths),
+    )
+
+
+def test_a_beam_of_one_has_no_maximum_length():
+    logits, lengths = draw(0, [T] * B), np.array([T] * B, np.int32)
+    with pytest.raises(ValueError, match="beam_size=1 is greedy and has no max_length"):
+        ctc.beam_search(logits, lengths, beam_size=1, max_length=2)
+
+
 def one(steps):
-    """Logits [T, 1, 3] of steps of probabilities."""
+    """Logits [T, 1, 3] of given probabilities."""
     return np.log(np.array(steps, np.float32))[:, None]
 
 
-def test_the_likeliest_labelling_is_not_that_of_the_likeliest_path():
+def test_the_best_labelling_is_not_that_of_the_best_path():
     # Nothing has 0.6 * 0.6 = 0.36; a has 0.4 * 0.4 + 2 * 0.4 * 0.6 = 0.64.
     logits, lengths = one([[0.6, 0.4, 1e-9]] * 2), np.array([2], np.int32)
     assert int(greedy(logits, lengths).lengths[0, 0]) == 0
@@ -144,33 +161,36 @@ def test_the_likeliest_labelling_is_not_that_of_the_likeliest_path():
     assert np.exp(found.scores[0, :2]) == pytest.approx([0.64, 0.36])
 
 
-def test_a_label_comes_twice_only_over_a_blank():
-    apart, beside = [[1e-9, 1, 1e-9], [1, 1e-9, 1e-9], [1e-9, 1, 1e-9]], [[0, 1, 0]] * 3
-    for steps, want in ((apart, [1, 1, 0]), (beside, [1, 0, 0])):
+def test_a_label_is_repeated_only_across_a_blank():
+    apart, adjacent = (
+        [[1e-9, 1, 1e-9], [1, 1e-9, 1e-9], [1e-9, 1, 1e-9]],
+        [[0, 1, 0]] * 3,
+    )
+    for steps, want in ((apart, [1, 1, 0]), (adjacent, [1, 0, 0])):
         logits = one(np.maximum(steps, 1e-9))
         found = search(logits, np.array([3], np.int32), beam_size=4)
         assert np.asarray(found.tokens[0, 0]).tolist() == want
 
 
-def test_a_longest_labelling_is_kept_to():
+def test_the_maximum_length_is_respected():
     logits = one([[0.1, 0.45, 0.45]] * 5)
     found = search(logits, np.array([5], np.int32), beam_size=ALL, max_length=2)
     assert found.tokens.shape == (1, ALL, 2) and int(found.lengths.max()) == 2
     want = {k: p for k, p in labellings(logits[:, 0]).items() if len(k) <= 2}
-    alive = np.asarray(found.scores[0]) > -np.inf
-    assert alive.sum() == len(want) == 7
+    used = np.asarray(found.scores[0]) > -np.inf
+    assert used.sum() == len(want) == 7
     for tokens, length, score in zip(
-        *(np.asarray(a[0][alive]) for a in (found.tokens, found.lengths, found.scores)),
+        *(np.asarray(a[0][used]) for a in (found.tokens, found.lengths, found.scores)),
         strict=True,
     ):
         assert score <= np.log(want[tuple(tokens[:length].tolist())]) + 1e-5
-    assert not np.any(found.lengths[0][~alive])
+    assert not np.any(found.lengths[0][~used])
     for bad in ({"beam_size": 0}, {"beam_size": 1, "max_length": 0}):
         with pytest.raises(ValueError, match="at least 1"):
             ctc.beam_search(logits, np.array([5], np.int32), **bad)
 
 
-def test_what_is_impossible_is_left_out_and_padding_gets_no_gradient():
+def test_impossible_labels_do_not_count_and_padding_gets_no_gradient():
     lengths = np.array([4, 3, 0, 2], np.int32)
     labels = np.array([[1, 1, 1, 2], [1, 1, 1, 1], [2, 2, 2, 2]], np.int32)
     label_lengths = np.array([2, 3, 0, 1], np.int32)  # the second needs 4 steps

@@ -1,4 +1,4 @@
-"""Chains against all their paths, against NumPy loops, and against their own laws."""
+"""Linear chains, against enumeration of all paths and against NumPy loops."""
 
 import itertools
 from functools import partial
@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from seqjax.structured import linear_chain, messages
+from seqjax.structured import linear_chain
+from seqjax.structured.linear_chain import messages
 
 ENGINES = {"sequential": False, "parallel": True}
 KINDS = ("shared", "per sequence", "per step")
@@ -53,7 +54,7 @@ def all_paths(unary, pairwise, length):
 
 
 def enumerated(unary, pairwise, lengths):
-    """log Z, state marginals, pair marginals a step, best score: by all paths."""
+    """log Z, marginals of states and of pairs per step, best score: by enumeration."""
     pairwise, states = matrices(unary, pairwise), unary.shape[-1]
     log_z, best = np.zeros(lengths.shape), np.zeros(lengths.shape)
     marginals, pairs = np.zeros(unary.shape), np.zeros((*unary.shape, states))
@@ -73,7 +74,7 @@ def enumerated(unary, pairwise, lengths):
 
 
 def summed_like(pairs, pairwise):
-    """Pairs a step, [T, ..., K, K], summed over what shares a potential."""
+    """Pairs per step, [T, ..., K, K], summed over all that share a potential."""
     if pairwise.ndim == pairs.ndim:
         return pairs
     pairs = pairs.sum(axis=0)
@@ -116,7 +117,7 @@ def close(got, want, tolerance=1e-9):
     )
 
 
-def check_against_all_paths(problem, found, tolerance=1e-9):
+def check_against_enumeration(problem, found, tolerance=1e-9):
     unary, pairwise, lengths = problem
     log_z, states, pairs, best = enumerated(*problem)
     near = partial(close, tolerance=tolerance)
@@ -134,7 +135,7 @@ def check_against_all_paths(problem, found, tolerance=1e-9):
     real = np.arange(len(unary)).reshape(-1, *[1] * lengths.ndim) < lengths
     assert not path[~real].any() and not found["sample"][~real].any()
     assert path.dtype == found["sample"].dtype == np.int32
-    for one in (path, found["sample"]):  # the score says whether it is possible
+    for one in (path, found["sample"]):  # the score is -inf for an impossible path
         scores = path_scores(one, unary, pairwise, lengths)
         assert (np.isfinite(scores) | np.isneginf(log_z)).all()
         near(linear_chain.score(jnp.asarray(one), *map(jnp.asarray, problem)), scores)
@@ -160,25 +161,25 @@ CASES = {
 
 
 @pytest.mark.parametrize(("batch", "kind", "parallel"), CASES.values(), ids=CASES)
-def test_everything_is_as_by_all_paths(batch, kind, parallel, x64):
+def test_all_functions_agree_with_enumeration(batch, kind, parallel, x64):
     for seed, forbid in ((0, 0.0), (1, 0.3), (2, 0.6)):
         problem = draw(batch, kind, seed=seed, forbid=forbid)
-        check_against_all_paths(problem, run(problem, parallel))
+        check_against_enumeration(problem, run(problem, parallel))
 
 
 @pytest.mark.parametrize("parallel", ENGINES.values(), ids=ENGINES)
-def test_what_floats_cannot_hold_is_found_all_the_same(parallel):
+def test_underflow_is_detected(parallel):
     """Potentials hundreds apart, in float32, where exp(-104) is 0."""
     for seed in range(8):
         unary, pairwise, lengths = draw((3,), seed=seed, forbid=0.2, scale=150)
         problem = np.float32(unary), np.float32(pairwise), lengths
         found = run(problem, parallel, jnp.float32)
-        check_against_all_paths(problem, found, 2e-4)
+        check_against_enumeration(problem, found, 2e-4)
 
 
 @pytest.mark.parametrize("parallel", ENGINES.values(), ids=ENGINES)
-def test_a_state_too_unlikely_for_a_float_may_win_in_the_end(parallel):
-    """Weight 1 in state 0, exp(-200) in state 1; only state 1 explains the end."""
+def test_a_state_below_the_smallest_float_may_win(parallel):
+    """Weight 1 in state 0, exp(-200) in state 1; the last step allows state 1 only."""
     unary = np.zeros((T, 3, K), np.float32)
     unary[0, :, 1], unary[:, :, 2], unary[-1, :, 0] = -200.0, -np.inf, -np.inf
     pairwise = np.where(np.eye(K), 0, -np.inf)
@@ -209,7 +210,7 @@ def log_sum(a):
 
 
 @pytest.mark.parametrize("parallel", ENGINES.values(), ids=ENGINES)
-def test_long_chains_lose_no_digits_in_float32(parallel):
+def test_long_chains_are_accurate_in_float32(parallel):
     rng = np.random.default_rng(0)
     unary = np.float32(rng.normal(size=(2000, 4)) - 30.0)
     pairwise = np.float32(rng.normal(size=(4, 4)))
@@ -221,7 +222,7 @@ def test_long_chains_lose_no_digits_in_float32(parallel):
 
 
 def test_parallel_is_sequential(x64):
-    """Gradients, paths and, with the same noise, samples: on a longer chain."""
+    """Gradients, paths and samples with the same noise, on a longer chain."""
 
     @partial(jax.jit, static_argnums=3)
     def results(unary, pairwise, lengths, parallel):
@@ -240,7 +241,7 @@ def test_parallel_is_sequential(x64):
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_padding_changes_nothing(parallel, data):
-    """Each sequence of a padded batch is as it is alone, whatever padding holds."""
+    """A padded sequence gives the numbers of the sequence alone."""
     seed = data.draw(st.integers(0, 2**16))
     kind = data.draw(st.sampled_from(KINDS))
     junk = data.draw(st.sampled_from([np.nan, np.inf, -np.inf, 1e30]))
@@ -271,7 +272,7 @@ def test_padding_changes_nothing(parallel, data):
 
 
 @pytest.mark.parametrize("parallel", ENGINES.values(), ids=ENGINES)
-def test_forward_is_the_chain_cut_short(parallel, x64):
+def test_forward_is_the_truncated_chain(parallel, x64):
     unary, pairwise, _ = draw((3,), "shared", seed=4)
     unary = np.random.default_rng(0).normal(size=unary.shape)
     found = run((unary, pairwise, np.full(3, T, np.int32)), parallel)
@@ -286,7 +287,7 @@ def test_forward_is_the_chain_cut_short(parallel, x64):
 
 
 @pytest.mark.parametrize("parallel", ENGINES.values(), ids=ENGINES)
-def test_samples_come_as_often_as_their_probability_says(parallel):
+def test_sample_frequencies_match_the_probabilities(parallel):
     unary, pairwise, _ = draw((), "shared", num_steps=3, scale=1, forbid=0.1, seed=3)
     unary = np.nan_to_num(unary, nan=0.5)
     keys = jax.random.split(jax.random.key(0), 20_000)
@@ -302,8 +303,8 @@ def test_samples_come_as_often_as_their_probability_says(parallel):
     assert (np.abs(counts - 20_000 * probabilities) <= 5 * error).all()
 
 
-def test_the_fast_products_are_used_where_they_can_be(monkeypatch):
-    """Ordinary and forbidden transitions run without the exact loop."""
+def test_the_exact_loop_runs_only_where_it_is_needed(monkeypatch):
+    """Ordinary and forbidden transitions do not need it."""
     broken = lambda alpha, pairwise: jnp.full_like(alpha, jnp.nan)  # noqa: E731
     monkeypatch.setattr(messages, "_exact_product", broken)
     unary = np.random.default_rng(0).normal(size=(9, 4))
@@ -337,7 +338,7 @@ def test_finite_differences_agree(x64):
         ((4, 2, 3), (3, 3), (4,), "lengths must be"),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused(unary, pairwise, lengths, sentence):
+def test_shapes_that_do_not_fit_raise(unary, pairwise, lengths, sentence):
     lengths = None if lengths is None else jnp.ones(lengths, jnp.int32)
     with pytest.raises(ValueError, match=sentence):
         linear_chain.log_partition(jnp.zeros(unary), jnp.zeros(pairwise), lengths)

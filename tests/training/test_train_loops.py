@@ -1,9 +1,10 @@
-"""One step, many steps in one call, truncation, evaluation."""
+"""Many steps in one call are the steps one by one; sums, norms, an early end."""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 import seqjax
@@ -11,111 +12,7 @@ from seqjax import training
 from seqjax.baselines import numpy_rnn
 from seqjax.data import batching
 from seqjax.models.language_model import LanguageModel
-
-V, B, T, H = 7, 2, 5, 4
-TOKENS = np.random.default_rng(0).integers(0, V, 103).astype(np.int32)
-CELLS = [seqjax.RNN(H), seqjax.Stack((seqjax.LSTM(H), seqjax.GRU(3)), dropout=0.2)]
-
-
-@pytest.fixture(autouse=True)
-def standard_promotion():
-    """optax's adam raises a float to an integer step."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
-
-
-def parts(cell=CELLS[0], name="sgd", rate=0.5, clip=1.0, dropout=0.0):
-    """(model, state, train_step, train_loop, plan) of a small language model."""
-    model = LanguageModel(V, cell, embed_size=3, dropout=dropout)
-    optimizer = training.make_optimizer(name, rate, clip)
-    state = training.init_state(
-        model.init(jax.random.key(0)),
-        optimizer,
-        model.initial_state((B,)),
-        jax.random.key(1),
-    )
-    step = training.make_train_step(
-        lambda p, carry, window, key: model.loss(p, window, carry, key), optimizer
-    )
-    loop = training.make_train_loop(step, lambda d, s: training.windows(d, s, T))
-    rng = batching.epoch_rng(0, 0)
-    plan = batching.sequential_partition(rng, len(TOKENS), B, T)
-    return model, state, step, loop, jnp.asarray(plan)
-
-
-def copy(tree):
-    return jax.tree.map(jnp.copy, tree)
-
-
-def assert_same(a, b):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-            x, y = jax.random.key_data(x), jax.random.key_data(y)
-        np.testing.assert_array_equal(x, y)
-
-
-@pytest.mark.parametrize("theta", [0.01, 1e6, None])
-def test_sgd_step_is_the_clipped_gradient_times_the_rate(theta):
-    """g <- min(1, theta / ||g||) g over the global norm (S10)."""
-    model, state, step, _, plan = parts(rate=0.3, clip=theta)
-    window = training.windows(jnp.asarray(TOKENS), plan[0], T)
-
-    def mean_loss(params):
-        (total, count), _ = model.loss(params, window, state.carry)
-        return total / count
-
-    grads = jax.grad(mean_loss)(state.params)
-    squares = [np.sum(np.asarray(g, np.float64) ** 2) for g in jax.tree.leaves(grads)]
-    norm = np.sqrt(np.sum(squares))
-    factor = 1.0 if theta is None else min(1.0, theta / norm)
-    after, metrics = step(state, window)
-    np.testing.assert_allclose(metrics.grad_norm, norm, rtol=1e-5)
-    jax.tree.map(
-        lambda p, g, q: np.testing.assert_allclose(q, p - 0.3 * factor * g, atol=1e-6),
-        state.params,
-        grads,
-        after.params,
-    )
-    assert after.step == 1
-
-
-def test_learning_rate_scale_scales_the_step():
-    _, state, step, _, plan = parts()
-    window = training.windows(jnp.asarray(TOKENS), plan[0], T)
-    whole = step(state, window)[0].params
-    halved = step(state.replace(learning_rate_scale=jnp.asarray(0.5)), window)[0].params
-    jax.tree.map(
-        lambda p, a, b: np.testing.assert_allclose(b - p, (a - p) / 2, atol=1e-6),
-        state.params,
-        whole,
-        halved,
-    )
-
-
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_optimizers_are_torchs(name):
-    torch = pytest.importorskip("torch")
-    decay = {"weight_decay": 0.1} if name == "adamw" else {}
-    ours = training.make_optimizer(name, 0.02, None, **decay)
-    start = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
-    theirs = torch.nn.Parameter(torch.from_numpy(start.copy()))
-    classes = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
-    optimizer = getattr(torch.optim, classes[name])([theirs], lr=0.02, **decay)
-    params, opt_state = jnp.asarray(start), ours.init(jnp.asarray(start))
-    for k in range(5):
-        updates, opt_state = ours.update(jnp.cos(params + k), opt_state, params)
-        params = optax.apply_updates(params, updates)
-        theirs.grad = torch.cos(theirs.detach() + k)
-        optimizer.step()
-    np.testing.assert_allclose(params, theirs.detach(), atol=1e-6)
-
-
-def test_wrong_optimizers_are_refused():
-    with pytest.raises(ValueError, match="'lion'"):
-        training.make_optimizer("lion", 0.1)
-    with pytest.raises(ValueError, match="needs adamw, got 'sgd'"):
-        training.make_optimizer("sgd", 0.1, weight_decay=0.1)
+from tests.training_parts import CELLS, TOKENS, B, H, T, V, assert_same, copy, parts
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=["rnn", "deep"])
@@ -147,29 +44,109 @@ def test_loop_in_pieces_is_the_loop_bit_for_bit_with_one_compilation():
     assert loop._cache_size() == 1
 
 
-def test_state_is_carried_but_no_gradient_crosses_a_minibatch():
-    """Truncated BPTT: minibatch 2 starts from minibatch 1's state as a constant."""
-    model, state, step, _, plan = parts(rate=0.0)
+def batch_parts(**settings):
+    """(state, batch_loop, plan) with minibatches of two shapes, from `parts`."""
+    _, state, step, _, starts = parts(CELLS[0], "adam", 0.01, **settings)
     tokens = jnp.asarray(TOKENS)
-    first, second = (training.windows(tokens, starts, T) for starts in plan[:2])
-    state, _ = step(state, first)
-    _, carry = model.loss(state.params, first, model.initial_state((B,)))
-    np.testing.assert_allclose(state.carry, carry, atol=1e-6)
-    _, metrics = step(state, second)
+    sizes = [T if i % 3 else 2 * T for i in range(len(starts))]
+    plan = [
+        partial(training.windows, tokens, starts[i], size)
+        for i, size in enumerate(sizes)
+    ]
+    return state, step, plan
 
-    def truncated(params):
-        (total, count), _ = model.loss(params, second, jax.lax.stop_gradient(carry))
-        return total / count
 
-    def through(params):
-        _, carry = model.loss(params, first, model.initial_state((B,)))
-        (total, count), _ = model.loss(params, second, carry)
-        return total / count
+def global_norm(tree):
+    leaves = [np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(tree)]
+    return np.linalg.norm(np.concatenate(leaves))
 
-    norm = optax.tree.norm(jax.grad(truncated)(state.params))
-    np.testing.assert_allclose(metrics.grad_norm, norm, rtol=1e-5)
-    other = optax.tree.norm(jax.grad(through)(state.params))
-    assert abs(other - norm) > 1e-4
+
+@pytest.mark.parametrize("kind", ["train_loop", "batch_loop"])
+def test_norms_are_those_of_the_parameters_and_their_last_change(kind):
+    if kind == "train_loop":
+        _, state, _, loop, plan = parts(CELLS[1], "adam", 0.01)
+    else:
+        state, step, plan = batch_parts()
+        loop = training.make_batch_loop(step)
+    tokens = jnp.asarray(TOKENS)
+    for end in (0, 1, 2, 5):
+        before, _ = loop(copy(state), tokens, plan, 0, max(0, end - 1))
+        before = copy(before.params)
+        after, metrics = loop(copy(state), tokens, plan, 0, end)
+        change = jax.tree.map(jnp.subtract, after.params, before)
+        assert global_norm(change) > 0 or end == 0
+        np.testing.assert_allclose(metrics.update_norm, global_norm(change), rtol=1e-4)
+        np.testing.assert_allclose(
+            metrics.param_norm, global_norm(after.params), rtol=1e-5
+        )
+
+
+def test_batch_loop_is_its_steps_one_by_one_with_a_compilation_for_each_shape():
+    state, step, plan = batch_parts(dropout=0.3)
+    traced = []
+
+    def traced_step(state, batch):
+        traced.append(batch.shape)
+        return step(state, batch)
+
+    loop = training.make_batch_loop(traced_step)
+    one, total, count = copy(state), 0.0, 0.0
+    single = jax.jit(step)
+    for make in plan[:7]:
+        one, metrics = single(one, make())
+        total, count = total + float(metrics.total), count + float(metrics.count)
+    many, none = loop(copy(state), None, plan, 4, 4)
+    assert none[:3] == (0, 0, 0) and many.step == 0
+    many, _ = loop(many, None, plan, 0, 7)
+    assert_same(many, one)
+    many, summed = loop(copy(state), None, plan, 0, 7)
+    assert summed[:3] == (total, count, float(metrics.grad_norm))
+    assert all(type(number) is float for number in summed)
+    assert sorted(traced) == [(T + 1, B), (2 * T + 1, B)]
+
+
+@pytest.mark.parametrize("field", ["total", "grad_norm"])
+def test_batch_loop_names_the_first_step_that_is_not_finite(field):
+    state, step, plan = batch_parts()
+
+    def poisoned(state, batch):
+        state, metrics = step(state, batch)
+        bad = jnp.where(state.step >= 4, jnp.inf, getattr(metrics, field))
+        return state, metrics._replace(**{field: bad})
+
+    loop = training.make_batch_loop(poisoned)
+    state, fine = loop(state, None, plan, 0, 2)
+    assert state.step == 2 and np.isfinite(fine).all()
+    _, both = training.make_batch_loop(step)(copy(state), None, plan, 2, 4)
+    state, summed = loop(state, None, plan, 2, 7)
+    assert state.step == 4
+    assert np.isinf(getattr(summed, field))
+    assert summed.count == both.count
+
+
+def test_batch_loop_waits_for_the_device_once_a_call(monkeypatch):
+    state, step, plan = batch_parts()
+    loop = training.make_batch_loop(step)
+    state, _ = loop(state, None, plan[:5], 0, 0)
+    made, waits = [], []
+
+    def make(i):
+        made.append(i)
+        return plan[i]()
+
+    def recording(function):
+        def call(*args):
+            waits.append(len(made))
+            return function(*args)
+
+        return call
+
+    array = type(jnp.zeros(()))
+    monkeypatch.setattr(jax, "device_get", recording(jax.device_get))
+    monkeypatch.setattr(array, "__float__", recording(array.__float__))
+    loop(state, None, [partial(make, i) for i in range(5)], 0, 5)
+    assert made == list(range(5))
+    assert set(waits) == {5}
 
 
 @pytest.mark.parametrize("field", ["total", "grad_norm"])
@@ -187,38 +164,6 @@ def test_loop_stops_at_the_first_step_that_is_not_finite(field):
     assert np.isnan(getattr(summed, field))
 
 
-def test_windows_are_the_slices():
-    tokens = jnp.asarray(TOKENS)
-    starts = jnp.asarray([0, 13, 97])
-    got = training.windows(tokens, starts, T)
-    for column, start in zip(got.T, starts.tolist(), strict=True):
-        np.testing.assert_array_equal(column, TOKENS[start : start + T + 1])
-    past = training.windows(tokens, jnp.asarray([100]), T)[:, 0]
-    np.testing.assert_array_equal(past, [*TOKENS[100:], *[TOKENS[-1]] * 3])
-
-
-@pytest.mark.parametrize("rows", [1, 3, 4])
-@pytest.mark.parametrize("steps", [1, 5, 200])
-def test_evaluation_is_the_rows_unrolled_whole(rows, steps):
-    """Every token but the first is scored once, its row's state carried throughout."""
-    model, state, *_ = parts(CELLS[1])
-    evaluate = training.make_evaluate(
-        lambda p, carry, window, mask: model.loss(p, window, carry, None, mask),
-        model.initial_state,
-        steps,
-    )
-    plan = batching.whole_text(len(TOKENS), rows, steps)
-    got = evaluate(state.params, jnp.asarray(TOKENS), *map(jnp.asarray, plan))
-    length = -(-(len(TOKENS) - 1) // rows)
-    total = count = 0.0
-    for begin in range(0, len(TOKENS) - 1, length):
-        row = jnp.asarray(TOKENS[begin : begin + length + 1])[:, None]
-        (t, c), _ = model.loss(state.params, row, model.initial_state((1,)))
-        total, count = total + t, count + c
-    np.testing.assert_allclose(got[0], total, rtol=1e-5)
-    assert got[1] == count == len(TOKENS) - 1
-
-
 @pytest.mark.parametrize("carried", [True, False])
 def test_numpy_loop_is_the_jax_loop(carried):
     model = LanguageModel(V, seqjax.RNN(H))
@@ -232,13 +177,13 @@ def test_numpy_loop_is_the_jax_loop(carried):
 
     def loss_fn(params, carry, window, key):
         start = carry if carried else jnp.zeros_like(carry)
-        return model.loss(params, window, start)
+        return model.loss(params, window, state=start)
 
     step = training.make_train_step(loss_fn, optimizer)
     loop = training.make_train_loop(step, lambda d, s: training.windows(d, s, T))
     plan = batching.sequential_partition(batching.epoch_rng(0, 0), len(TOKENS), B, T)
     by_hand = numpy_rnn.make_train_loop(0.5, T, carried)
-    ours, (total, count, norm) = by_hand(state, TOKENS, plan, 2, 9)
+    ours, found = by_hand(state, TOKENS, plan, 2, 9)
     theirs, summed = loop(state, jnp.asarray(TOKENS), jnp.asarray(plan), 2, 9)
     for a, b in zip(
         jax.tree.leaves((ours.params, ours.carry, ours.step)),
@@ -246,4 +191,7 @@ def test_numpy_loop_is_the_jax_loop(carried):
         strict=True,
     ):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    np.testing.assert_allclose((total, count, norm), summed, rtol=1e-5)
+    np.testing.assert_allclose(found, summed, rtol=1e-5)
+    unchanged, none = by_hand(ours, TOKENS, plan, 9, 9)
+    assert none[:3] == (0, 0, 0) and none.update_norm == 0
+    assert none.param_norm == found.param_norm and unchanged.step == ours.step

@@ -1,28 +1,32 @@
-"""Sentences in which context alone tells a fruit from a company.
+"""Sentences in which only the context tells a fruit from a company, for tagging.
 
     i like eating apple                         fruit
     the apple is a great company                organisation
 
-All is lower case, so that spelling does not tell. Each clause has one ambiguous word
-and one cue to its meaning, before it or after it, at a distance: up to eleven other
-words that say nothing of it stand between. A sentence has one clause or two, whose
-meanings are drawn apart, so that a cue alone is not enough either: it must be the
-clause's own. Some of the words between name a person, "B-person I-person".
+All words are lower-case, so that spelling gives nothing away. Each clause has one
+ambiguous word and one cue to its meaning, before or after the word. Up to eleven words
+without information on the meaning stand between the two. A sentence has one or two
+clauses whose meanings are drawn independently, so that a model must use the cue of the
+same clause. Some of the words between name a person, "B-person I-person".
 
     she peeled , according to nora hill , the orange and shell , in the end , hired a
     hundred people
 
-*A tagger without context is at chance*: in each of the three parts each ambiguous word
-stands equally often as an organisation and as a thing, so that of a word's occurrences
-one tag for all is right in exactly half.
+*A tagger without context is right in half of the cases*: in each of the three parts,
+each ambiguous word is equally often an organisation and a thing.
 
-*Held-out text needs composition*: a word and a cue that meet in one part never do in
-another, though all of them are known from training, in other company.
+*Held-out text needs composition*: a word and a cue that occur together in one part
+never do in another part. Each of them occurs in training, with others.
 """
 
 import random as random_module
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-# What each ambiguous word is beside an organisation.
+Item = TypeVar("Item")
+Tagged = tuple[list[str], list[str]]  # words and their tags, of one length
+
+# The other meaning of each ambiguous word; the first one is an organisation.
 WORDS = {
     "apple": "fruit",
     "orange": "fruit",
@@ -36,7 +40,7 @@ WORDS = {
     "shell": "thing",
     "nest": "thing",
 }
-# Cues before the word, a slash, and cues after it.
+# Cues before the word, a slash, and cues after the word.
 CUES = {
     "fruit": "i like eating, she peeled, we washed, he bit into, they squeezed, tom ate"
     " / is ripe, tastes sweet, fell from the tree, is full of juice, was cut in two,"
@@ -58,7 +62,7 @@ CUES = {
     " / is a great company, hired a hundred people, reported a loss, opened an office"
     " in town, fired its boss, pays its workers well, made a profit, sells insurance",
 }
-BETWEEN = (  # * is a person
+BETWEEN = (  # * stands for a person
     *("as far as i know", "for once", "in the end", "to our surprise", "said *"),
     *("after a long day", "like every year", "at the end of the week", "if you ask *"),
     *("for the first time in years", "according to *"),
@@ -66,19 +70,21 @@ BETWEEN = (  # * is a person
 NAMES = ("anna", "paul", "nora", "james", "lucy", "peter")
 SURNAMES = ("smith", "hill", "baker", "young", "wood", "stone")
 JOINTS = ("and", "but", "while", "because", "so")
-SHARE_BETWEEN = 0.6  # of clauses with words between
+SHARE_BETWEEN = 0.6  # of the clauses: those with words between
 
 
-def sentences(num_train=120, num_held_out=10, seed=0):
+def sentences(
+    num_train: int = 120, num_held_out: int = 10, seed: int = 0
+) -> tuple[list[Tagged], ...]:
     """Training, validation and test sentences; see the module.
 
     Args:
       num_train: training clauses for each ambiguous word in each of its two senses.
-      num_held_out: as many for validation, and as many for the test.
-      seed: an integer; the sentences of a seed are the same on every Python.
+      num_held_out: the same for the validation part, and for the test part.
+      seed: an integer; every Python version gives the same sentences.
 
     Returns:
-      Three lists of (words, tags), lists of strings of one length.
+      Three lists of (words, tags).
 
     Example:
       >>> words, tags = sentences()[2][0]
@@ -90,29 +96,29 @@ def sentences(num_train=120, num_held_out=10, seed=0):
     return tuple(writer.part(number, part) for part, number in numbers.items())
 
 
-def cues(sense):
-    """(text, whether it stands before the word) of each cue to a sense."""
+def cues(sense: str) -> list[tuple[str, bool]]:
+    """(text, whether it precedes the word) for each cue to a sense."""
     before, after = (part.strip().split(", ") for part in CUES[sense].split(" / "))
     return [(cue, True) for cue in before] + [(cue, False) for cue in after]
 
 
-def part_of(word, sense, cue):
-    """The one part in which a word and a cue meet: a third of pairs are held out."""
-    place = [text for text, _ in cues(sense)].index(cue)
-    number = (list(WORDS).index(word) + place) % 6
+def part_of(word: str, sense: str, cue: str) -> str:
+    """The part in which a word and a cue occur together; a third is held out."""
+    index = [text for text, _ in cues(sense)].index(cue)
+    number = (list(WORDS).index(word) + index) % 6
     return {0: "test", 3: "valid"}.get(number, "train")
 
 
 class _Writer:
-    """Writes sentences; `random` is uniform in [0, 1) and makes all choices."""
+    """Writes sentences; `random` is uniform in [0, 1) and decides all choices."""
 
-    def __init__(self, random):
+    def __init__(self, random: Callable[[], float]) -> None:
         self.random = random
 
-    def pick(self, items):
+    def pick(self, items: Sequence[Item]) -> Item:
         return items[int(self.random() * len(items))]
 
-    def part(self, number, part):
+    def part(self, number: int, part: str) -> list[Tagged]:
         """Sentences of a part, with each word `number` times in each of its senses."""
         wanted = [
             (word, sense)
@@ -121,7 +127,7 @@ class _Writer:
             for _ in range(number)
         ]
         wanted.sort(key=lambda _: self.random())
-        found = []
+        found: list[Tagged] = []
         while wanted:
             words, tags = self.clause(*wanted.pop(), part)
             if wanted and self.random() < 0.5:
@@ -131,8 +137,8 @@ class _Writer:
             found.append((words, tags))
         return found
 
-    def clause(self, word, sense, part):
-        """(words, tags) of a clause about `word`."""
+    def clause(self, word: str, sense: str, part: str) -> Tagged:
+        """A clause with `word` in a sense."""
         allowed = [
             (cue, is_first)
             for cue, is_first in cues(sense)
@@ -144,13 +150,15 @@ class _Writer:
         hint = cue.split(), ["O"] * len(cue.split())
         pieces = [hint, self.between(), about]
         pieces = pieces if is_first else pieces[::-1]
-        return tuple([t for piece in pieces for t in piece[side]] for side in (0, 1))
+        words = [word for piece in pieces for word in piece[0]]
+        return words, [tag for piece in pieces for tag in piece[1]]
 
-    def between(self):
-        """Words that say nothing of the sense; often none."""
+    def between(self) -> Tagged:
+        """Words without information on the sense, or none."""
         if self.random() >= SHARE_BETWEEN:
             return [], []
-        words, tags = [], []
+        words: list[str] = []
+        tags: list[str] = []
         for word in self.pick(BETWEEN).split():
             is_name = word == "*"
             words += [self.pick(NAMES), self.pick(SURNAMES)] if is_name else [word]

@@ -1,26 +1,28 @@
-"""Tasks whose answer lies far back: the adding problem, the copy problem.
+"""Tasks with long dependencies: the adding problem and the copy problem.
 
-They are drawn anew for each minibatch, so that nothing can be learned by heart. Time
-comes first, as everywhere.
+Each minibatch is drawn anew, so that a model cannot memorize the examples. Time comes
+first.
 """
 
 import numpy as np
 
 NUM_LETTERS, NUM_COPIED = 8, 10
-BLANK, GO = 8, 9  # tokens after the letters 0 .. 7
+BLANK, GO = 8, 9  # the tokens after the letters 0 .. 7
 
 
-def adding(rng, num_steps, number):
-    """The sum of two numbers that are marked among many.
+def adding(
+    rng: np.random.Generator, num_steps: int, number: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sum of two marked numbers in a long sequence.
 
-    Each step holds a number from U(0, 1) and a marker, which is 1 at one step of the
-    first half and at one of the second, else 0; the target is the sum of the two
-    numbers marked.
+    Each step has a number from U(0, 1) and a marker. The marker is 1 at one step of the
+    first half and at one step of the second half, else 0. The target is the sum of the
+    two marked numbers.
 
     Args:
-      rng: a numpy Generator.
+      rng: a NumPy Generator.
       num_steps: T, at least 2.
-      number: B, how many sequences.
+      number: B, the number of sequences.
 
     Returns:
       (xs [T, B, 2], targets [B]), float32.
@@ -36,22 +38,24 @@ def adding(rng, num_steps, number):
     return xs, (xs[..., 0] * xs[..., 1]).sum(axis=0)
 
 
-def adding_baseline(num_steps):
-    """The mean squared error of always answering 1: the variance of the sum, 1/6."""
+def adding_baseline(num_steps: int) -> float:
+    """The mean squared error of the constant answer 1: the variance of the sum, 1/6."""
     del num_steps
     return 1 / 6
 
 
-def copying(rng, delay, number):
-    """Ten letters to be said again, after a delay.
+def copying(
+    rng: np.random.Generator, delay: int, number: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ten letters to repeat after a delay.
 
-    The inputs are 10 letters out of 8, delay - 1 blanks, the go-mark and 10 blanks; the
-    targets are blanks, and the letters in the last 10 places.
+    The inputs are 10 of 8 different letters, delay - 1 blanks, the go token and 10
+    blanks. The targets are blanks, and the letters at the last 10 steps.
 
     Args:
-      rng: a numpy Generator.
+      rng: a NumPy Generator.
       delay: steps between the last letter and the first answer, at least 1.
-      number: B, how many sequences.
+      number: B, the number of sequences.
 
     Returns:
       (tokens [delay + 20, B], targets [delay + 20, B]), int32.
@@ -67,6 +71,6 @@ def copying(rng, delay, number):
     return tokens, targets
 
 
-def copying_baseline(delay):
-    """The mean cross-entropy of guessing the letters, sure of the blanks, in nats."""
+def copying_baseline(delay: int) -> float:
+    """The mean cross-entropy in nats of known blanks and uniformly guessed letters."""
     return NUM_COPIED * np.log(NUM_LETTERS) / (delay + 2 * NUM_COPIED)

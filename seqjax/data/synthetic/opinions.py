@@ -1,29 +1,37 @@
-"""Short opinions from a grammar of our own: documents with labels, without a network.
+"""Short opinions from a grammar: labeled documents for classification.
 
-A sentence has one clause or two, and is "positive" or "negative" by rule:
+A sentence has one or two clauses. It is "positive" or "negative" by rule:
 
-- a clause says something good or bad of something, plainly ("the soup seemed lovely",
-  "i found the plot really dull"), or negated by one of many turns ("not bad at all",
-  "far from good", "anything but boring"), which makes it the opposite;
-- two clauses of one opinion are joined by "and";
-- of two opposed ones the main clause decides: the second after "but" and "yet", and
-  after a first one with "although"; the first before "although" and "even though".
+- a clause says something good or bad about a thing, plainly ("the soup seemed lovely",
+  "i found the plot really dull"), or with one of many negations ("not bad at all", "far
+  from good", "anything but boring"), which reverse the opinion;
+- "and" joins two clauses of one opinion;
+- of two opposite clauses the main clause decides: the second one after "but" and "yet",
+  and after a first clause with "although"; the first one before "although" and "even
+  though".
 
-Negation and contrast take order: "the soup was not bad but the tea was awful" and "the
-tea was awful but the soup was not bad" are of the same words and opposite opinions. No
-bag of words can tell such sentences apart.
+Negation and contrast depend on order: "the soup was not bad but the tea was awful" and
+"the tea was awful but the soup was not bad" have the same words and opposite opinions.
+No bag of words can tell such sentences apart.
 
     positive   the garden was not dull at all
     negative   i found the band brilliant but nobody would call the room charming
     positive   although the bread was awful , the coffee was anything but poor
 
-Held-out text needs composition. Some pairs of a turn and an adjective, as "far from"
-and "dull", stand in no training sentence; every sentence of the other parts has one at
-least. Each half of such a pair stands in training many times.
+Held-out text needs composition. Some pairs of a pattern and an adjective, such as "far
+from" and "dull", occur in no training sentence; every sentence of the other parts has
+at least one of them. Each half of such a pair occurs in training many times.
 """
 
 import itertools
 import random as random_module
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Random = Callable[[], float]  # uniform in [0, 1)
+Document = tuple[str, str]  # label, text
+Pair = tuple[str, str]  # pattern, adjective
 
 POSITIVE, NEGATIVE = "positive", "negative"
 ADJECTIVES = {
@@ -41,7 +49,7 @@ NOUNS = (
     *("film", "plot", "ending", "music", "band", "book", "story", "cast", "song"),
 )
 INTENSIFIERS = ("very", "really", "so", "quite", "truly", "rather")
-PLAIN = (  # N a noun, A an adjective, perhaps with an intensifier
+PLAIN = (  # N is a noun, A an adjective with or without an intensifier
     "the N was A",
     "the N seemed A",
     "i found the N A",
@@ -61,46 +69,52 @@ NEGATED = (
 )
 FIRST_DECIDES = ("{} although {}", "{} even though {}")
 SECOND_DECIDES = ("{} but {}", "{} , yet {}", "although {} , {}", "even though {} , {}")
-ONE_CLAUSE, CONTRAST = 0.4, 0.45  # shares of the sentences; the others have an "and"
+ONE_CLAUSE, CONTRAST = 0.4, 0.45  # shares of the sentences; the rest have "and"
 NEGATIONS = 0.35  # share of the clauses
-HELD_OUT = 0.1  # of all pairs of a turn and an adjective
+HELD_OUT = 0.1  # share of the pairs of a pattern and an adjective
 
 
-def documents(num_train=4000, num_valid=500, num_test=500, seed=0):
+def documents(
+    num_train: int = 4000, num_valid: int = 500, num_test: int = 500, seed: int = 0
+) -> tuple[list[Document], list[Document], list[Document]]:
     """Training, validation and test opinions, all distinct; see the module.
 
     Args:
-      seed: an integer; the opinions of a seed are the same on every Python.
+      num_train, num_valid, num_test: the number of opinions in each part.
+      seed: an integer; every Python version gives the same opinions.
 
     Returns:
       Three lists of (label, text).
 
     Example:
       >>> documents(2, 0, 0)[0][0]
+      ('positive', 'i found the song great')
     """
     random = random_module.Random(seed).random
-    apart = {pair for pair in pairs() if random() < HELD_OUT}
-    sentences, train, others = _sentences(random), [], []
+    held_out = {pair for pair in pairs() if random() < HELD_OUT}
+    sentences = _sentences(random)
+    train: list[Document] = []
+    others: list[Document] = []
     while len(train) < num_train:
         document, found = next(sentences)
-        (train if apart.isdisjoint(found) else others).append(document)
-    more = (document for document, found in sentences if not apart.isdisjoint(found))
+        (train if held_out.isdisjoint(found) else others).append(document)
+    more = (document for document, found in sentences if not held_out.isdisjoint(found))
     wanted = itertools.islice(itertools.chain(others, more), num_valid + num_test)
     kept = list(wanted)
     return train, kept[:num_valid], kept[num_valid:]
 
 
-def pairs():
-    """Every (turn, adjective)."""
+def pairs() -> list[Pair]:
+    """Every (pattern, adjective)."""
     adjectives = [a for same in ADJECTIVES.values() for a in same]
     return list(itertools.product((*PLAIN, *NEGATED), adjectives))
 
 
-def derive(random):
-    """One opinion: (label, text) and the pairs of a turn and an adjective in it.
+def derive(random: Random) -> tuple[Document, list[Pair]]:
+    """One opinion: (label, text), and its pairs of a pattern and an adjective.
 
     Args:
-      random: a function without arguments, uniform in [0, 1); it makes all choices.
+      random: a function without arguments, uniform in [0, 1); it decides all choices.
     """
     label = _choose(random, (POSITIVE, NEGATIVE))
     kind = random()
@@ -117,22 +131,22 @@ def derive(random):
     return (label, joined.format(*clauses)), list(found)
 
 
-def _clause(random, label):
-    """A clause of an opinion, and its pair of a turn and an adjective."""
+def _clause(random: Random, label: str) -> tuple[str, Pair]:
+    """A clause of an opinion, and its pair of a pattern and an adjective."""
     negated = random() < NEGATIONS
-    turn = _choose(random, NEGATED if negated else PLAIN)
+    pattern = _choose(random, NEGATED if negated else PLAIN)
     adjective = _choose(random, ADJECTIVES[_opposite(label) if negated else label])
     words = adjective
     if random() < 0.3:
         words = f"{_choose(random, INTENSIFIERS)} {adjective}"
     noun = _choose(random, NOUNS)
-    filled = ({"N": noun, "A": words}.get(word, word) for word in turn.split())
-    return " ".join(filled), (turn, adjective)
+    filled = ({"N": noun, "A": words}.get(word, word) for word in pattern.split())
+    return " ".join(filled), (pattern, adjective)
 
 
-def _sentences(random):
-    """Without end: opinions that are new, with their pairs."""
-    seen = set()
+def _sentences(random: Random) -> Iterator[tuple[Document, list[Pair]]]:
+    """Distinct opinions with their pairs, without end."""
+    seen: set[str] = set()
     while True:
         (label, text), found = derive(random)
         if text not in seen:
@@ -140,9 +154,9 @@ def _sentences(random):
             yield (label, text), found
 
 
-def _opposite(label):
+def _opposite(label: str) -> str:
     return NEGATIVE if label == POSITIVE else POSITIVE
 
 
-def _choose(random, options):
+def _choose(random: Random, options: Sequence[Item]) -> Item:
     return options[int(random() * len(options))]

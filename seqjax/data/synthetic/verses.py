@@ -1,18 +1,23 @@
-"""Quatrains of our own making, in the manner of the Tang, that need no download.
+"""Chinese quatrains in the manner of the Tang dynasty, generated from tables.
 
-A poem is four lines of five characters in one season. Lines 2 and 4 end in the same
-rhyme, and no noun is described twice. The title names the season and the noun that
-opens the poem, so that a model that is told the title knows more:
+A poem has four lines of five characters, with the words of one season. Lines 2 and 4
+end in the same rhyme, and no noun occurs twice. The title consists of the season and
+the first noun of the poem, so that the title helps to predict the poem:
 
     秋山:山高映孤雁，白露入青山。江上明月照，幽石隨雲間。
 
-What can be learned is the form, the season's words, the rhyme two lines on, and that
-nouns do not come back; none of it can be read off a few characters before.
+A model can learn the form, the words of the season, the rhyme of line 4 with line 2,
+and that nouns do not repeat. A context of a few characters is not enough for that.
 """
+
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
-SEASONS = {  # its nouns beside those of every season, and its adjectives
+Item = TypeVar("Item")
+
+SEASONS = {  # nouns of the season, in addition to NOUNS, and its adjectives
     "春": ("花柳鶯燕桃草鳥", "青綠新細芳"),
     "夏": ("荷蟬竹雨螢瓜葉", "清長綠深密"),
     "秋": ("霜雁菊月露蟲葉", "白清孤高疎"),
@@ -22,7 +27,7 @@ NOUNS = "山水江雲日石橋路城舟"
 ADJECTIVES = "遠幽空明微"
 VERBS = "映照入過隨臨對動滿拂"
 PLACES = ("江上", "山中", "林間", "樓前", "天涯", "城外", "池邊", "溪頭")
-RHYMES = (  # two characters that end a line, by the sound of the second
+RHYMES = (  # the last two characters of a line, grouped by the sound of the second
     ("春風", "雲中", "山東", "碧空", "夕紅", "晚鐘"),
     ("青山", "雲間", "柴關", "不還", "日閒", "水灣"),
     ("高樓", "孤舟", "水流", "客愁", "白頭", "滄洲"),
@@ -33,15 +38,20 @@ RHYMES = (  # two characters that end a line, by the sound of the second
 NUM_POEMS = 12_000
 
 
-def write(seed=0, number=NUM_POEMS):
-    """A list of (title, content), no content twice.
+def write(seed: int = 0, number: int = NUM_POEMS) -> list[tuple[str, str]]:
+    """Poems (title, content) with distinct contents.
+
+    Args:
+      seed: an integer that decides the poems.
+      number: the number of poems.
 
     Example:
       >>> title, content = write(seed=0, number=1)[0]
       >>> len(content)  # four lines of five characters, and a mark after each
       24
     """
-    rng, poems = np.random.default_rng(seed), {}
+    rng = np.random.default_rng(seed)
+    poems: dict[str, str] = {}
     while len(poems) < number:
         season = _any_of(rng, tuple(SEASONS))
         noun, content = _quatrain(rng, season)
@@ -49,8 +59,8 @@ def write(seed=0, number=NUM_POEMS):
     return [(title, content) for content, title in poems.items()]
 
 
-def _quatrain(rng, season):
-    """(the noun that opens it, the four lines)."""
+def _quatrain(rng: np.random.Generator, season: str) -> tuple[str, str]:
+    """(first noun, the four lines)."""
     own, mood = SEASONS[season]
     nouns = list(rng.permutation(list(dict.fromkeys(own + NOUNS))))
     adjectives = mood + ADJECTIVES
@@ -63,14 +73,14 @@ def _quatrain(rng, season):
     return first, "{}，{}。{}，{}。".format(*lines)
 
 
-def _open(rng, nouns, adjectives):
-    """noun adjective verb adjective noun, as 江遠映青山."""
+def _open(rng: np.random.Generator, nouns: list[str], adjectives: str) -> str:
+    """noun adjective verb adjective noun, such as 江遠映青山."""
     noun, verb = nouns.pop(), _any_of(rng, VERBS)
     return noun + _any_of(rng, adjectives) + verb + _described(rng, nouns, adjectives)
 
 
-def _unrhymed(rng, nouns, adjectives):
-    """adjective noun verb adjective noun, or a place, adjective noun and verb."""
+def _unrhymed(rng: np.random.Generator, nouns: list[str], adjectives: str) -> str:
+    """adjective noun verb adjective noun, or place adjective noun verb."""
     if rng.random() < 0.5:
         subject = _described(rng, nouns, adjectives)
         return subject + _any_of(rng, VERBS) + _described(rng, nouns, adjectives)
@@ -78,15 +88,17 @@ def _unrhymed(rng, nouns, adjectives):
     return place + _described(rng, nouns, adjectives) + _any_of(rng, VERBS)
 
 
-def _rhymed(rng, nouns, adjectives, endings):
-    """adjective noun verb and an ending."""
+def _rhymed(
+    rng: np.random.Generator, nouns: list[str], adjectives: str, endings: list[str]
+) -> str:
+    """adjective noun verb ending."""
     subject = _described(rng, nouns, adjectives)
     return subject + _any_of(rng, VERBS) + endings.pop()
 
 
-def _described(rng, nouns, adjectives):
+def _described(rng: np.random.Generator, nouns: list[str], adjectives: str) -> str:
     return _any_of(rng, adjectives) + nouns.pop()
 
 
-def _any_of(rng, options):
-    return options[rng.integers(len(options))]
+def _any_of(rng: np.random.Generator, options: Sequence[Item]) -> Item:
+    return options[int(rng.integers(len(options)))]

@@ -1,25 +1,23 @@
-"""The benchmark of the baselines in small: equal first, then tables and JSON."""
+"""The baselines benchmark with small sizes: tables, JSON, and the check of results."""
 
 import json
+from functools import partial
 
 import pytest
 
-from tests.commands import Command
+from experiments.benchmarks import baselines, hidden_markov_baseline, ngram_baseline
+from experiments.benchmarks.baselines import main
+from tests.commands import run
+
+command = partial(run, main)
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory):
-    command = Command("experiments.benchmarks.baselines", tmp_path_factory.mktemp("x"))
-    yield command
-    command.close()
-
-
-def test_it_prints_tables_and_writes_all_numbers(command, tmp_path):
+def test_baselines_prints_tables_and_writes_all_numbers(tmp_path):
     path = tmp_path / "numbers.json"
     result = command("--shapes=30x4", "--rounds=2", f"--json={path}")
     assert result.code == 0, result.err
-    for words in ("filter, TxK 30x4", "smoother, TxK 30x4", "sequential", "parallel"):
-        assert words in result.out
+    for text in ("filter, TxK 30x4", "smoother, TxK 30x4", "sequential", "parallel"):
+        assert text in result.out
     records = json.loads(path.read_text())["results"]
     assert [r["task"] for r in records] == ["filter", "smoother"]
     for record in records:
@@ -34,21 +32,19 @@ def test_it_prints_tables_and_writes_all_numbers(command, tmp_path):
             assert arm["ratio"] == pytest.approx(ratio)
 
 
-def test_bad_shapes_are_named(command, tmp_path):
+def test_bad_shapes_are_refused(tmp_path):
     for flag in ("--shapes=30", "--shapes=30x0", "--shapes="):
         result = command(flag, f"--json={tmp_path / 'numbers.json'}")
         assert result.code == 2 and "--shapes" in result.err
     assert not (tmp_path / "numbers.json").exists()
 
 
-def test_ngrams_are_timed_where_their_peer_is(command, tmp_path):
+def test_ngrams_are_timed_if_nltk_is_installed(tmp_path, monkeypatch):
     pytest.importorskip("nltk", reason="the peer is nltk")
     path = tmp_path / "numbers.json"
-    patches = [
-        ("experiments.benchmarks.baselines", "QUICK_SHAPES", [(30, 4)]),
-        ("experiments.benchmarks.ngram_baseline", "QUICK_SIZES", [(500, 3)]),
-    ]
-    result = command("--quick", "--rounds=2", f"--json={path}", patches=patches)
+    monkeypatch.setattr(baselines, "QUICK_SHAPES", [(30, 4)])
+    monkeypatch.setattr(ngram_baseline, "QUICK_SIZES", [(500, 3)])
+    result = command("--quick", "--rounds=2", f"--json={path}")
     assert result.code == 0, result.err
     assert "characters x order 500x3" in result.out and "nltk" in result.out
     numbers = json.loads(path.read_text())
@@ -56,10 +52,9 @@ def test_ngrams_are_timed_where_their_peer_is(command, tmp_path):
     assert len(numbers["results"]) == 2
 
 
-def test_what_is_not_equal_is_not_timed(command, tmp_path):
-    """Last, since the patch stays."""
-    patch = ("experiments.benchmarks.baselines", "TOLERANCE", -1.0)
-    flags = ("--shapes=30x4", f"--json={tmp_path / 'numbers.json'}")
-    result = command(*flags, patches=[patch])
-    assert result.code == 2
-    assert "30x4, filter, sequential: not the reference's model" in result.err
+def test_results_that_differ_are_not_timed(tmp_path, error_of, monkeypatch):
+    monkeypatch.setattr(hidden_markov_baseline, "TOLERANCE", -1.0)
+    path = tmp_path / "numbers.json"
+    sentence = error_of(main, "--shapes=30x4", f"--json={path}")
+    assert "30x4, filter, sequential: log Z differs from the reference" in sentence
+    assert not path.exists()

@@ -1,9 +1,9 @@
-"""The n-gram benchmark: equal to nltk first, and what differs is not timed."""
+"""The n-gram benchmark: records, and the check of counts and probabilities."""
 
 import pytest
 
-from experiments import run
-from experiments.benchmarks import ngram_baseline, timing
+from experiments.benchmarks import environment, ngram_baseline
+from experiments.common.errors import UserError
 from seqjax.data.vocab import Vocab
 
 WORDS = ["a", "b", "a", "b", "c", "a", "a", "b", "c", "c", "a"]
@@ -28,11 +28,11 @@ def test_models_that_differ_are_refused():
         ngram_baseline.train_nltk([*WORDS, "b"], 2),
         ngram_baseline.train_nltk(WORDS, 3),
     ):
-        with pytest.raises(run.UserError, match="nltk"):
+        with pytest.raises(UserError, match="nltk"):
             ngram_baseline.check_equal(ours, other, vocab)
 
 
-def test_without_nltk_it_says_so(monkeypatch):
-    monkeypatch.setattr(timing, "installed", lambda package: False)
-    with pytest.raises(run.UserError, match="pip install nltk"):
+def test_missing_nltk_is_an_error(monkeypatch):
+    monkeypatch.setattr(environment, "installed", lambda package: False)
+    with pytest.raises(UserError, match="pip install nltk"):
         ngram_baseline.measure(500, 3, rounds=1)

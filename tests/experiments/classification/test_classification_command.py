@@ -1,22 +1,36 @@
 """The classification command end to end, in small."""
 
-import os
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from seqjax.data.labeled import Split
-from seqjax.data.tokenizers import Words
-from tests.commands import Command, files, metrics, refused, returned, summary
+from experiments.classification import Config
+from experiments.classification import classify as classify_from_python
+from experiments.classification import train as train_from_python
+from experiments.classification.__main__ import main
+from experiments.classification.config import DataConfig
+from experiments.classification.data import DocumentEncoder, note_unread
+from experiments.classification.evaluate import print_errors
+from experiments.classification.figures import (
+    DocumentWeights,
+    draw_attention,
+    draw_confusion,
+)
+from experiments.classification.model import build_model
+from seqjax.data.labeled import LabeledSplit
+from seqjax.data.tokenizers import WordTokenizer
+from tests.commands import files, metrics, refused, run, summary
 
-ROOT = Path(__file__).parent.parent
+command = partial(run, main)
+
+ROOT = Path(__file__).parents[3]
 SUMMARY_KEYS = {
     *("test_accuracy", "test_macro_f1", "test_perplexity"),
     *("valid_accuracy", "valid_macro_f1", "valid_perplexity"),
     *("naive_bayes_test_accuracy", "majority_test_accuracy"),
-    *("parameters", "seconds", "documents_per_second", "dataset_sha256"),
+    *("parameters", "seconds", "documents_per_second", "dataset_sha256", "best_step"),
 }
 SMALL = (
     *("--hidden_size=8", "--embed_size=8", "--batch_size=25", "--epochs=2"),
@@ -26,15 +40,8 @@ SMALL = (
 LEARN = ("--epochs=30", "--learning_rate=0.03", "--patience=0")
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory):
-    command = Command("experiments.classification", tmp_path_factory.mktemp("xla"))
-    yield command
-    command.close()
-
-
 def write_documents(path, number=250):
-    """Three letters, labelled by the first of them: order is all."""
+    """Three letters; the first one decides the label, so that order matters."""
     rng = np.random.default_rng(0)
     lines = []
     for _ in range(number):
@@ -51,19 +58,27 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(command, corpus, tmp_path_factory):
+def runs(tmp_path_factory):
+    """A folder for a run that several tests use."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def trained(as_a_user, corpus, runs):
     """(workdir, what training printed); not to be changed."""
-    workdir = tmp_path_factory.mktemp("trained") / "run"
-    result = train(command, corpus, workdir, *LEARN)
-    assert result.code == 0, result.err
-    return workdir, result.out
+    workdir, printed = runs / "trained", runs / "trained.txt"
+    if not printed.exists():
+        result = train(corpus, workdir, *LEARN)
+        assert result.code == 0, result.err
+        printed.write_text(result.out, encoding="utf-8")
+    return workdir, printed.read_text(encoding="utf-8")
 
 
-def train(command, corpus, workdir, *more):
+def train(corpus, workdir, *more):
     return command(f"--corpus={corpus}", f"--workdir={workdir}", *SMALL, *more)
 
 
-def use(command, trained, mode, *more, stdin=b""):
+def use(trained, mode, *more, stdin=b""):
     return command(f"--mode={mode}", f"--workdir={trained[0]}", *more, stdin=stdin)
 
 
@@ -71,7 +86,7 @@ def labels_of(texts):
     return ["vowel" if text[0] in "ae" else "other" for text in texts]
 
 
-def test_train_writes_everything_it_promises_and_has_learnt(trained):
+def test_train_writes_all_files_and_learns(trained):
     workdir, out = trained
     numbers = summary(workdir)
     assert set(numbers) == SUMMARY_KEYS
@@ -82,14 +97,14 @@ def test_train_writes_everything_it_promises_and_has_learnt(trained):
     assert numbers["test_accuracy"] > 0.9 > numbers["naive_bayes_test_accuracy"]
     for name in ("confusion", "attention"):
         assert (workdir / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    for words in ("test macro F1", "accuracy of naive Bayes", "is vowel", "a["):
+    for words in ("test macro F1", "accuracy (naive Bayes)", "label vowel", "a["):
         assert words in out
 
 
-def test_classify_answers_line_by_line(command, trained, tmp_path):
+def test_classify_writes_a_label_per_line(trained, tmp_path):
     texts = ["a d c 1", "", "d e a b 3", "c a e", "   ", "unheard of", "e b d 2"]
     stdin = "".join(f"{text}\n" for text in texts).encode()
-    result = use(command, trained, "classify", stdin=stdin)
+    result = use(trained, "classify", stdin=stdin)
     assert result.code == 0, result.err
     rows = [line.split("\t") for line in result.out.splitlines()]
     assert len(rows) == len(texts)
@@ -97,111 +112,70 @@ def test_classify_answers_line_by_line(command, trained, tmp_path):
     known = [i for i, text in enumerate(texts) if text.strip() and "un" not in text]
     assert [labels[i] for i in known] == labels_of(texts[i] for i in known)
     assert all(0.5 <= float(p) <= 1 for p in probabilities)
-    assert rows[1] == rows[4]  # nothing to read: the bias alone
+    assert rows[1] == rows[4]  # without tokens the bias decides
     assert "2 of 18 tokens are unknown" in result.err
-    alone = use(command, trained, "classify", stdin=b"d e a b 3\n").out
-    assert alone == "\t".join(rows[2]) + "\n"  # company changes nothing
+    alone = use(trained, "classify", stdin=b"d e a b 3\n").out
+    assert alone == "\t".join(rows[2]) + "\n"  # independent of the batch
     path, found = tmp_path / "in.txt", tmp_path / "out.txt"
     path.write_bytes(stdin)
-    result = use(command, trained, "classify", f"--input={path}", f"--output={found}")
+    result = use(trained, "classify", f"--input={path}", f"--output={found}")
     assert result.out == "" and found.read_text().splitlines() == [
         "\t".join(row) for row in rows
     ]
-    assert use(command, trained, "classify").out == ""
+    assert use(trained, "classify").out == ""
 
 
-def write_lines(found):
-    from experiments import lines
-
-    lines.check_flags()
-    lines.write(found)
-
-
-def test_output_goes_where_it_says(command, tmp_path):
-    """To a file, through a link or into a pipe, which all stay what they are."""
-
-    def write(output, *found):
-        return command(f"--output={output}", call=partial(write_lines, found))
-
-    file, link, pipe = (tmp_path / name for name in ("file", "link", "pipe"))
-    link.symlink_to(file)
-    returned(write(link, "春", "b"))
-    assert link.is_symlink() and file.read_text() == "春\nb\n"
-    assert write(link, "\ud800").code  # half a character
-    assert file.read_text() == "春\nb\n"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
-    returned(write(pipe, "a"))
-    assert pipe.is_fifo() and os.read(reader, 9) == b"a\n"
-    os.close(reader)
-    assert {p.name for p in tmp_path.iterdir()} == {"file", "link", "pipe"}
-
-
-def test_evaluate_finds_the_numbers_of_training(command, trained, tmp_path):
+def test_evaluate_finds_the_numbers_of_training(trained, tmp_path):
     before = files(trained[0])
-    result = use(command, trained, "evaluate")
+    result = use(trained, "evaluate")
     assert result.code == 0, result.err
     assert f"{summary(trained[0])['test_accuracy']:.2%}" in result.out
     assert f"{summary(trained[0])['test_macro_f1']:.4f}" in result.out
     own = tmp_path / "own.tsv"
     own.write_text("vowel\ta c d 1\nother\td a 1\nvowel\td b c 2\n")
-    result = use(command, trained, "evaluate", f"--input={own}")
+    result = use(trained, "evaluate", f"--input={own}")
     # F1 of each: "other" 2 / 3, "vowel" 2 / 3.
     assert "66.67%" in result.out and "0.6667" in result.out
-    assert "most confidently wrong of 1" in result.out and "d b c 2" in result.out
+    assert "most confident errors, 1 of 1" in result.out and "d b c 2" in result.out
     assert files(trained[0]) == before
 
 
-def draw_figures(folder):
-    from experiments import document_figures
-
-    label = r"$\nothing$ $$"  # of which matplotlib would make no formula
-    document_figures.draw_confusion(
-        folder / "a.png", np.eye(2, dtype=int), [label, "b"]
+def test_figures_take_any_label(tmp_path):
+    label = r"$\nothing$ $$"  # not a formula for matplotlib
+    draw_confusion(tmp_path / "a.png", np.eye(2, dtype=int), [label, "b"])
+    draw_attention(
+        tmp_path / "b.png", [DocumentWeights(label, [label, "b"], [0.5, 0.5])]
     )
-    shown = [(label, [label, "b"], [0.5, 0.5])]
-    document_figures.draw_attention(folder / "b.png", shown)
-
-
-def test_figures_take_any_label(command, tmp_path):
-    returned(command(call=partial(draw_figures, tmp_path)))
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}
 
 
-def test_the_surest_mistake_comes_first(command, trained, tmp_path):
+def test_the_most_confident_error_comes_first(trained, tmp_path):
     own = tmp_path / "own.tsv"
     own.write_text("other\ta c d 1\nother\te b c 1\nother\td a e 2\nvowel\tc\n")
     flags = (f"--input={own}", "--examples=2", "--batch_size=3")
-    out = use(command, trained, "evaluate", *flags).out
-    table = out[out.index("most confidently wrong of 3") :].splitlines()
+    out = use(trained, "evaluate", *flags).out
+    table = out[out.index("most confident errors, 2 of 3") :].splitlines()
     rows = [line.split() for line in table if "vowel" in line or "other" in line]
     assert len(rows) == 2
     assert float(rows[0][-1]) >= float(rows[1][-1]) > 0.5
 
 
-def print_wide():
-    from experiments import classification
-
-    split, names = Split(["春" * 200], ["a"]), ["a" * 20, "b" * 20]
-    classification.print_wrong(split, np.array([0]), np.log([[0.25, 0.75]]), names)
-
-
-def test_wide_documents_leave_the_other_columns_whole(command):
-    result = command(call=print_wide)
-    assert result.code == 0, result.err
-    (row,) = (line for line in result.out.splitlines() if "春" in line)
+def test_wide_documents_leave_the_other_columns_whole(capsys):
+    split, names = LabeledSplit(["春" * 200], ["a" * 20]), ["a" * 20, "b" * 20]
+    print_errors(split, np.log([[0.25, 0.75]]), names, examples=8)
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "春" in line)
     assert row.split()[-3:] == ["a" * 20, "b" * 20, "0.7500"]
-    # 140 cells less 20 + 20 + 11 and the gaps, two for each character.
+    # 140 columns minus 20 + 20 + 11 and the gaps; a character takes two.
     assert 35 <= row.count("春") <= 44 and "…" in row
 
 
-def test_resumed_is_uninterrupted_bit_for_bit(command, corpus, tmp_path):
+def test_resumed_is_uninterrupted_bit_for_bit(corpus, tmp_path):
     options = ("--dropout=0.3", "--word_dropout=0.1", "--pooling=max")
-    whole = train(command, corpus, tmp_path / "whole", *options, "--epochs=3")
+    whole = train(corpus, tmp_path / "whole", *options, "--epochs=3")
     assert whole.code == 0, whole.err
     for epochs in (1, 3):
         parts = (*options, f"--epochs={epochs}")
-        assert train(command, corpus, tmp_path / "parts", *parts).code == 0
+        assert train(corpus, tmp_path / "parts", *parts).code == 0
     whole, parts = (
         [{k: v for k, v in m.items() if "second" not in k} for m in metrics(folder)]
         for folder in (tmp_path / "whole", tmp_path / "parts")
@@ -222,65 +196,64 @@ def test_resumed_is_uninterrupted_bit_for_bit(command, corpus, tmp_path):
     ],
     ids=lambda more: more[0].removeprefix("--"),
 )
-def test_every_choice_trains_and_classifies(command, corpus, tmp_path, more):
+def test_every_choice_trains_and_classifies(corpus, tmp_path, more):
     more = (*more, "--dropout=0.2", "--epochs=1")
-    result = train(command, corpus, tmp_path / "run", *more)
+    result = train(corpus, tmp_path / "run", *more)
     assert result.code == 0, result.err
     if "--max_length=2" in more:
-        assert "documents are read to --max_length=2" in result.err
-    result = use(command, (tmp_path / "run",), "classify", stdin=b"a b\n\n")
+        assert "documents are cut to --max_length=2 tokens" in result.err
+    result = use((tmp_path / "run",), "classify", stdin=b"a b\n\n")
     assert result.code == 0 and len(result.out.splitlines()) == 2
 
 
-def make_coder():
-    from experiments import documents
-
-    return documents.Coder(Words.train(["a b c"], "word", min_freq=1), ["x", "y"])
-
-
-def note_unread():
-    from experiments import documents
-
-    coder, texts = make_coder(), ["a b", "c", "b c a", "", "a a a a"]
-    documents.note_unread(coder, texts, coder.texts(texts))
+def make_encoder(**settings):
+    tokenizer = WordTokenizer.train(["a b c"], "word", min_freq=1)
+    return DocumentEncoder(tokenizer, ["x", "y"], DataConfig(**settings))
 
 
 @pytest.mark.parametrize(("length", "cut"), [(1, 3), (2, 2), (3, 1), (4, 0)])
-def test_what_fills_the_length_is_not_cut(command, length, cut):
-    """Of 2, 1, 3, 0 and 4 tokens, all known."""
-    result = command(f"--max_length={length}", call=note_unread)
-    said = f"{cut} documents are read to --max_length={length}.\n" if cut else ""
-    assert (result.code, result.err) == (0, said)
+def test_a_document_of_the_maximum_length_is_not_cut(capsys, length, cut):
+    """The documents have 2, 1, 3, 0 and 4 tokens, all known."""
+    encoder, texts = (
+        make_encoder(max_length=length),
+        ["a b", "c", "b c a", "", "a a a a"],
+    )
+    note_unread(encoder, texts, encoder.encode(texts))
+    note = f"{cut} documents are cut to --max_length={length} tokens.\n" if cut else ""
+    assert capsys.readouterr().err == note
 
 
-def rates():
-    from experiments import classification
+def test_the_model_has_the_rates_of_the_settings():
+    def rates(**settings):
+        model = build_model(Config.of(**settings).model, make_encoder())
+        return model.dropout, model.locked, model.word_dropout
 
-    model = classification.build_model(make_coder())
-    return model.dropout, model.locked, model.word_dropout
-
-
-def test_the_model_has_the_rates_of_the_flags(command):
-    flags = ("--dropout=0.25", "--locked_dropout", "--word_dropout=0.125")
-    assert returned(command(*flags, call=rates)) == (0.25, True, 0.125)
-    assert returned(command("--dropout=0.5", call=rates)) == (0.5, False, 0.0)
+    found = rates(dropout=0.25, locked_dropout=True, word_dropout=0.125)
+    assert found == (0.25, True, 0.125)
+    assert rates(dropout=0.5) == (0.5, False, 0.0)
 
 
-def test_folds_and_three_files(command, corpus, tmp_path):
+def test_cleaning_is_the_default_of_words_alone():
+    found = [Config.of(level=level).data.clean for level in ("word", "char")]
+    assert found == [True, False]
+    assert Config.of(level="char", clean=True).data.clean
+
+
+def test_folds_and_three_files(corpus, tmp_path):
     """Each fold has a test part of its own; three files are used as they are."""
     numbers = []
     for fold in (0, 1):
         more = ("--folds=4", f"--fold={fold}", "--epochs=1", "--examples=0")
-        result = train(command, corpus, tmp_path / f"{fold}", *more)
+        result = train(corpus, tmp_path / f"{fold}", *more)
         assert result.code == 0, result.err
         assert not (tmp_path / f"{fold}" / "attention.png").exists()
         numbers.append(summary(tmp_path / f"{fold}"))
     assert numbers[0]["dataset_sha256"] == numbers[1]["dataset_sha256"]
     assert numbers[0]["test_perplexity"] != numbers[1]["test_perplexity"]
     assert numbers[1]["valid_accuracy"] != numbers[0]["valid_accuracy"]
-    other = train(command, corpus, tmp_path / "0", "--folds=4", "--fold=1")
+    other = train(corpus, tmp_path / "0", "--folds=4", "--fold=1")
     refused(other, "--fold (0 there, 1 here)")
-    three = train(command, ",".join([str(corpus)] * 3), tmp_path / "3", "--epochs=1")
+    three = train(",".join([str(corpus)] * 3), tmp_path / "3", "--epochs=1")
     assert three.code == 0 and "250, 250, 250" in three.out
 
 
@@ -288,8 +261,8 @@ BAD_FLAGS = {
     "--pooling=min": "did you mean mean",
     "--dataset=reviews": "did you mean movie_review",
     "--output=": "--output is empty",
-    "--fold=3": "--fold is of documents in one file",
-    "--split_seed=1 --corpus=a,b,c": "--split_seed is of documents in one file",
+    "--fold=3": "--fold splits the documents of a single file",
+    "--split_seed=1 --corpus=a,b,c": "--split_seed splits the documents of a single",
     "--fold=10": "--fold=10 must be below --folds=10",
     "--cell=gruu": "did you mean gru",
     "--weight_decay=0.1": "--weight_decay needs --optimizer=adamw",
@@ -297,7 +270,7 @@ BAD_FLAGS = {
 
 
 @pytest.mark.parametrize(("flag", "sentence"), BAD_FLAGS.items(), ids=BAD_FLAGS)
-def test_bad_flags_are_named(command, tmp_path, flag, sentence):
+def test_bad_flags_are_named(tmp_path, flag, sentence):
     refused(command(*flag.split(), f"--workdir={tmp_path / 'run'}"), sentence)
     assert not (tmp_path / "run").exists()
 
@@ -306,68 +279,91 @@ BAD_FILES = {
     "a\tone\nno tab\n": "own.tsv, line 2: a label, a tab and a text were expected",
     "a\tone\nb\t  \n": "own.tsv, line 2: a label, a tab and a text were expected",
     "a\tone\na\ttwo\n": "own.tsv has nothing in its",
-    "".join(f"a\t{i}\n" for i in range(99)): "has the label 'a' alone",
+    "".join(f"a\t{i}\n" for i in range(99)): "has only the label 'a'",
     "": "is empty",
 }
 
 
 @pytest.mark.parametrize(("content", "sentence"), BAD_FILES.items())
-def test_bad_files_are_named_and_nothing_is_written(
-    command, tmp_path, content, sentence
-):
+def test_bad_files_are_named_and_nothing_is_written(tmp_path, content, sentence):
     (tmp_path / "own.tsv").write_text(content)
-    refused(train(command, tmp_path / "own.tsv", tmp_path / "run"), sentence)
+    refused(train(tmp_path / "own.tsv", tmp_path / "run"), sentence)
     assert not (tmp_path / "run").exists()
 
 
-def test_bad_input_is_named(command, trained, tmp_path):
-    refused(train(command, tmp_path / "no", tmp_path / "run"), "does not exist")
+def test_bad_input_is_named(trained, tmp_path):
+    refused(train(tmp_path / "no", tmp_path / "run"), "does not exist")
     bad = tmp_path / "bad.tsv"
     bad.write_bytes(b"vowel\ta \xff\n")
-    refused(train(command, bad, tmp_path / "run"), "byte offset 8")
-    refused(use(command, trained, "classify", f"--input={bad}"), "byte offset 8")
+    refused(train(bad, tmp_path / "run"), "byte offset 8")
+    refused(use(trained, "classify", f"--input={bad}"), "byte offset 8")
     bad.write_text("vowel\ta b\n\nconsonant\tb a\n")
-    result = use(command, trained, "evaluate", f"--input={bad}")
-    refused(result, "bad.tsv, line 3: the label 'consonant' is none that training saw")
+    result = use(trained, "evaluate", f"--input={bad}")
+    refused(
+        result, "bad.tsv, line 3: the label 'consonant' does not occur in the training"
+    )
     three = f"{trained[0].parent}/none.tsv,{bad},{bad}"
-    refused(train(command, three, tmp_path / "run"), "none.tsv does not exist")
+    refused(train(three, tmp_path / "run"), "none.tsv does not exist")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("mode", ["evaluate", "classify"])
-def test_no_run_in_the_workdir_is_said(command, tmp_path, mode):
+def test_no_run_in_the_workdir_is_refused(tmp_path, mode):
     result = command(f"--mode={mode}", f"--workdir={tmp_path / 'none'}")
     refused(result, "holds no run")
 
 
 def test_another_run_in_the_workdir_is_refused_and_left_alone(
-    command, trained, corpus, tmp_path
+    trained, corpus, tmp_path
 ):
     before = files(trained[0])
     refused(
-        train(command, corpus, trained[0], *LEARN, "--pooling=max"),
+        train(corpus, trained[0], *LEARN, "--pooling=max"),
         "--pooling (attention there, max here)",
     )
     other = write_documents(tmp_path / "other.tsv", number=260)
-    result = train(command, other, trained[0], *LEARN)
+    result = train(other, trained[0], *LEARN)
     refused(result, "holds a run on other data")
     assert files(trained[0]) == before
 
 
 @pytest.mark.parametrize("name", ["confusion.png", "attention.png"])
-def test_figures_without_a_run_are_left_alone(command, tmp_path, name):
+def test_figures_without_a_run_are_left_alone(tmp_path, name):
     (tmp_path / name).touch()
     refused(command(f"--workdir={tmp_path}"), f"holds {name} but no flags.txt")
 
 
-def test_patience_ends_the_run(command, corpus, tmp_path):
+def test_patience_ends_the_run(corpus, tmp_path):
     more = ("--patience=2", "--epochs=50", "--learning_rate=0")
-    assert train(command, corpus, tmp_path / "run", *more).code == 0
+    assert train(corpus, tmp_path / "run", *more).code == 0
     validations = [m for m in metrics(tmp_path / "run") if "valid_accuracy" in m]
     assert len(validations) == 3
 
 
-def test_the_flags_of_the_recipe_go_together(command, tmp_path):
+def test_the_flags_of_the_recipe_go_together(tmp_path):
     recipe = ROOT / "experiments" / "recipes" / "movie_review.flags"
     flags = (f"--flagfile={recipe}", "--mode=evaluate")
     refused(command(*flags, f"--workdir={tmp_path / 'none'}"), "holds no run")
+
+
+def test_commands_are_functions(corpus, tmp_path):
+    """Two runs with different settings in one process; summaries are returned."""
+    numbers = {}
+    for pooling in ("max", "mean"):
+        config = Config.of(
+            corpus=[str(corpus)],
+            workdir=str(tmp_path / pooling),
+            pooling=pooling,
+            hidden_size=8,
+            epochs=1,
+        )
+        numbers[pooling] = train_from_python(config)
+        assert numbers[pooling] == summary(tmp_path / pooling)
+    assert numbers["max"]["test_perplexity"] != numbers["mean"]["test_perplexity"]
+    lines = tmp_path / "lines.txt"
+    lines.write_text("a b c\n")
+    found = tmp_path / "found.txt"
+    ((label, probability),) = classify_from_python(
+        config.replace(input=str(lines), output=str(found))
+    )
+    assert found.read_text() == f"{label}\t{probability:.4f}\n"

@@ -1,20 +1,19 @@
-"""The gradients command end to end, in small; the tasks' losses against NumPy."""
+"""The gradients command: its files, numbers and mistakes of the user."""
 
 import csv
-import json
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import seqjax
-from experiments import tasks
-from seqjax.data.synthetic import memory_tasks
-from tests import references
-from tests.commands import Command, files, refused, summary
+from experiments import gradients
+from experiments.gradients import Config, measure, tasks
+from experiments.gradients.__main__ import main
+from tests import commands
+from tests.commands import files, metrics, refused, summary
 
+RECIPES = Path(gradients.__file__).parents[1] / "recipes"
 SMALL = (
     *("--hidden_size=8", "--num_steps=30", "--batch_size=4", "--epochs=1"),
     *("--radii=0.5,1.0,1.25", "--forget_biases=0,2", "--learning_rate=0.01"),
@@ -28,16 +27,19 @@ NORMS = {
 }
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory):
-    command = Command("experiments.gradients", tmp_path_factory.mktemp("xla"))
-    command("--cell=none", patches=[("experiments.tasks", "EPOCH", EPOCH)])
-    yield command
-    command.close()
+@pytest.fixture(autouse=True, scope="module")
+def short_epochs():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks, "EPOCH", EPOCH)
+        yield
+
+
+def command(*argv):
+    return commands.run(main, *argv)
 
 
 @pytest.fixture(scope="module")
-def trained(command, tmp_path_factory):
+def trained(tmp_path_factory):
     """(workdir, what training printed); not to be changed."""
     workdir = tmp_path_factory.mktemp("trained") / "run"
     result = command(*SMALL, "--lengths=3", "--cells=gru", f"--workdir={workdir}")
@@ -122,7 +124,7 @@ def test_cut_gradients_are_full_ones_up_to_the_cut(trained):
     assert (np.abs(mean / full - 1) <= 4 * deviation + 1e-4).all()
 
 
-def test_an_rnn_of_linear_units_has_the_norms_of_its_matrix(command, tmp_path):
+def test_an_rnn_of_linear_units_has_the_norms_of_its_matrix(tmp_path):
     """h stays near 0, so that dL/dh_{T-d} = w_h^d u: one number from powers."""
     more = ("--tasks=", "--radii=0.9", "--forget_biases=", "--input_scale=0")
     result = command(*FEW, *more, f"--workdir={tmp_path / 'run'}")
@@ -138,20 +140,20 @@ def test_an_rnn_of_linear_units_has_the_norms_of_its_matrix(command, tmp_path):
         assert found[d] == pytest.approx(want, rel=1e-4)
 
 
-def test_a_task_that_is_learned_is_said_to_be_solved(command, tmp_path):
+def test_a_learned_task_is_reported_as_solved(tmp_path):
     more = ("--tasks=adding", "--lengths=2", "--cells=rnn", "--epochs=30")
     result = command(*FEW, *more, "--batch_size=32", f"--workdir={tmp_path / 'run'}")
     assert result.code == 0, result.err
     numbers = summary(tmp_path / "run")["tasks"]["adding_2_rnn"]
     assert numbers["solved"] and numbers["test_loss"] < 0.01
-    metrics = (tmp_path / "run/adding_2_rnn/metrics.jsonl").read_text().splitlines()
-    valid = [m for m in map(json.loads, metrics) if "valid_loss" in m]
+    lines = metrics(tmp_path / "run" / "adding_2_rnn")
+    valid = [line for line in lines if "valid_loss" in line]
     first = next(m["step"] for m in valid if m["valid_loss"] < 0.01)
     assert numbers["solved_from_step"] == first
     assert "yes" in result.out and "MSE below 0.01" in result.out
 
 
-def test_resumed_is_uninterrupted_bit_for_bit(command, tmp_path):
+def test_resumed_is_uninterrupted_bit_for_bit(tmp_path):
     options = (*FEW, "--tasks=copy", "--lengths=2", "--cells=gru")
     cut = ("--backprop=randomized", "--backprop_keep=0.9", "--log_every=7")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -160,14 +162,8 @@ def test_resumed_is_uninterrupted_bit_for_bit(command, tmp_path):
         more = (*options, *cut, f"--epochs={epochs}")
         result = command(f"--workdir={parts}", *more)
         assert result.code == 0, result.err
-    assert "going on from step 20" in result.err
-    lines = [
-        [
-            json.loads(t)
-            for t in (d / "copy_2_gru/metrics.jsonl").read_text().split("\n")[:-1]
-        ]
-        for d in (whole, parts)
-    ]
+    assert "continuing from step 20" in result.err
+    lines = [metrics(d / "copy_2_gru") for d in (whole, parts)]
     for some in lines:
         for line in some:
             line.pop("predictions_per_second", None)
@@ -182,7 +178,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(command, tmp_path):
     assert loss != found[0]["test_loss"]  # which was of cut gradients
 
 
-def test_a_network_may_be_added_and_the_others_stay(command, trained, tmp_path):
+def test_a_network_may_be_added_and_the_others_stay(trained, tmp_path):
     workdir = tmp_path / "run"
     options = (*FEW, "--tasks=adding", f"--workdir={workdir}")
     assert command(*options, "--lengths=3", "--cells=gru").code == 0
@@ -200,101 +196,26 @@ def test_a_network_may_be_added_and_the_others_stay(command, trained, tmp_path):
 
 
 @pytest.mark.parametrize("recipe", ["adding_400"])
-def test_recipes_start(command, tmp_path, recipe):
-    path = Path(__file__).parent.parent / "experiments" / "recipes" / f"{recipe}.flags"
+def test_recipes_start(tmp_path, recipe):
+    path = RECIPES / f"{recipe}.flags"
     quick = ("--tasks=", "--num_steps=5", "--hidden_size=8")
     result = command(f"--flagfile={path}", *quick, f"--workdir={tmp_path / 'run'}")
     assert result.code == 0, result.err
     assert "--lengths=400" in (tmp_path / "run" / "flags.txt").read_text()
 
 
-# ---------------------------------------------------------------- losses
-
-
-def float64(params):
-    return jax.tree.map(lambda p: np.asarray(p, np.float64), params)
-
-
-def test_the_loss_of_adding_is_the_squared_error_of_the_last_step(key):
-    task = tasks.Adding(seqjax.RNN(5), 6)
-    params = task.init(key)
-    xs, targets = task.draw(np.random.default_rng(0), 7)
-    (total, count), _ = task.loss(params, xs, targets)
-    cell, out = float64(params.cell), float64(params.out)
-    errors = []
-    for i in range(7):
-        h = np.zeros(5)
-        for x in xs[:, i]:
-            h, _ = references.rnn_step(cell, h, x)
-        errors.append(float(h @ out.w[:, 0] + out.b[0]) - targets[i])
-    assert float(total) == pytest.approx(np.sum(np.square(errors)), rel=1e-5)
-    assert float(count) == 7
-
-
-def test_the_loss_of_copying_is_the_cross_entropy_of_every_step(key):
-    task = tasks.Copying(seqjax.RNN(5), 3)
-    params = task.init(key)
-    tokens, targets = task.draw(np.random.default_rng(0), 4)
-    (total, count), more = task.loss(params, tokens, targets)
-    cell, out = float64(params.cell), float64(params.out)
-    nats, right = 0.0, []
-    for i in range(4):
-        h = np.zeros(5)
-        for t, token in enumerate(tokens[:, i]):
-            h, _ = references.rnn_step(cell, h, np.eye(10)[token])
-            logits = h @ out.w + out.b
-            nats -= logits[targets[t, i]] - np.log(np.exp(logits).sum())
-            if t >= 3 + 10:
-                right.append(logits.argmax() == targets[t, i])
-    assert float(total) == pytest.approx(nats, rel=1e-5)
-    assert float(count) == 4 * 23
-    assert float(more["right"]) == pytest.approx(np.mean(right))
-
-
-def test_who_knows_no_letters_is_at_the_baseline_and_has_not_solved_it(key):
-    task = tasks.Copying(seqjax.RNN(20), 12)
-    tokens, targets = task.draw(np.random.default_rng(0), 500)
-    likely = np.where(np.arange(32) < 22, memory_tasks.BLANK, -1)
-
-    class Ignorant(tasks.Copying):
-        """Sure of the blanks; any letter may be in the last ten places."""
-
-        @property
-        def model(self):
-            class Model:
-                initial_state = staticmethod(lambda shape: None)
-
-                @staticmethod
-                def apply(params, tokens, state, factors=None):
-                    sure = jax.nn.one_hot(likely, 10) * 50.0
-                    letters = jnp.where(jnp.arange(10) < 8, 0.0, -50.0)
-                    logits = jnp.where((likely < 0)[:, None], letters, sure)
-                    return state, jnp.repeat(logits[:, None], tokens.shape[1], 1)
-
-            return Model
-
-    (total, count), more = Ignorant(task.cell, 12).loss(None, tokens, targets)
-    assert float(total / count) == pytest.approx(task.baseline, rel=1e-5)
-    numbers = {"loss": float(total / count), "right": float(more["right"])}
-    assert numbers["right"] == pytest.approx(1 / 8, abs=0.02)
-    assert not task.is_solved(numbers)
-    assert task.is_solved({"loss": 0.0, "right": 0.995})
-
-
-@pytest.mark.parametrize("task", tasks.TASKS.values())
-def test_factors_cut_a_tasks_gradient(task, key):
-    task = task(seqjax.GRU(5), 6)
-    params = task.init(key)
-    batch = task.draw(np.random.default_rng(0), 4)
-
-    def gradient(factors):
-        return jax.grad(lambda p: task.loss(p, *batch, factors)[0][0])(params)
-
-    steps = len(batch[0])
-    full, kept, cut = map(gradient, (None, jnp.ones(steps), jnp.zeros(steps)))
-    for a, b in zip(jax.tree.leaves(full), jax.tree.leaves(kept), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
-    assert float(jnp.max(jnp.abs(full.cell.w_x - cut.cell.w_x))) > 1e-4
+def test_measure_is_called_from_python(tmp_path):
+    common = {"workdir": str(tmp_path / "run"), "num_steps": 5, "hidden_size": 8}
+    config = Config.of(**common, tasks=("adding",), lengths=(2,), cells=("rnn",))
+    assert (config.run.seed, config.optimizer.schedule) == (0, "constant")
+    config = config.replace(epochs=1, radii=(0.5,), forget_biases=())
+    found = measure(config)
+    assert list(found["norms"]) == ["RNN, radius 0.5", "GRU"]
+    assert list(found["tasks"]) == ["adding_2_rnn"]
+    assert found == summary(tmp_path / "run")
+    other = measure(config.replace(workdir=str(tmp_path / "other"), seed=1))
+    loss = found["tasks"]["adding_2_rnn"]["test_loss"]
+    assert other["tasks"]["adding_2_rnn"]["test_loss"] != loss
 
 
 # ---------------------------------------------------------------- bad input
@@ -302,17 +223,20 @@ def test_factors_cut_a_tasks_gradient(task, key):
 BAD_FLAGS = {
     "--tasks=adding,coppy": "--tasks: there is no task 'coppy'; did you mean copy",
     "--cells=lstn": "--cells: there is no cell 'lstn'; did you mean lstm",
-    "--lengths=50,x": "--lengths must be whole numbers of at least 2, got '50,x'",
-    "--lengths=1": "--lengths must be whole numbers of at least 2",
+    "--lengths=50,x": "--lengths takes whole numbers joined by commas, got 'x'",
+    "--lengths=1": "--lengths must be at least 2, got 1",
     "--lengths=": "--lengths names no length",
     "--cells=": "--cells names no cell",
-    "--radii=-1": "--radii must be numbers of at least 0",
-    "--radii=nan": "--radii must be numbers of at least 0",
-    "--forget_biases=inf": "--forget_biases must be numbers",
-    "--num_steps=1": "num_steps=1",
+    "--radii=-1": "--radii must be at least 0, got -1",
+    "--radii=nan": "--radii must be finite, got nan",
+    "--radii=one": "--radii takes numbers joined by commas, got 'one'",
+    "--forget_biases=inf": "--forget_biases must be finite, got inf",
+    "--forget_biases=-101": "--forget_biases must be at least -100, got -101",
+    "--num_steps=1": "--num_steps must be at least 2, got 1",
     "--bidirectional": "--bidirectional=True is not for this command",
     "--cell=gru": "--cell=gru is not for this command",
     "--num_layers=2": "--num_layers=2 is not for this command",
+    "--dropout=0.1": "--dropout=0.1 is not for this command",
     "--backprop=truncated": "--backprop=truncated needs --backprop_steps",
     "--optimizer=adm": "did you mean adam",
     "--weight_decay=1": "--optimizer=adamw",
@@ -320,12 +244,12 @@ BAD_FLAGS = {
 
 
 @pytest.mark.parametrize(("flag", "sentence"), BAD_FLAGS.items(), ids=BAD_FLAGS)
-def test_bad_flags_are_named(command, tmp_path, flag, sentence):
+def test_bad_flags_are_named(tmp_path, flag, sentence):
     refused(command(*FEW, f"--workdir={tmp_path / 'run'}", flag), sentence)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_of_other_things_is_left_alone(command, tmp_path):
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
     (tmp_path / "summary.json").write_text("mine")
     refused(command(*FEW, f"--workdir={tmp_path}"), "not a run that can be resumed")
     assert files(tmp_path) == {tmp_path / "summary.json": b"mine"}

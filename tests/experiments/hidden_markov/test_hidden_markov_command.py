@@ -2,11 +2,13 @@
 
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
-from tests.commands import Command, metrics, refused, summary
+from experiments.hidden_markov.__main__ import main
+from tests.commands import metrics, refused, run, summary
 
 SUMMARY_KEYS = {
     *("log_likelihood", "train_perplexity", "valid_perplexity", "test_perplexity"),
@@ -15,11 +17,7 @@ SUMMARY_KEYS = {
 SMALL = ("--num_states=3", "--batch_size=4", "--num_steps=8", "--tolerance=0")
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory):
-    command = Command("experiments.hidden_markov", tmp_path_factory.mktemp("xla"))
-    yield command
-    command.close()
+command = partial(run, main)
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +32,19 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(command, corpus, tmp_path_factory):
+def trained(corpus, tmp_path_factory):
     """(workdir, what training printed); not to be changed."""
     workdir = tmp_path_factory.mktemp("trained") / "run"
-    result = train(command, corpus, workdir, "--iterations=30", "--tolerance=1e-6")
+    result = train(corpus, workdir, "--iterations=30", "--tolerance=1e-6")
     assert result.code == 0, result.err
     return workdir, result.out
 
 
-def train(command, corpus, workdir, *more):
+def train(corpus, workdir, *more):
     return command(f"--corpus={corpus}", f"--workdir={workdir}", *SMALL, *more)
 
 
-def use(command, workdir, mode, *more, stdin=b""):
+def use(workdir, mode, *more, stdin=b""):
     return command(f"--mode={mode}", f"--workdir={workdir}", *more, stdin=stdin)
 
 
@@ -72,11 +70,11 @@ def test_perplexity_is_the_predictions_of_all_tokens_but_the_first(trained, corp
     """By hand, from the parameters: the filter, a loop, word after word."""
     import jax
 
-    from seqjax.baselines.hmm import HMM, Categorical
+    from seqjax.baselines import HMM, CategoricalEmission
     from seqjax.checkpoint import Checkpoints
 
     workdir, _ = trained
-    template = HMM(3, Categorical(8)).init(jax.random.key(0))
+    template = HMM(3, CategoricalEmission(8)).init(jax.random.key(0))
     params, *_ = Checkpoints(workdir / "checkpoints" / "last").restore(template)
     initial, transition, table = (np.exp(np.float64(p)) for p in params)
     tokens = json.loads((workdir / "vocab.json").read_text())[1]
@@ -92,12 +90,12 @@ def test_perplexity_is_the_predictions_of_all_tokens_but_the_first(trained, corp
 
 
 @pytest.mark.parametrize("decoding", ["viterbi", "posterior"])
-def test_tag_gives_each_token_its_class(command, trained, tmp_path, decoding):
+def test_tag_gives_each_token_its_class(trained, tmp_path, decoding):
     text = "the cat ate one dog saw\n\none owl saw\n"
     path = tmp_path / "in.txt"
     path.write_text(text)
     flag = f"--decoding={decoding}"
-    result = use(command, trained[0], "tag", flag, stdin=text.encode())
+    result = use(trained[0], "tag", flag, stdin=text.encode())
     assert result.code == 0, result.err
     lines = [[t.split("/") for t in line.split()] for line in result.out.splitlines()]
     assert [[word for word, _ in line] for line in lines] == [
@@ -106,35 +104,35 @@ def test_tag_gives_each_token_its_class(command, trained, tmp_path, decoding):
     classes = [int(state) for _, state in lines[0]]
     assert classes[:3] == classes[3:] and sorted(classes[:3]) == [0, 1, 2]
     assert [int(state) for _, state in lines[2]] == classes[:3]
-    again = use(command, trained[0], "tag", flag, f"--input={path}")
+    again = use(trained[0], "tag", flag, f"--input={path}")
     assert again.out == result.out
 
 
-def test_sample_goes_on_from_the_prompt(command, trained):
+def test_sample_goes_on_from_the_prompt(trained):
     more = ("--prompt=the cat", "--length=12")
-    result = use(command, trained[0], "sample", *more)
+    result = use(trained[0], "sample", *more)
     assert result.code == 0, result.err
     words = result.out.split()
     assert words[:2] == ["the", "cat"] and len(words) == 14
-    assert use(command, trained[0], "sample", *more).out == result.out
-    assert use(command, trained[0], "sample", *more, "--seed=5").out != result.out
+    assert use(trained[0], "sample", *more).out == result.out
+    assert use(trained[0], "sample", *more, "--seed=5").out != result.out
 
 
-def test_resumed_is_uninterrupted_bit_for_bit(command, corpus, tmp_path):
+def test_resumed_is_uninterrupted_bit_for_bit(corpus, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert train(command, corpus, whole, "--iterations=5").code == 0
+    assert train(corpus, whole, "--iterations=5").code == 0
     for iterations in (2, 5):
-        result = train(command, corpus, parts, f"--iterations={iterations}")
+        result = train(corpus, parts, f"--iterations={iterations}")
         assert result.code == 0
-    assert "going on from iteration 2" in result.err
+    assert "continuing from iteration 2" in result.err
     assert metrics(whole) == metrics(parts)
     for key in SUMMARY_KEYS - {"seconds"}:
         assert summary(whole)[key] == summary(parts)[key]
 
 
-def test_characters_and_numbers_learn_too(command, corpus, tmp_path):
+def test_characters_and_numbers_learn_too(corpus, tmp_path):
     more = ("--level=char", "--iterations=2")
-    assert train(command, corpus, tmp_path / "char", *more).code == 0
+    assert train(corpus, tmp_path / "char", *more).code == 0
     flags = ("--dataset=regimes", f"--workdir={tmp_path / 'regimes'}")
     more = ("--num_states=3", "--iterations=30", "--num_steps=512")
     result = command(*flags, *more)
@@ -142,11 +140,11 @@ def test_characters_and_numbers_learn_too(command, corpus, tmp_path):
     found = summary(tmp_path / "regimes")
     assert found["accuracy"] > 0.9 and found["test_perplexity"] is None
     assert set(found) > SUMMARY_KEYS
-    refused(use(command, tmp_path / "regimes", "tag"), "is for text")
+    refused(use(tmp_path / "regimes", "tag"), "is for text")
 
 
 BAD_FLAGS = {
-    "--num_states=0": "num_states",
+    "--num_states=0": "--num_states must be at least 1, got 0",
     "--dataset=regime": "did you mean",
     "--corpus=/none/missing.txt": "does not exist",
     "--prior=nan": "--prior must be finite",
@@ -156,20 +154,20 @@ BAD_FLAGS = {
 
 
 @pytest.mark.parametrize(("flag", "sentence"), BAD_FLAGS.items(), ids=BAD_FLAGS)
-def test_bad_flags_are_named(command, tmp_path, flag, sentence):
+def test_bad_flags_are_named(tmp_path, flag, sentence):
     refused(command(flag, f"--workdir={tmp_path / 'run'}"), sentence)
     assert not (tmp_path / "run").exists()
 
 
-def test_bad_data_is_named_and_a_run_left_alone(command, trained, corpus, tmp_path):
+def test_bad_data_is_named_and_a_run_left_alone(trained, corpus, tmp_path):
     empty, short = tmp_path / "empty.txt", tmp_path / "short.txt"
     empty.write_text(" \n")
     short.write_text("one two three")
-    refused(train(command, empty, tmp_path / "run"), "is empty")
-    refused(train(command, short, tmp_path / "run"), "is too short")
+    refused(train(empty, tmp_path / "run"), "is empty")
+    refused(train(short, tmp_path / "run"), "is too short")
     before = {p: p.read_bytes() for p in trained[0].rglob("*") if p.is_file()}
-    refused(train(command, corpus, trained[0], "--num_states=4"), "--num_states (3")
+    refused(train(corpus, trained[0], "--num_states=4"), "--num_states (3")
     bad = tmp_path / "bad.txt"
     bad.write_bytes(b"the \xff cat\n")
-    refused(use(command, trained[0], "tag", f"--input={bad}"), "byte offset 4")
+    refused(use(trained[0], "tag", f"--input={bad}"), "byte offset 4")
     assert before == {p: p.read_bytes() for p in trained[0].rglob("*") if p.is_file()}

@@ -1,20 +1,17 @@
 """The Markov command end to end, in small, and every bad input."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
+from experiments.markov.__main__ import main
 from seqjax.baselines import markov
 from seqjax.data import corpora
-from tests.commands import Command, summary
+from tests.commands import refused, run, summary
 
-
-@pytest.fixture(scope="module")
-def command(tmp_path_factory):
-    command = Command("experiments.markov", tmp_path_factory.mktemp("xla"))
-    yield command
-    command.close()
+command = partial(run, main)
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +26,8 @@ def corpus(tmp_path_factory):
     return path
 
 
-def refused(result, sentence):
-    assert result.code == 2, result.err
-    assert sentence in result.err
-    assert len(result.err.splitlines()) == 1
-    assert result.out == ""
-
-
 @pytest.mark.parametrize("order", [1, 2])
-def test_numbers_are_those_of_the_definitions(command, corpus, tmp_path, order):
+def test_numbers_are_those_of_the_definitions(corpus, tmp_path, order):
     workdir = tmp_path / "run"
     flags = (f"--order={order}", "--smoothing=0.5", "--steps=3", "--prompt=ab")
     result = command(f"--corpus={corpus}", f"--workdir={workdir}", *flags)
@@ -81,7 +71,7 @@ def test_numbers_are_those_of_the_definitions(command, corpus, tmp_path, order):
     assert numbers["sample"] in result.out
 
 
-def test_words_and_the_impossible(command, tmp_path):
+def test_words_and_the_impossible(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("a b " * 100 + "b b " * 20)
     flags = ("--level=word", "--smoothing=0", f"--workdir={tmp_path / 'run'}")
@@ -95,12 +85,12 @@ def test_words_and_the_impossible(command, tmp_path):
 
 
 BAD_FLAGS = {
-    "--order=0": "order=0",
+    "--order=0": "--order must be at least 1, got 0",
     "--order=9": "--order=9 of 6 different tokens makes more than 1,500 contexts",
     "--order=9999": "--order=9999 needs a training text of more tokens",
-    "--smoothing=-1": "smoothing=-1",
+    "--smoothing=-1": "--smoothing must be at least 0, got -1",
     "--smoothing=nan": "--smoothing must be finite",
-    "--steps=0": "steps=0",
+    "--steps=0": "--steps must be at least 1, got 0",
     "--prompt=": "--prompt holds no token",
     "--corpus=/nowhere.txt": "/nowhere.txt does not exist",
     "--dataset=time_machin": "did you mean time_machine",
@@ -108,13 +98,13 @@ BAD_FLAGS = {
 
 
 @pytest.mark.parametrize(("flag", "sentence"), BAD_FLAGS.items(), ids=BAD_FLAGS)
-def test_bad_flags_are_named(command, corpus, tmp_path, flag, sentence):
+def test_bad_flags_are_named(corpus, tmp_path, flag, sentence):
     workdir = tmp_path / "run"
     refused(command(f"--corpus={corpus}", f"--workdir={workdir}", flag), sentence)
     assert not workdir.exists()
 
 
-def test_chains_that_end_or_cannot_begin_are_refused(command, tmp_path):
+def test_chains_that_end_or_cannot_begin_are_refused(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("ab" * 450 + "cccc" * 25)
     flags = ("--smoothing=0", f"--workdir={tmp_path / 'run'}")

@@ -4,25 +4,23 @@ import json
 import math
 import os
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
 
+from experiments.ngrams.__main__ import main
 from seqjax.baselines import ngram
 from seqjax.data import corpora
 from seqjax.data.ngrams import count_ngrams
-from tests.commands import Command, files, summary
+from tests.commands import files, refused, run, summary
 
 needs_data = pytest.mark.skipif(
     "SEQJAX_DATA_DIR" not in os.environ, reason="needs real data in SEQJAX_DATA_DIR"
 )
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory):
-    command = Command("experiments.ngrams", tmp_path_factory.mktemp("xla"))
-    yield command
-    command.close()
+command = partial(run, main)
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +36,12 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ran(command, corpus, tmp_path_factory):
+def ran(corpus, tmp_path_factory):
     """(workdir, result) of a run at the default flags; not to be changed."""
     workdir = tmp_path_factory.mktemp("ran") / "run"
     result = command(f"--corpus={corpus}", f"--workdir={workdir}")
     assert result.code == 0, result.err
     return workdir, result
-
-
-def refused(result, sentence):
-    assert result.code == 2, result.err
-    assert sentence in result.err
-    assert len(result.err.splitlines()) == 1
-    assert result.out == ""
 
 
 def loop_perplexity(model, tokens):
@@ -79,7 +70,7 @@ def test_it_writes_what_it_promises(ran):
 
 
 @pytest.mark.parametrize("level", ["char", "word"])
-def test_perplexities_are_those_of_a_plain_loop(command, corpus, tmp_path, level):
+def test_perplexities_are_those_of_a_plain_loop(corpus, tmp_path, level):
     flags = (f"--level={level}", "--order=3", "--length=0")
     result = command(f"--corpus={corpus}", f"--workdir={tmp_path / 'run'}", *flags)
     assert result.code == 0, result.err
@@ -101,9 +92,7 @@ def test_perplexities_are_those_of_a_plain_loop(command, corpus, tmp_path, level
             assert got == pytest.approx(want, rel=1e-9)
 
 
-def test_given_epsilons_are_used_and_samples_follow_prompt_and_seed(
-    command, corpus, tmp_path
-):
+def test_given_epsilons_are_used_and_samples_follow_prompt_and_seed(corpus, tmp_path):
     def sample(name, *more):
         flags = ("--order=2", "--eps=1,0.5", "--prompt=the c", "--length=40", *more)
         workdir = tmp_path / name
@@ -133,7 +122,7 @@ def test_frequencies_are_the_frequent_ngrams(ran, corpus):
             assert len(shown) == n and windows.count(shown) == int(count)
 
 
-def test_an_epsilon_of_0_may_give_an_infinite_perplexity(command, tmp_path):
+def test_an_epsilon_of_0_may_give_an_infinite_perplexity(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("ab" * 450 + "bb" * 25 + "abaa" * 13)
     flags = ("--order=2", "--eps=0,0", f"--workdir={tmp_path / 'run'}")
@@ -143,9 +132,7 @@ def test_an_epsilon_of_0_may_give_an_infinite_perplexity(command, tmp_path):
     assert "inf" in result.out
 
 
-def test_started_again_it_does_the_same_and_other_flags_are_refused(
-    command, ran, corpus
-):
+def test_started_again_it_does_the_same_and_other_flags_are_refused(ran, corpus):
     workdir, _ = ran
     before = files(workdir)
     flags = (f"--corpus={corpus}", f"--workdir={workdir}")
@@ -159,32 +146,32 @@ def test_started_again_it_does_the_same_and_other_flags_are_refused(
 
 
 BAD_FLAGS = {
-    "--order=0": "order=0",
+    "--order=0": "--order must be at least 1, got 0",
     "--order=many": "many",
     "--order=100000": "--order=100000 needs a training text of as many tokens",
     "--eps=1,2": "--eps has 2 numbers, --order=5 needs as many",
     "--eps=": "--eps has 0 numbers, --order=5 needs as many",
-    "--eps=1,2,-3,4,5": "--eps takes numbers, at least 0",
-    "--eps=1,2,nan,4,5": "--eps takes numbers, at least 0",
-    "--eps=1,2,inf,4,5": "--eps takes numbers, at least 0",
-    "--eps=1,2,x,4,5": "--eps takes numbers, at least 0",
+    "--eps=1,2,-3,4,5": "--eps must be at least 0, got -3.0",
+    "--eps=1,2,nan,4,5": "--eps must be finite",
+    "--eps=1,2,inf,4,5": "--eps must be finite",
+    "--eps=1,2,x,4,5": "--eps takes numbers joined by commas, got 'x'",
     "--eps=1,1,1,1,0": "--eps: 0 for order 5 makes a probability 0/0",
     "--prompt=": "--prompt holds no token",
     "--corpus=/nowhere.txt": "/nowhere.txt does not exist",
     "--corpus=/": "is a directory",
     "--dataset=wikitext": "did you mean wikitext2",
-    "--level=wort": "char|word",
+    "--level=wort": "there is no level 'wort'; did you mean word",
 }
 
 
 @pytest.mark.parametrize(("flag", "sentence"), BAD_FLAGS.items(), ids=BAD_FLAGS)
-def test_bad_flags_are_named(command, corpus, tmp_path, flag, sentence):
+def test_bad_flags_are_named(corpus, tmp_path, flag, sentence):
     workdir = tmp_path / "run"
     refused(command(f"--corpus={corpus}", f"--workdir={workdir}", flag), sentence)
     assert not workdir.exists()
 
 
-def test_a_context_that_nothing_follows_is_named(command, tmp_path):
+def test_a_context_that_nothing_follows_is_named(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("ab" * 450 + "cccc" * 25)
     flags = ("--order=2", "--eps=1,0", f"--workdir={tmp_path / 'run'}")
@@ -196,7 +183,7 @@ def test_a_context_that_nothing_follows_is_named(command, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_text_too_short_is_refused(command, tmp_path):
+def test_a_text_too_short_is_refused(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("abc")
     refused(
@@ -205,7 +192,7 @@ def test_a_text_too_short_is_refused(command, tmp_path):
     )
 
 
-def test_a_folder_with_files_of_others_is_left_alone(command, corpus, tmp_path):
+def test_a_folder_with_files_of_others_is_left_alone(corpus, tmp_path):
     (tmp_path / "frequencies.tsv").write_text("precious")
     result = command(f"--corpus={corpus}", f"--workdir={tmp_path}")
     refused(result, "frequencies.tsv but no flags.txt")
@@ -213,7 +200,7 @@ def test_a_folder_with_files_of_others_is_left_alone(command, corpus, tmp_path):
 
 
 @needs_data
-def test_time_machine_words_are_the_textbooks(command, tmp_path):
+def test_time_machine_words_are_the_textbooks(tmp_path):
     """The most frequent words of d2l.ai, section 9.2, come first here too."""
     flags = ("--dataset=time_machine", "--level=word", "--order=2")
     result = command(*flags, f"--workdir={tmp_path / 'run'}")

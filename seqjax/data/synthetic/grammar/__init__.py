@@ -1,21 +1,21 @@
-"""English-French sentence pairs from a synchronous grammar: data without a network.
+"""English-French sentence pairs from a synchronous grammar.
 
-One derivation writes both sides, so an English sentence has one French translation.
-Where English alone would leave a choice the grammar holds to one reading: "you" is
-"tu"; "they" and "them" are masculine, and so are "I", "you" and "who", unless the
-sentence itself says whom they mean: in "the girls sing because they ..." it is "elles".
+One derivation writes both sentences, so that an English sentence has one French
+translation. Where English is ambiguous, the grammar has one reading: "you" is "tu";
+"they" and "them" are masculine, and so are "I", "you" and "who", unless the sentence
+says whom they mean: in "the girls sing because they ..." it is "elles".
 
-What a translator must do:
+The difficulties for a translator:
 
 - agreement in gender and number: articles, adjectives, possessives (with the noun
   possessed), participles after être and after a direct object that comes first;
-- order: adjectives after the noun but for a few, object pronouns and adverbs around
-  the verb, "Paul's house" as "la maison de Paul";
+- order: most adjectives after the noun, object pronouns and adverbs around the verb,
+  "Paul's house" as "la maison de Paul";
 - elision (l', d', j', n', qu', s'); du, des, au, aux; bel, vieil, nouvel, cet, and mon
-  for ma, before a vowel; "pas de" for "not a";
-- verbs, regular or not, in the present, the past (passé composé; imparfait of être)
-  and the near future, after "can" and "must", reflexive, never or not;
-- questions, relative clauses, two clauses joined, a pronoun for a noun before it.
+  instead of ma, before a vowel; "pas de" for "not a";
+- verbs, regular and irregular, in the present, the past (passé composé; imparfait of
+  être) and the near future, after "can" and "must", reflexive, with negation;
+- questions, relative clauses, two joined clauses, pronouns for an earlier noun.
 
     The old man does not have this car.    Le vieil homme n'a pas cette voiture.
     Which dresses did Alice buy?           Quelles robes est-ce qu'Alice a achetées ?
@@ -24,43 +24,51 @@ What a translator must do:
     I took an apple but I did not eat it.  J'ai pris une pomme mais je ne l'ai pas
                                            mangée.
 
-Held-out text needs composition. Some combinations, adjective with noun ("red", "key")
-or verb with its object ("lose", "key"), whatever the number, tense or place of the two,
-stand in no training sentence; every sentence of the other splits has at least one. Yet
-each of its words, as spelled on either side, stands in training several times.
+Held-out text needs composition. Some combinations of an adjective with a noun ("red",
+"key") or of a verb with its object ("lose", "key"), in any number, tense or position,
+occur in no training sentence; every sentence of the other parts has at least one of
+them. Each of its words, as spelled in either language, occurs in training several
+times.
 """
 
 import itertools
 import random as random_module
 from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from seqjax.data.synthetic.grammar import lexicon
 from seqjax.data.synthetic.grammar.spelling import spell_english, spell_french
 from seqjax.data.synthetic.grammar.writer import Writer
 
-NARROW_SPACE = "\u202f"  # what French puts before a question mark
-HELD_OUT = 0.08  # of all combinations
+NARROW_SPACE = "\u202f"  # before a question mark in French
+HELD_OUT = 0.08  # share of the combinations
 MIN_COUNT = 5  # training occurrences of each word of held-out text
-MAX_WORDS = 14  # of an English sentence
+MAX_WORDS = 14  # words of an English sentence
+Random = Callable[[], float]  # uniform in [0, 1)
+Pair = tuple[str, str]  # English, French
+Combination = tuple[str, str]  # (adjective, noun) or (verb, object), in English
 
 
 class Pairs(NamedTuple):
-    """Three lists of (English, French), no sentence in two of them."""
+    """Three lists of (English, French); no sentence is in two of them."""
 
-    train: list
-    valid: list
-    test: list
+    train: list[Pair]
+    valid: list[Pair]
+    test: list[Pair]
 
 
-def pairs(num_train=40_000, num_valid=1_000, num_test=1_000, seed=0):
+def pairs(
+    num_train: int = 40_000,
+    num_valid: int = 1_000,
+    num_test: int = 1_000,
+    seed: int = 0,
+) -> Pairs:
     """Training, validation and test sentences, all distinct; see the module.
 
     Args:
-      num_train: how many sentences to learn from.
-      num_valid: how many of the held-out sentences to validate on.
-      num_test: how many of the held-out sentences to test on.
-      seed: an integer; the pairs of a seed are the same on every Python.
+      num_train, num_valid, num_test: the number of sentences in each part.
+      seed: an integer; every Python version gives the same pairs.
 
     Raises:
       ValueError: if the training text is so short that most of the held-out sentences
@@ -72,14 +80,16 @@ def pairs(num_train=40_000, num_valid=1_000, num_test=1_000, seed=0):
     """
     random = random_module.Random(seed).random
     apart = held_out(random)
-    sentences, train, others = _sentences(random), [], []
+    sentences = _sentences(random)
+    train: list[Pair] = []
+    others: list[Pair] = []
     while len(train) < num_train:
         pair, found = next(sentences)
         (train if apart.isdisjoint(found) else others).append(pair)
     counts = Counter(word for pair in train for text in pair for word in words(text))
     wanted = num_valid + num_test
-    more = itertools.islice(sentences, 100 * wanted)
-    more = (pair for pair, found in more if not apart.isdisjoint(found))
+    following = itertools.islice(sentences, 100 * wanted)
+    more = (pair for pair, found in following if not apart.isdisjoint(found))
     covered = (
         pair
         for pair in itertools.chain(others, more)
@@ -88,15 +98,15 @@ def pairs(num_train=40_000, num_valid=1_000, num_test=1_000, seed=0):
     kept = list(itertools.islice(covered, wanted))
     if len(kept) < wanted:
         raise ValueError(
-            f"{num_train} training sentences hold too few words {MIN_COUNT} times to "
-            f"make {wanted} held-out sentences of them"
+            f"{num_train} training sentences have too few words {MIN_COUNT} times for "
+            f"{wanted} held-out sentences"
         )
     return Pairs(train, kept[:num_valid], kept[num_valid:])
 
 
-def _sentences(random):
-    """Without end: pairs that are new and not too long, with their combinations."""
-    seen = set()
+def _sentences(random: Random) -> Iterator[tuple[Pair, list[Combination]]]:
+    """Distinct pairs that are not too long, with their combinations, without end."""
+    seen: set[str] = set()
     while True:
         english, french, found = derive(random)
         if english not in seen and english.count(" ") < MAX_WORDS:
@@ -104,14 +114,14 @@ def _sentences(random):
             yield (english, french), found
 
 
-def derive(random):
+def derive(random: Random) -> tuple[str, str, list[Combination]]:
     """One sentence pair and the combinations it contains.
 
     Args:
-      random: a function without arguments, uniform in [0, 1); it makes all choices.
+      random: a function without arguments, uniform in [0, 1); it decides all choices.
 
     Returns:
-      english, french, combinations; the last a list of some of `combinations()`.
+      (english, french, combinations); the last is a list of some of `combinations()`.
     """
     writer = Writer(random)
     text, mark = writer.sentence()
@@ -124,8 +134,8 @@ def derive(random):
     )
 
 
-def combinations():
-    """Every (adjective, noun) and (verb, object), in English, that can be combined."""
+def combinations() -> list[Combination]:
+    """Every possible (adjective, noun) and (verb, object), in English."""
     found = [
         (a.english, noun) for a in lexicon.ADJECTIVES for noun in lexicon.nouns(a.kinds)
     ]
@@ -137,13 +147,13 @@ def combinations():
     return [(word, noun[0].english) for word, noun in found]
 
 
-def held_out(random):
-    """The set of combinations to keep out of training; `random` as in `derive`."""
+def held_out(random: Random) -> set[Combination]:
+    """The combinations that occur in no training sentence; `random` as in `derive`."""
     return {pair for pair in combinations() if random() < HELD_OUT}
 
 
-def words(text):
-    """The words of a sentence, lower-case, without its end mark; "l'eau" is one.
+def words(text: str) -> list[str]:
+    """The words of a sentence, lower-case, without its end mark; "l'eau" is one word.
 
     >>> words("Is the water cold?")
     ['is', 'the', 'water', 'cold']

@@ -1,6 +1,7 @@
-"""The tables read: what stands on both sides, and lists to pick from."""
+"""The words of the tables in both languages, and the lists to choose from."""
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from seqjax.data.synthetic.grammar import tables
@@ -8,7 +9,7 @@ from seqjax.data.synthetic.grammar.spelling import agreeing, join, plural, with_
 
 
 class Text(NamedTuple):
-    """Both sides of a part of a sentence, and what agrees with it."""
+    """A part of a sentence in both languages, with its features for agreement."""
 
     english: str
     french: str
@@ -18,84 +19,98 @@ class Text(NamedTuple):
     noun: str = ""
 
     @property
-    def agreement(self):
+    def agreement(self) -> int:
         """0 masculine, 1 feminine, 2 and 3 their plurals."""
         return self.feminine + 2 * (self.person == 3)
 
-    def __add__(self, other):
-        """What agreed with the first agrees with both."""
+    # Texts are joined in place of tuples.
+    def __add__(self, other: "Text") -> "Text":  # type: ignore[override]
+        """Both texts, with the features of the first."""
         return self.then(other.english, other.french)
 
-    def then(self, english, french):
+    def then(self, english: str, french: str) -> "Text":
+        """This text and more, with the same features."""
         return self.put(join(self.english, english), join(self.french, french))
 
-    def put(self, english, french):
+    def put(self, english: str, french: str) -> "Text":
+        """Another text with the same features."""
         return self._replace(english=english, french=french)
 
 
+Noun = tuple[Text, Text | None]  # singular and plural; None for a mass noun
+
+
 class Adjective(NamedTuple):
+    """An adjective of the tables."""
+
     english: str
-    french: tuple  # by agreement
-    place: str  # "<" before the noun, ">" or "" after it
+    french: tuple[str, ...]  # by agreement
+    position: str  # "<" before the noun, ">" or "" after it
     topic: str
-    kinds: list
+    kinds: list[str]
 
 
 class Verb(NamedTuple):
+    """A verb of the tables."""
+
     base: str
-    third: str  # with "he"
+    third: str  # the form after "he"
     past: str | None
     infinitive: str
-    participles: tuple  # by agreement
-    present: list  # by person
+    participles: tuple[str, ...]  # by agreement
+    present: tuple[str, ...]  # by person
     etre: bool
     reflexive: bool
-    notes: list  # what stands after the colon
-    objects: list  # the nouns of the kinds there
+    notes: list[str]  # the words after the colon
+    objects: list[Noun]  # the nouns of the kinds in the notes
 
 
-def _texts(pairs):
+def _texts(pairs: str) -> list[Text]:
     """Texts from "english=french, english=french"."""
-    return [Text(*pair.split("=")) for pair in pairs.split(", ")]
+    texts = []
+    for pair in pairs.split(", "):
+        english, french = pair.split("=")
+        texts.append(Text(english, french))
+    return texts
 
 
-def _lines(table):
-    """What stands before and after the colon of each line."""
+def _lines(table: str) -> Iterator[tuple[list[str], str]]:
+    """The words before the colon of each line, and the text after it."""
     for line in table.strip().splitlines():
         key, value = line.split(":")
         yield key.split(), value.strip()
 
 
-def _kinds(names):
+def _kinds(names: str) -> list[str]:
     return " ".join(tables.GROUPS.get(name, name) for name in names.split()).split()
 
 
-def nouns(kinds):
-    """All of some kinds."""
+def nouns(kinds: Iterable[str]) -> list[Noun]:
+    """All nouns of some kinds."""
     return [noun for kind in kinds for noun in BY_KIND.get(kind, ())]
 
 
-def _read_nouns():
+def _read_nouns() -> Iterator[Noun]:
     for (kind, gender), entries in _lines(tables.NOUNS):
         for entry in entries.split(", "):
             english, french = entry.split()
             one, _, many = english.partition("/")
             text = Text(one, french, 2, gender == "f", kind, one)
-            many = text.put(many or with_s(one), plural(french))._replace(person=3)
-            yield text, None if "-" in english else many
+            plurals = text.put(many or with_s(one), plural(french))
+            yield text, None if "-" in english else plurals._replace(person=3)
 
 
-def _read_adjectives():
+def _read_adjectives() -> Iterator[Adjective]:
     topics = {
         word: topic for topic in tables.TOPICS.split(",") for word in topic.split()
     }
     for (entry, *french), kinds in _lines(tables.ADJECTIVES):
         english = entry.lstrip("<>")
-        place, topic = entry.removesuffix(english), topics.get(english, english)
-        yield Adjective(english, agreeing(*french), place, topic, _kinds(kinds))
+        position, topic = entry.removesuffix(english), topics.get(english, english)
+        yield Adjective(english, agreeing(*french), position, topic, _kinds(kinds))
 
 
-def _read_verbs(table):
+def _read_verbs(table: str) -> Iterator[Verb]:
     for (base, past, infinitive, *forms), notes in _lines(table):
         infinitive, *marks = re.findall(r"[^+_]+$|\+|se_", infinitive)[::-1]
         ends = "é e es e ent" if infinitive.endswith("er") else "u s s _ ent"
@@ -108,7 +123,7 @@ def _read_verbs(table):
             None if past == "-" else past.replace("_", " "),
             infinitive,
             agreeing(participle),
-            present,
+            tuple(present),
             bool(marks),
             "se_" in marks,
             _kinds(notes),
@@ -116,18 +131,18 @@ def _read_verbs(table):
         )
 
 
-def _in_tenses(verbs):
-    """Verbs that are not past, or that are."""
+def _in_tenses(verbs: list[Verb]) -> tuple[list[Verb], list[Verb]]:
+    """The verbs for other tenses than the past, and the verbs for the past."""
     return verbs, [verb for verb in verbs if verb.past]
 
 
-def _deck(names):
-    """Names, each as often as the number behind it says."""
+def _deck(names: str) -> list[str]:
+    """Each name as often as its number says."""
     entries = [name.split("*") for name in names.split()]
     return [name for name, count in entries for _ in range(int(count))]
 
 
-BY_KIND = {}
+BY_KIND: dict[str, list[Noun]] = {}
 for _noun in _read_nouns():
     BY_KIND.setdefault(_noun[0].kind, []).append(_noun)
 PORTABLE, HUMAN = _kinds("portable"), _kinds("human")
@@ -141,7 +156,7 @@ ATTRIBUTES = {
     for kind in BY_KIND
 }
 INNER_ATTRIBUTES = {
-    kind: [a for a in adjectives if a.place == ">"]
+    kind: [a for a in adjectives if a.position == ">"]
     for kind, adjectives in ATTRIBUTES.items()
 }
 PREDICATES = {
@@ -172,7 +187,7 @@ ANIMAL_DOINGS = [verb for verb in DOINGS if verb.notes]
 BEING = DOINGS[0]._replace(
     base="be", present=tables.FINITE["être"], participles=tables.WAS
 )
-EXISTING = BEING._replace(present=["y a"] * 4, participles=["y avait"] * 4)
+EXISTING = BEING._replace(present=("y a",) * 4, participles=("y avait",) * 4)
 NAMES = [
     Text(name, name, 2, gender == "f")
     for name, gender in (name.split() for name in tables.NAMES.split(", "))
@@ -202,7 +217,7 @@ JOINTS = _texts("and=et, but=mais, because=parce que, if=si, when=quand")
 ASKED = _texts("where=où, when=quand, why=pourquoi")
 THAT, WHAT, DOES, TO = _texts("that=que, what=que, =est-ce que, to=à")
 
-# What there is to choose from, by weight.
+# Choices by weight.
 STATEMENTS = _deck("simple*10 location*1 there_is*2 joined*4 resumed*2 claim*1")
 QUESTIONS = _deck("simple*4 location*1 there_is*1 how*2 who*2 what*1 which*3")
 FRAMES = _deck("transitive*5 pronominal*1 giving*1 doing*1 going*1 copula*3")
@@ -210,6 +225,8 @@ SUBJECTS = _deck("pronoun*4 name*3 names*1 noun*4")
 TENSES = _deck("present*3 past*3 future*1 can*1 must*1")
 DEFINITE = ("the", "the", "this", "my", "owner")
 NEAR = ("the", "the", "a", "this", "my")
-USUAL = dict.fromkeys(BY_KIND, (*DEFINITE, "the", "a", "a", "many", "number", "all"))
+USUAL: dict[str, tuple[str, ...]] = dict.fromkeys(
+    BY_KIND, (*DEFINITE, "the", "a", "a", "many", "number", "all")
+)
 USUAL |= dict.fromkeys(HUMAN, ("the", "the", "a", "this", "number", "many"))
 USUAL |= {"kin": ("my", "my", "my", "owner")}

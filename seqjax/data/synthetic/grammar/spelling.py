@@ -1,4 +1,4 @@
-"""How words are spelled: plurals, agreement, and what a next word changes."""
+"""Spelling: plurals, agreement, and changes before the next word."""
 
 import re
 
@@ -13,31 +13,31 @@ _CONTRACTED = re.compile(r"\b(de|à) (les?) ")
 _CONTRACTIONS = {"dele": "du ", "deles": "des ", "àle": "au ", "àles": "aux "}
 
 
-def join(*parts):
-    """Parts that are not empty, with spaces between."""
+def join(*parts: str) -> str:
+    """The parts that are not empty, with spaces between."""
     return " ".join([part for part in parts if part])
 
 
-def spell_english(text):
-    """ "an" before a vowel."""
+def spell_english(text: str) -> str:
+    """The text with "an" before a vowel."""
     return re.sub(r"\ba (?=[aeiouEI])", "an ", text)
 
 
-def spell_french(text):
-    """Words as their neighbors make them: cet, mon, l', du."""
+def spell_french(text: str) -> str:
+    """The text with the forms that depend on the next word: cet, mon, l', du."""
     text = _JOINED.sub(lambda match: f"{BEFORE_VOWEL[match[1]]} ", text)
-    text = _ELIDED.sub(lambda match: match[match.lastindex] + "'", text)
+    text = _ELIDED.sub(lambda match: match[match.lastindex or 0] + "'", text)
     return _CONTRACTED.sub(lambda match: _CONTRACTIONS[match[1] + match[2]], text)
 
 
-def with_s(word):
-    """An English plural, or a verb with "he"."""
+def with_s(word: str) -> str:
+    """An English plural, or the form of a verb after "he"."""
     if word == "have":
         return "has"
     return word + ("es" if word.endswith(("s", "x", "ch", "sh", "go")) else "s")
 
 
-def plural(word):
+def plural(word: str) -> str:
     """A French plural."""
     if word.endswith("al"):
         return f"{word[:-1]}ux"
@@ -46,7 +46,7 @@ def plural(word):
     return word + ("x" if word.endswith("eau") else "s")
 
 
-def agreeing(masculine, feminine=""):
-    """The four forms of an adjective, singular before plural, masculine first."""
+def agreeing(masculine: str, feminine: str = "") -> tuple[str, ...]:
+    """The four forms of an adjective: singular before plural, masculine first."""
     feminine = feminine or masculine.removesuffix("e") + "e"
     return masculine, feminine, plural(masculine), plural(feminine)

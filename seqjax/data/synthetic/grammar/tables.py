@@ -1,6 +1,6 @@
-"""The words of both languages, as tables to read and to edit."""
+"""The words of both languages as tables."""
 
-# Kind and gender; then "english french" or "singular/plural french", "-" for no plural.
+# Kind and gender: "english french" or "singular/plural french", "-" for no plural.
 NOUNS = """
 person m: man/men homme, king roi, doctor médecin, teacher professeur
 person f: woman/women femme, queen reine, nurse infirmière, actress actrice
@@ -36,8 +36,8 @@ GROUPS = {
     "goods": "clothing thing furniture vehicle",
     "portable": "fruit dish drink text clothing thing",
 }
-# English, French masculine, feminine where it is not regular: kinds of nouns. "<" is
-# before the noun; the others are after, ">" also beside one before, and never "very".
+# English, French masculine, irregular feminine: kinds of nouns. "<" stands before the
+# noun, the others after it; ">" can join an adjective before it, and never has "very".
 ADJECTIVES = """
 <big grand: animal thing furniture vehicle place
 <small petit: youth animal fruit goods place
@@ -73,13 +73,13 @@ dirty sale: goods place
 hot chaud: drink
 cold froid: drink
 """
-# Of these a sentence has one, so that no cold milk is hot; of the others each once.
+# A sentence has at most one word of each topic, so that no cold milk is hot.
 TOPICS = """
 big small, old young new, good bad delicious, clean dirty, hot cold, happy sad,
 red green blue white black, French English Italian
 """
-# English base, past, French infinitive; where it is not regular the participle and the
-# present of je tu il ils. "+" takes être, "-" is never past, "_" is a space.
+# English base, past, French infinitive; for irregular verbs the participle and the
+# present of je tu il ils. "+" takes être, "-" has no past, "_" is a space.
 TRANSITIVE = """
 see saw voir vu vois vois voit voient: human animal thing vehicle
 look_at looked_at regarder: person youth animal thing clothing vehicle
@@ -108,7 +108,7 @@ GIVING = """
 give gave donner: fruit clothing thing text
 show showed montrer: clothing thing vehicle text animal place
 """
-# After the colon: animals too.
+# After the colon: "animal" if an animal can be the subject.
 DOING = """
 sleep slept dormir dormi dors dors dort dorment: animal
 work worked travailler:
@@ -119,7 +119,7 @@ fall fell +tomber: animal
 rest rested se_reposer: animal
 stop stopped se_arrêter: animal
 """
-# After the colon the prepositions, "_" for none.
+# After the colon: the prepositions, "_" for none.
 GOING = """
 go went +aller allé vais vas va vont: to à
 come came +venir venu viens viens vient viennent: from de
@@ -139,7 +139,7 @@ he him his il le lui son sa ses
 she her her elle la lui son sa ses
 they them their ils les leur leur leur leurs
 """
-# Masculine, feminine, their plurals; between bars one is picked.
+# Masculine, feminine, their plurals; bars separate alternatives.
 DETERMINERS = {
     "the": "the=le, the=la, the=les, the=les",
     "a": "a=un, a=une, some=des, some=des",

@@ -1,0 +1,83 @@
+"""The environment of a measurement: packages, cores, versions."""
+
+import datetime
+import importlib
+import importlib.metadata
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.common.errors import UserError
+
+PACKAGES = ("jax", "jaxlib", "flax", "dm-haiku", "torch", "dynamax", "nltk", "numpy")
+
+
+def prepare() -> None:
+    """Let every library use all CPU cores, and disable the compilation cache.
+
+    Without the cache, compile times are those of a first compilation.
+
+    Raises:
+      UserError: if the default device of JAX is not a CPU.
+    """
+    jax.config.update("jax_enable_compilation_cache", False)
+    if jax.default_backend() != "cpu":
+        raise UserError("the benchmarks run on CPUs only; set JAX_PLATFORMS=cpu.")
+    if installed("torch"):
+        import torch
+
+        torch.set_num_threads(os.cpu_count() or 1)
+
+
+def installed(package: str) -> bool:
+    """Whether a package can be imported."""
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        return False
+    return True
+
+
+def require(package: str) -> None:
+    """Refuse to go on without a package.
+
+    Args:
+      package: the name that both `import` and `pip install` use.
+
+    Raises:
+      UserError: if it is not installed.
+    """
+    if not installed(package):
+        raise UserError(f"this benchmark needs {package}: pip install {package}.")
+
+
+def describe_machine() -> dict[str, Any]:
+    """The CPU, the platform, the versions of packages and the date."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {package: _version(package) for package in PACKAGES},
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # not Linux
+        return platform.processor()
+    match = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
+    return match.group(1) if match else platform.processor()

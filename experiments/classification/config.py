@@ -1,0 +1,141 @@
+"""The settings of the classification command."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
+
+from experiments.common import line_io, recurrent, train_loop
+from experiments.common.errors import UserError
+from experiments.common.optimizer import OptimizerConfig
+from experiments.common.settings import Settings, setting
+from experiments.common.workdir import RunConfig
+from seqjax.data import labeled
+from seqjax.models.classifier import POOLINGS
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(Settings):
+    """The documents, how they are split, and their tokens."""
+
+    dataset: str = setting("opinions", "Data set to use.", choices=tuple(labeled.NAMES))
+    corpus: tuple[str, ...] = setting(
+        (),
+        "Files of lines label<TAB>text to use instead of a data set: one, or three for "
+        "training, validation and test, joined by commas.",
+        resumable=True,  # the checksum of the data decides
+    )
+    folds: int = setting(
+        10,
+        "Number of folds that documents of a single file are split into, by their "
+        "texts.",
+        minimum=3,
+        maximum=1000,
+    )
+    fold: int = setting(
+        0,
+        "Index of the fold that is the test set; the next fold is the validation set.",
+        minimum=0,
+    )
+    split_seed: int = setting(
+        0, "Seed of the assignment of documents to folds.", minimum=0
+    )
+    level: str = setting("word", "What a token is.", choices=("word", "char"))
+    clean: bool = setting(
+        True,
+        "Whether texts are converted to lower case with a space before punctuation; "
+        "the default is true for --level=word and false for --level=char.",
+    )
+    min_freq: int = setting(
+        1, "Tokens that are less frequent than this become <unk>.", minimum=1
+    )
+    max_length: int = setting(
+        512,
+        "Number of tokens of a document that are read, from the first.",
+        minimum=1,
+        maximum=10**5,
+    )
+
+    def check(self) -> None:
+        if self.fold >= self.folds:
+            raise UserError(f"--fold={self.fold} must be below --folds={self.folds}.")
+        has_parts = len(self.corpus) > 1
+        if has_parts or (not self.corpus and self.dataset == "opinions"):
+            for name in ("folds", "fold", "split_seed"):
+                if getattr(self, name) != getattr(DataConfig, name):
+                    raise UserError(
+                        f"--{name} splits the documents of a single file; these are "
+                        f"split already."
+                    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(recurrent.RecurrentConfig):
+    """The recurrent layers, the embedding and the pooling."""
+
+    embed_size: int = setting(
+        64, "Size of a token's embedding.", minimum=1, maximum=10**6
+    )
+    pooling: str = setting(
+        "attention",
+        "How the outputs at all steps become one vector.",
+        choices=POOLINGS,
+    )
+    word_dropout: float = setting(
+        0.0,
+        "Rate at which tokens are replaced by <unk> in training.",
+        minimum=0,
+        maximum=0.99,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(train_loop.TrainConfig):
+    """The length of a run, and what it optimizes."""
+
+    label_smoothing: float = setting(
+        0.0,
+        "Probability mass of the target that is spread evenly over all labels.",
+        minimum=0,
+        maximum=0.99,
+    )
+    criterion: str = setting(
+        "accuracy",
+        "Validation number that decides on the best checkpoint, early stopping and "
+        "plateaus.",
+        choices=("loss", "accuracy"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FilesConfig(line_io.InputOutputConfig):
+    """The files that are read and written, and the documents that are shown."""
+
+    examples: int = setting(
+        8,
+        "Number of misclassified documents to show, and of documents to show with "
+        "their attention weights.",
+        minimum=0,
+        maximum=1000,
+        resumable=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Settings):
+    """All settings of the command."""
+
+    run: RunConfig = RunConfig(workdir="runs/classification")
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig(
+        cell="gru", hidden_size=64, bidirectional=True, dropout=0.2
+    )
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig = TrainConfig(epochs=15, patience=4)
+    files: FilesConfig = FilesConfig()
+
+    @classmethod
+    def defaults(cls, given: Mapping[str, Any]) -> Self:
+        """The defaults; characters are not cleaned."""
+        if given.get("level") == "char":
+            return cls().replace(clean=False)
+        return cls()

@@ -1,0 +1,1 @@
+"""What the commands share: settings, launching, run folders, the training loop."""

@@ -1,0 +1,105 @@
+"""What a command prints: progress, notes and tables."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+
+def note(message: str) -> None:
+    """Print a sentence for the user to stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+class ProgressBar:
+    """A bar on a terminal; plain lines elsewhere, at least one every half minute.
+
+    Example:
+      >>> with ProgressBar(total=1000, done=0) as bar:
+      ...     bar.advance(50, "perplexity 4.1")
+      ...     bar.line("epoch 1: perplexity 4.0")
+    """
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=total, completed=done)
+        self._done, self._last_line = done, time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self, steps: int, text: str) -> None:
+        """Move on by `steps` and show `text` beside the bar."""
+        self._progress.update(self._task, advance=steps, description=text)
+        self._done += steps
+        if self._progress.disable and time.monotonic() - self._last_line > 30:
+            self.line(f"step {self._done}: {text}")
+
+    def line(self, text: str) -> None:
+        """Print a line that stays."""
+        self._last_line = time.monotonic()
+        if self._progress.disable:
+            print(text, flush=True)
+        else:
+            self._progress.console.print(Text(text))
+
+
+Rows = Sequence[Sequence[Any]]
+
+
+def print_table(title: str, rows: Rows) -> None:
+    """Print two columns, name and value, to stdout."""
+    table = Table(title=Text(title), show_header=False)
+    for name, value in rows:
+        table.add_row(Text(name), Text(str(value)))
+    Console().print(table)
+
+
+def print_columns(
+    title: str, header: Sequence[str], sections: Rows | Mapping[str, Rows]
+) -> None:
+    """Print a table to stdout; only its first column is cut where space is short.
+
+    Args:
+      title: the line above it.
+      header: the names of the columns.
+      sections: rows as long as `header`, or {heading: rows}.
+    """
+    if not isinstance(sections, Mapping):
+        sections = {"": sections}
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(header):
+        table.add_column(column, justify="right" if i else "left", no_wrap=i > 0)
+    for heading, rows in sections.items():
+        if heading:
+            table.add_row(Text(heading, style="bold"))
+        for first, *rest in rows:
+            name = Text(str(first), no_wrap=True, overflow="ellipsis")
+            table.add_row(name, *(Text(str(cell)) for cell in rest))
+        table.add_section()
+    Console(width=140).print(table)  # a wide table must not cut its numbers

@@ -1,0 +1,213 @@
+"""Settings as values: frozen dataclasses, each field with a default, bounds and a help.
+
+A command's config is a dataclass of parts, each of which is a `Settings`. Fields are
+addressed by their own names, without the part: those names are the flags of the command
+line and the arguments of `Settings.of`.
+"""
+
+import dataclasses
+import math
+import numbers
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from experiments.common.errors import UserError
+from seqjax.data.sources import unknown_name
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence[str] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    resumable: bool = False,
+) -> Any:
+    """A field of a `Settings` class.
+
+    Args:
+      default: the default value.
+      help: one whole sentence that stands alone, such as "Number of hidden units.".
+      choices: the names that a string may take.
+      minimum, maximum: inclusive bounds of a number.
+      resumable: whether the value may change when a run is started again.
+    """
+    metadata = {
+        "help": help,
+        "choices": None if choices is None else tuple(choices),
+        "minimum": minimum,
+        "maximum": maximum,
+        "resumable": resumable,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Entry(typing.NamedTuple):
+    """One setting of a config with its present value."""
+
+    name: str
+    value: Any
+    kind: type  # str, int, float or bool; of a tuple, that of its members
+    is_tuple: bool
+    is_optional: bool
+    group: str  # the name of the part that holds it
+    help: str
+    choices: tuple[str, ...] | None
+    resumable: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Base of all settings; a field is a `setting` or, in a config, a part.
+
+    Values are checked when an instance is made.
+
+    Raises:
+      UserError: for a value of the wrong type, out of bounds or not among the choices.
+
+    Example:
+      >>> class TrainConfig(Settings): ...
+      >>> config = Config.of(hidden_size=512, corpus="my.txt")
+      >>> config.model.hidden_size
+      512
+    """
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, Settings):
+                value = _checked(field, hints[field.name], value)
+                object.__setattr__(self, field.name, value)
+        self.check()
+
+    def check(self) -> None:
+        """Refuse values that do not go together; overridden where there are any."""
+
+    @classmethod
+    def of(cls, **given: Any) -> Self:
+        """The config with these values, by the names of the flags.
+
+        Args:
+          **given: settings of any part; all others take their defaults.
+
+        Raises:
+          UserError: for an unknown name or a value that is not allowed.
+        """
+        config = cls.defaults(given)
+        names = [entry.name for entry in entries(config)]
+        for name in given:
+            if name not in names:
+                raise UserError(unknown_name("setting", name, names))
+        return config.replace(**given)
+
+    @classmethod
+    def defaults(cls, given: Mapping[str, Any]) -> Self:
+        """The defaults; overridden where some depend on others that are given."""
+        del given
+        return cls()
+
+    def replace(self, **given: Any) -> Self:
+        """A copy with other values, by the names of the flags."""
+        changes: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Settings):
+                names = {entry.name for entry in entries(value)}
+                changed = {k: v for k, v in given.items() if k in names}
+                if changed:
+                    changes[field.name] = value.replace(**changed)
+            elif field.name in given:
+                changes[field.name] = given[field.name]
+        return dataclasses.replace(self, **changes)
+
+
+def entries(config: Settings, group: str = "") -> Iterator[Entry]:
+    """All settings of a config, part by part."""
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, Settings):
+            yield from entries(value, field.name)
+        else:
+            kind, is_tuple, is_optional = _kind(hints[field.name])
+            meta = field.metadata
+            yield Entry(
+                field.name,
+                value,
+                kind,
+                is_tuple,
+                is_optional,
+                group,
+                meta["help"],
+                meta["choices"],
+                meta["resumable"],
+            )
+
+
+def flag_line(name: str, value: Any) -> str | None:
+    """The line of a flag file that sets a value; None where there is none."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    if isinstance(value, tuple):
+        value = ",".join(map(str, value))
+    line = f"--{name}={value}"
+    return None if "\n" in line else line
+
+
+def shown(value: Any) -> str:
+    """A value as the help and error messages write it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "none" if value is None else str(value)
+
+
+def _kind(hint: Any) -> tuple[type, bool, bool]:
+    """(type, whether it is a tuple of these, whether it may be None)."""
+    is_optional = False
+    if isinstance(hint, types.UnionType):
+        (hint,) = (arg for arg in typing.get_args(hint) if arg is not type(None))
+        is_optional = True
+    if typing.get_origin(hint) is tuple:
+        return typing.get_args(hint)[0], True, is_optional
+    return hint, False, is_optional
+
+
+def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
+    """The value in its declared type, within its bounds and among its choices."""
+    kind, is_tuple, is_optional = _kind(hint)
+    if value is None and is_optional:
+        return None
+    if is_tuple:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise UserError(f"--{field.name} must be a sequence, got {value!r}.")
+        return tuple(_checked_one(field, kind, member) for member in value)
+    return _checked_one(field, kind, value)
+
+
+def _checked_one(field: dataclasses.Field[Any], kind: type[Any], value: Any) -> Any:
+    name, meta = field.name, field.metadata
+    is_number = not isinstance(value, bool)
+    if kind is float and is_number and isinstance(value, numbers.Real):
+        value = float(value)
+    if kind is int and is_number and isinstance(value, numbers.Integral):
+        value = int(value)
+    if type(value) is not kind:
+        raise UserError(f"--{name} must be of type {kind.__name__}, got {value!r}.")
+    if kind is float and not math.isfinite(value):
+        raise UserError(f"--{name} must be finite, got {value}.")
+    if meta["choices"] is not None and value not in meta["choices"]:
+        noun = name.removesuffix("s")  # a tuple has a plural name
+        raise UserError(f"--{name}: {unknown_name(noun, value, meta['choices'])}")
+    if meta["minimum"] is not None and value < meta["minimum"]:
+        raise UserError(f"--{name} must be at least {meta['minimum']}, got {value}.")
+    if meta["maximum"] is not None and value > meta["maximum"]:
+        raise UserError(f"--{name} must be at most {meta['maximum']}, got {value}.")
+    return value

@@ -1,0 +1,128 @@
+"""The parameters of a forecaster: by least squares, by training, from a checkpoint."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.common.optimizer import (
+    initial_train_state,
+    make_optimizer,
+    make_schedule,
+)
+from experiments.common.train_loop import Job, loss_objective
+from experiments.common.training_run import (
+    Trained,
+    epoch_plan,
+    restore_params,
+    train_model,
+)
+from experiments.common.workdir import Workdir
+from experiments.forecasting.config import Config
+from experiments.forecasting.model import Forecaster
+from seqjax import training
+from seqjax.baselines.autoregressive import LinearAR
+from seqjax.data.series import Series, origins, shuffled
+from seqjax.training import TrainState
+
+VALID_BATCH_SIZE = 256
+
+
+def fit_params(forecaster: Forecaster, series: Series) -> Any:
+    """The parameters of a forecaster that is not trained; None if it has none."""
+    if not isinstance(forecaster.model, LinearAR):
+        return None
+    params = forecaster.model.fit(series.values[slice(*series.train)])
+    return jax.tree.map(lambda p: jnp.asarray(p, jnp.float32), params)
+
+
+def load_params(
+    config: Config, forecaster: Forecaster, series: Series, workdir: Workdir
+) -> Any:
+    """The parameters of a trained forecaster from its own folder.
+
+    Raises:
+      UserError: if it was trained on other data.
+    """
+    workdir.check_data(series.sha256)
+    optimizer = make_optimizer(config.optimizer, total_steps=1)
+    template = initial_train_state(forecaster.model, optimizer, config.run.seed)
+    return restore_params(workdir, config.train, template)
+
+
+def train_forecaster(
+    config: Config, forecaster: Forecaster, series: Series, workdir: Workdir
+) -> Trained:
+    """Train a forecaster in its own folder, from its last checkpoint if there is one.
+
+    Args:
+      config: the settings.
+      forecaster: one that `is_trained`.
+      series: the series in the units of the models.
+      workdir: the forecaster's folder.
+    """
+    model = forecaster.model
+    values = jnp.asarray(series.values, jnp.float32)
+    starts = origins(series.train, model.tau, model.horizon) - model.tau
+
+    def make_plan(rng: np.random.Generator) -> jax.Array:
+        return jnp.asarray(shuffled(rng, starts, config.train.batch_size))
+
+    def loss_fn(params: Any, carry: Any, window: jax.Array, key: jax.Array) -> Any:
+        return model.loss(params, window, key), carry
+
+    plan = epoch_plan(config.run.seed, make_plan)
+    total_steps = config.train.epochs * len(plan(0))
+    optimizer = make_optimizer(config.optimizer, total_steps)
+    job = Job(
+        training.make_train_loop(
+            training.make_train_step(loss_fn, optimizer),
+            lambda values, starts: read_windows(model, values, starts),
+        ),
+        values,
+        plan,
+        total_steps,
+        validate=make_validation(model, values, series.valid),
+        objective=loss_objective("values"),
+        learning_rate=make_schedule(config.optimizer, total_steps),
+        plateau_factor=config.optimizer.plateau_factor,
+    )
+    state = initial_train_state(model, optimizer, config.run.seed)
+    with workdir.open_for_training():
+        workdir.write_vocab(series.columns, series.sha256)
+        return train_model(job, workdir, state, config.train)
+
+
+def read_windows(model: Any, values: jax.Array, starts: jax.Array) -> jax.Array:
+    """Windows for the model's loss, [tau + horizon, B, D], from values [N, D]."""
+    return training.windows(values, starts, model.tau + model.horizon - 1)
+
+
+def make_validation(
+    model: Any, values: jax.Array, part: tuple[int, int]
+) -> Callable[[TrainState], dict[str, float]]:
+    """state -> the mean loss over all windows of a part.
+
+    Args:
+      model: a trainable model.
+      values: the series [N, D].
+      part: the rows [begin, end) of the part.
+    """
+    starts = origins(part, model.tau, model.horizon) - model.tau
+    batches = [
+        jnp.asarray(starts[i : i + VALID_BATCH_SIZE], jnp.int32)
+        for i in range(0, len(starts), VALID_BATCH_SIZE)
+    ]
+
+    @jax.jit
+    def loss(params: Any, values: jax.Array, starts: jax.Array) -> Any:
+        return model.loss(params, read_windows(model, values, starts))
+
+    def validate(state: TrainState) -> dict[str, float]:
+        sums = [loss(state.params, values, starts) for starts in batches]
+        totals, counts = zip(*sums, strict=True)
+        return {"valid_loss": sum(map(float, totals)) / sum(map(float, counts))}
+
+    return validate

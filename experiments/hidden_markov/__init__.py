@@ -1,0 +1,12 @@
+"""A hidden Markov model of a text: train, tag tokens with states, sample.
+
+Example:
+  >>> from experiments.hidden_markov import Config, train
+  >>> summary = train(Config.of(corpus="my.txt", num_states=32, workdir="runs/mine"))
+  >>> summary["test_perplexity"]
+"""
+
+from experiments.hidden_markov.config import Config
+from experiments.hidden_markov.modes import sample, tag, train
+
+__all__ = ["Config", "sample", "tag", "train"]

@@ -1,0 +1,23 @@
+"""Trains a recurrent language model on text, evaluates it and generates text.
+
+Examples:
+    python -m experiments.language_model
+    python -m experiments.language_model --corpus=my.txt --workdir=runs/mine
+    python -m experiments.language_model --mode=generate --prompt="The " --top_p=0.9
+"""
+
+from collections.abc import Sequence
+
+from experiments.common.command_line import launch
+from experiments.language_model import Config, evaluate, generate, train
+
+MODES = {"train": train, "evaluate": evaluate, "generate": generate}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command with these arguments, by default those of the process."""
+    launch(__doc__, Config, MODES, argv)
+
+
+if __name__ == "__main__":
+    main()

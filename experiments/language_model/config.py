@@ -1,0 +1,109 @@
+"""The settings of the language model command."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
+
+from experiments.common import recurrent, train_loop
+from experiments.common.backprop import BackpropConfig
+from experiments.common.errors import UserError
+from experiments.common.optimizer import OptimizerConfig
+from experiments.common.sampling import SamplingConfig
+from experiments.common.settings import Settings, entries, setting
+from experiments.common.text import PromptConfig, TextConfig, check_prompt
+from experiments.common.workdir import RunConfig
+
+CELLS = {**recurrent.CELLS, "numpy_rnn": recurrent.CELLS["rnn"]}
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(recurrent.RecurrentConfig):
+    """The recurrent layers, the embedding and the softmax."""
+
+    cell: str = setting(
+        "lstm",
+        "Recurrent cell of every layer; numpy_rnn is a plain RNN whose gradients are "
+        "written out in NumPy.",
+        choices=list(CELLS),
+    )
+    embed_size: int = setting(
+        64, "Size of an embedding; 0 feeds one-hot vectors.", minimum=0, maximum=10**6
+    )
+    tie_embeddings: bool = setting(
+        False, "Whether the softmax weights are the embeddings."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(train_loop.TrainConfig):
+    """The length of a run, and how it reads the text."""
+
+    epochs: int = setting(12, "Number of passes over the training text.", minimum=1)
+    num_steps: int = setting(
+        64, "Number of tokens to backpropagate through.", minimum=1
+    )
+    sampling: str = setting(
+        "sequential",
+        "Order of the minibatches: consecutive windows with the state carried over, or "
+        "windows in random order.",
+        choices=("sequential", "random"),
+    )
+    train_tokens: int = setting(
+        0,
+        "Number of tokens to train on instead of whole epochs; 0 counts epochs.",
+        minimum=0,
+    )
+    eval_rows: int = setting(
+        1, "Number of rows that a held-out text is split into.", minimum=1
+    )
+
+
+# What the hand-written gradients of --cell=numpy_rnn cover.
+NUMPY_RNN = {
+    "embed_size": 0,
+    "num_layers": 1,
+    "dropout": 0.0,
+    "locked_dropout": False,
+    "bfloat16": False,
+    "optimizer": "sgd",
+    "learning_rate": 0.2,
+    "schedule": "constant",
+    "clip_norm": 0.0,
+    "tie_embeddings": False,
+    "backprop": "full",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Settings):
+    """All settings of the command."""
+
+    run: RunConfig = RunConfig(workdir="runs/language_model")
+    data: TextConfig = TextConfig()
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    backprop: BackpropConfig = BackpropConfig()
+    train: TrainConfig = TrainConfig()
+    prompt: PromptConfig = PromptConfig()
+    decode: SamplingConfig = SamplingConfig()
+
+    @classmethod
+    def defaults(cls, given: Mapping[str, Any]) -> Self:
+        """The defaults, for --cell=numpy_rnn those that it supports."""
+        if given.get("cell") == "numpy_rnn":
+            return cls().replace(**NUMPY_RNN)
+        return cls()
+
+    def check(self) -> None:
+        check_prompt(self.data, self.prompt)
+        if self.model.cell == "numpy_rnn":
+            self._check_numpy_rnn()
+
+    def _check_numpy_rnn(self) -> None:
+        values = {entry.name: entry.value for entry in entries(self)}
+        for name, only in NUMPY_RNN.items():
+            if values[name] != only and name != "learning_rate":
+                raise UserError(
+                    f"--cell=numpy_rnn has no --{name}={values[name]}, only {only}; "
+                    f"--cell=rnn has."
+                )

@@ -1,0 +1,111 @@
+"""The model, its training loop and its perplexity, from settings."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from experiments.common.backprop import gradient_factors
+from experiments.common.errors import UserError
+from experiments.common.optimizer import initial_train_state
+from experiments.common.recurrent import initializers, make_cell
+from experiments.common.text import load_text
+from experiments.language_model.config import CELLS, Config
+from seqjax import training
+from seqjax.baselines import numpy_rnn
+from seqjax.data import batching, corpora
+from seqjax.data.vocab import Vocab
+from seqjax.models.language_model import LanguageModel
+
+
+class Data(NamedTuple):
+    """What a run reads: the tokens of each part on the device, int32 [N]."""
+
+    vocab: Vocab
+    train: jax.Array
+    valid: jax.Array
+    test: jax.Array
+    corpus: corpora.Corpus
+
+
+def load_data(config: Config) -> Data:
+    """The corpus of the settings.
+
+    Raises:
+      DataError: if it cannot be read, or is too short for a minibatch.
+    """
+    corpus, tokens = load_text(config.data, config.run.data_dir)
+    sizes = config.train.batch_size, config.train.num_steps
+    batching.num_minibatches(len(tokens.train), *sizes)
+    train, valid, test = map(jnp.asarray, (tokens.train, tokens.valid, tokens.test))
+    return Data(tokens.vocab, train, valid, test, corpus)
+
+
+def build_model(config: Config, vocab_size: int) -> LanguageModel:
+    """The model of the settings."""
+    try:
+        return LanguageModel(
+            vocab_size,
+            make_cell(config.model, cells=CELLS),
+            config.model.embed_size or None,
+            config.model.tie_embeddings,
+            config.model.dropout,
+            config.model.locked_dropout,
+        )
+    except ValueError as error:
+        raise UserError(f"{error}.") from None
+
+
+def build_state(
+    config: Config, model: LanguageModel, optimizer: optax.GradientTransformation
+) -> training.TrainState:
+    """The TrainState before the first step, with the state of every row as carry."""
+    return initial_train_state(
+        model,
+        optimizer,
+        config.run.seed,
+        carry=model.initial_state((config.train.batch_size,)),
+        w_init=initializers(config.model).get("w_x_init"),
+    )
+
+
+def build_train_loop(
+    config: Config, model: LanguageModel, optimizer: optax.GradientTransformation
+) -> Callable[..., Any]:
+    """(state, tokens, plan, begin, end) -> (state, Metrics)."""
+    num_steps, carried = config.train.num_steps, config.train.sampling == "sequential"
+    if config.model.cell == "numpy_rnn":
+        rate = config.optimizer.learning_rate
+        return numpy_rnn.make_train_loop(rate, num_steps, carried)
+
+    def loss_fn(params: Any, carry: Any, window: jax.Array, key: jax.Array) -> Any:
+        state = carry if carried else model.initial_state(window.shape[1:])
+        factors = gradient_factors(config.backprop, key, num_steps)
+        return model.loss(params, window, key, state=state, factors=factors)
+
+    return training.make_train_loop(
+        training.make_train_step(loss_fn, optimizer),
+        lambda tokens, starts: training.windows(tokens, starts, num_steps),
+    )
+
+
+def make_perplexity(
+    config: Config, model: LanguageModel, data: Data
+) -> Callable[[Any, str], tuple[float, float]]:
+    """(params, part) -> (total, count) over a whole held-out part."""
+
+    def loss_fn(params: Any, state: Any, window: jax.Array, mask: jax.Array) -> Any:
+        return model.loss(params, window, state=state, mask=mask)
+
+    rows = min(config.train.eval_rows, len(data.valid) - 1, len(data.test) - 1)
+    num_steps = max(1, 512 // rows)  # bounds the memory of the logits
+    run_over = training.make_evaluate(loss_fn, model.initial_state, num_steps)
+
+    def perplexity_of(params: Any, part: str) -> tuple[float, float]:
+        tokens = getattr(data, part)
+        plan = batching.whole_text(len(tokens), rows, num_steps)
+        return run_over(params, tokens, *map(jnp.asarray, plan))
+
+    return perplexity_of

@@ -1,0 +1,118 @@
+"""The settings of the tagging command."""
+
+import dataclasses
+
+from experiments.common.errors import UserError
+from experiments.common.line_io import InputOutputConfig
+from experiments.common.optimizer import OptimizerConfig
+from experiments.common.recurrent import RecurrentConfig
+from experiments.common.settings import Settings, setting
+from experiments.common.train_on_valid import TrainOnValidConfig, check_selection
+from experiments.common.workdir import RunConfig
+from seqjax.data import tagged
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(Settings):
+    """The tagged sentences and the vocabulary of words."""
+
+    dataset: str = setting("apple", "Data set to use.", choices=tuple(tagged.NAMES))
+    train_file: str | None = setting(
+        None,
+        "CoNLL or CoNLL-U file to use instead of a data set; alone, it is split into "
+        "training, validation and test sentences.",
+        resumable=True,  # the checksum of the data decides
+    )
+    valid_file: str | None = setting(
+        None, "File of validation sentences.", resumable=True
+    )
+    test_file: str | None = setting(None, "File of test sentences.", resumable=True)
+    token_column: int | None = setting(
+        None,
+        "Index of the column of a CoNLL file that holds the word (0 if none is given, "
+        "1 in CoNLL-U).",
+    )
+    tag_column: int | None = setting(
+        None,
+        "Index of the column of a CoNLL file that holds the tag; -1 is the last (-1 if "
+        "none is given, 3 in CoNLL-U).",
+    )
+    lowercase: bool = setting(
+        False,
+        "Whether words are read in lower case; their characters keep their case.",
+    )
+    min_freq: int = setting(
+        1, "Words that are less frequent than this become <unk>.", minimum=1
+    )
+
+    def check(self) -> None:
+        held_out = bool(self.valid_file), bool(self.test_file)
+        if any(held_out) and not (all(held_out) and self.train_file):
+            raise UserError(
+                "--train_file is used alone or with both --valid_file and --test_file."
+            )
+        has_columns = self.token_column is not None or self.tag_column is not None
+        if has_columns and not self.train_file:
+            raise UserError("--token_column and --tag_column need --train_file.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(RecurrentConfig):
+    """The recurrent layers, what they read, and the distribution of the tags."""
+
+    head: str = setting(
+        "crf",
+        "Distribution of the tags: a CRF, which scores pairs of neighboring tags as "
+        "well, or a softmax for each word.",
+        choices=("crf", "softmax"),
+    )
+    embed_size: int = setting(
+        50, "Size of a word's embedding.", minimum=1, maximum=10**6
+    )
+    char_size: int = setting(
+        0,
+        "Number of features computed from a word's characters; 0 uses none.",
+        minimum=0,
+        maximum=10**6,
+    )
+    char_embed_size: int = setting(
+        25, "Size of a character's embedding.", minimum=1, maximum=10**6
+    )
+    word_dropout: float = setting(
+        0.0,
+        "Rate at which words are replaced by <unk> in training.",
+        minimum=0,
+        maximum=0.99,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodeConfig(Settings):
+    """How tags are predicted."""
+
+    constrain: bool = setting(
+        True,
+        "Whether only valid BIO sequences are predicted, if the training tags are "
+        "valid.",
+    )
+    outside_bias: float = setting(
+        0.0,
+        "Value subtracted from the scores of the tag O; above 0, more spans are "
+        "predicted.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Settings):
+    """All settings of the command."""
+
+    run: RunConfig = RunConfig(workdir="runs/tagging")
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig(hidden_size=50, bidirectional=True, dropout=0.3)
+    decode: DecodeConfig = DecodeConfig()
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.01)
+    train: TrainOnValidConfig = TrainOnValidConfig(epochs=30)
+    files: InputOutputConfig = InputOutputConfig()
+
+    def check(self) -> None:
+        check_selection(self.train, self.optimizer)

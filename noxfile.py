@@ -1,0 +1,58 @@
+"""The checks of the repository: `nox -s lint`, `types`, `test`, `bench`, `import_time`.
+
+Sessions use the active environment, so they need no network. Prepare it once by
+`pip install -e ".[dev]"`. Arguments after `--` go to the tool.
+"""
+
+import statistics
+import subprocess
+import sys
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "test"]
+BENCHMARKS = ("recurrence", "training", "decoding", "baselines")
+MOST_IMPORT_SECONDS = 0.15  # of seqjax beyond those of jax
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """The format and the rules of ruff."""
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", *session.posargs, ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """The types of seqjax and experiments, by mypy."""
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """The test suite, in two processes."""
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """All benchmarks in their quick form; those of absent peers say so."""
+    for name in BENCHMARKS:
+        module = f"experiments.benchmarks.{name}"
+        session.run("python", "-m", module, "--quick", *session.posargs)
+
+
+@nox.session
+def import_time(session: nox.Session) -> None:
+    """`import seqjax` beside `import jax`, medians of 9 processes in turns."""
+    seconds: dict[str, list[float]] = {"jax": [], "seqjax": []}
+    for _ in range(9):
+        for name, times in seconds.items():
+            code = f"import time; t = time.perf_counter(); import {name}"
+            command = [sys.executable, "-c", f"{code}; print(time.perf_counter() - t)"]
+            times.append(float(subprocess.check_output(command)))
+    jax, seqjax = map(statistics.median, seconds.values())
+    session.log(f"import jax {jax:.3f} s, import seqjax {seqjax:.3f} s")
+    if seqjax - jax > MOST_IMPORT_SECONDS:
+        session.error(f"seqjax takes more than {MOST_IMPORT_SECONDS} s beyond jax")

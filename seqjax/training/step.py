@@ -1,0 +1,153 @@
+"""The training state, the optimizer, and one training step.
+
+A loss function has the signature
+
+    loss_fn(params, carry, batch, key) -> ((total, count), carry)
+
+`carry` is what one minibatch passes to the next: the recurrent state under truncated
+backpropagation through time, else None. The gradient is that of the mean total / count.
+It never reaches into an earlier minibatch, because the incoming carry is a constant;
+that is the truncation (Williams and Peng 1990).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+Params = Any  # a pytree of arrays
+Carry = Any  # a pytree of arrays, or None
+Batch = Any  # a pytree of arrays
+LossFn = Callable[
+    [Params, Carry, Batch, jax.Array], tuple[tuple[jax.Array, jax.Array], Carry]
+]
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that training changes; with the data order it decides every later number.
+
+    Attributes:
+      step: minibatches done, int32.
+      params: parameters.
+      opt_state: the optimizer's state.
+      carry: what the next minibatch starts from, such as the recurrent state.
+      key: the random key of the run; step t draws from `fold_in(key, t)`.
+      learning_rate_scale: factor on every update, lowered on a plateau.
+    """
+
+    step: jax.Array
+    params: Params
+    opt_state: optax.OptState
+    carry: Carry
+    key: jax.Array
+    learning_rate_scale: jax.Array
+
+
+class StepMetrics(NamedTuple):
+    """The metrics of one minibatch, or of several: sums, and the last one's norm."""
+
+    total: jax.Array  # sum of losses, such as negative log-likelihood in nats
+    # Number of predictions. It hides tuple.count, which nothing here uses.
+    count: jax.Array  # type: ignore[assignment]
+    grad_norm: jax.Array  # global norm before clipping; of the last minibatch
+
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]
+
+
+def init_state(
+    params: Params,
+    optimizer: optax.GradientTransformation,
+    carry: Carry,
+    key: jax.Array,
+) -> TrainState:
+    """The TrainState before the first step.
+
+    Args:
+      params: a pytree of arrays.
+      optimizer: an optax transformation.
+      carry: what the first minibatch starts from.
+      key: the random key of the run.
+    """
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=optimizer.init(params),
+        carry=carry,
+        key=key,
+        learning_rate_scale=jnp.ones(()),
+    )
+
+
+def make_optimizer(
+    name: str,
+    learning_rate: optax.ScalarOrSchedule,
+    clip_norm: float | None = None,
+    weight_decay: float = 0.0,
+) -> optax.GradientTransformation:
+    """An optax chain: clip by the global norm, then the optimizer.
+
+    Args:
+      name: "sgd", "adam" or "adamw".
+      learning_rate: a number or an optax schedule.
+      clip_norm: theta in g <- min(1, theta / ||g||) g; None turns clipping off.
+      weight_decay: for adamw only.
+
+    Raises:
+      ValueError: for another name, or weight decay without adamw.
+
+    Source of the clipping: Pascanu et al. 2013, arXiv:1211.5063.
+    """
+    if weight_decay and name != "adamw":
+        raise ValueError(f"weight decay needs adamw, got {name!r}")
+    if name == "sgd":
+        optimizer = optax.sgd(learning_rate)
+    elif name == "adam":
+        optimizer = optax.adam(learning_rate)
+    elif name == "adamw":
+        optimizer = optax.adamw(learning_rate, weight_decay=weight_decay)
+    else:
+        raise ValueError(
+            f'the optimizer must be "sgd", "adam" or "adamw", got {name!r}'
+        )
+    if clip_norm is None:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
+
+
+def make_train_step(
+    loss_fn: LossFn, optimizer: optax.GradientTransformation
+) -> TrainStep:
+    """One step of stochastic gradient descent.
+
+    Args:
+      loss_fn: see the module's docstring.
+      optimizer: an optax transformation.
+
+    Returns:
+      train_step(state, batch) -> (state, StepMetrics), a pure function. The caller
+      compiles it, or passes it to `make_train_loop` or `make_batch_loop`.
+    """
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+        key = jax.random.fold_in(state.key, state.step)
+
+        def mean_loss(params: Params) -> tuple[jax.Array, Any]:
+            (total, count), carry = loss_fn(params, state.carry, batch, key)
+            return total / count, (total, count, carry)
+
+        grads, (total, count, carry) = jax.grad(mean_loss, has_aux=True)(state.params)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        updates = jax.tree.map(lambda u: state.learning_rate_scale * u, updates)
+        state = state.replace(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            opt_state=opt_state,
+            carry=carry,
+        )
+        return state, StepMetrics(total, count, optax.tree.norm(grads))
+
+    return train_step

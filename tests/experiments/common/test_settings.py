@@ -1,0 +1,110 @@
+"""Settings: checked values, flat names, defaults that depend on what is given."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from experiments.common.errors import UserError
+from experiments.common.settings import Settings, entries, flag_line, setting, shown
+
+
+@dataclasses.dataclass(frozen=True)
+class Part(Settings):
+    size: int = setting(3, "Size.", minimum=1, maximum=10)
+    rate: float = setting(0.5, "Rate.", minimum=0)
+    kind: str = setting("a", "Kind.", choices=("a", "b"))
+    lengths: tuple[int, ...] = setting((1, 2), "Lengths.", minimum=1)
+    is_on: bool = setting(False, "Whether it is on.")
+    path: str | None = setting(None, "Path.", resumable=True)
+
+    def check(self):
+        if self.is_on and self.kind == "b":
+            raise UserError("--is_on needs --kind=a.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole(Settings):
+    part: Part = Part(size=4)
+    number: int = setting(7, "Number.")
+
+    @classmethod
+    def defaults(cls, given):
+        return cls().replace(rate=2.0) if given.get("kind") == "b" else cls()
+
+
+def test_values_are_reached_by_flat_names():
+    config = Whole.of(size=5, number=8, path="x")
+    assert config == Whole(Part(size=5, path="x"), number=8)
+    assert Whole.of() == Whole()
+    assert Whole().part.size == 4  # the default of the config, not of the class
+    assert config.replace(rate=1.0).part == Part(size=5, path="x", rate=1.0)
+
+
+def test_defaults_may_depend_on_what_is_given():
+    assert Whole.of(kind="b").part.rate == 2.0
+    assert Whole.of(kind="b", rate=0.1).part.rate == 0.1
+    assert Whole.of(kind="a").part.rate == 0.5
+
+
+def test_numbers_take_the_declared_type():
+    part = Part(size=np.int64(2), rate=1, lengths=[np.int32(4)])
+    assert (part.size, part.rate, part.lengths) == (2, 1.0, (4,))
+    assert [type(part.size), type(part.rate), type(part.lengths[0])] == [
+        int,
+        float,
+        int,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"size": 0}, "--size must be at least 1, got 0."),
+        ({"size": 11}, "--size must be at most 10, got 11."),
+        ({"size": 2.0}, "--size must be of type int, got 2.0."),
+        ({"size": True}, "--size must be of type int, got True."),
+        ({"size": None}, "--size must be of type int, got None."),
+        ({"rate": float("nan")}, "--rate must be finite, got nan."),
+        ({"rate": "1"}, "--rate must be of type float, got '1'."),
+        ({"kind": "c"}, "--kind: there is no kind 'c'; did you mean a or b?"),
+        ({"lengths": (2, 0)}, "--lengths must be at least 1, got 0."),
+        ({"lengths": "12"}, "--lengths must be a sequence, got '12'."),
+        ({"is_on": 1}, "--is_on must be of type bool, got 1."),
+        ({"is_on": True, "kind": "b"}, "--is_on needs --kind=a."),
+        ({"sizes": 3}, "there is no setting 'sizes'; did you mean size or is_on?"),
+    ],
+    ids=str,
+)
+def test_what_is_not_allowed_is_named(given, sentence):
+    with pytest.raises(UserError) as error:
+        Whole.of(**given)
+    assert str(error.value) == sentence
+
+
+def test_settings_do_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Whole().number = 3
+    assert hash(Whole()) == hash(Whole.of())
+
+
+def test_entries_list_every_setting_once():
+    found = {entry.name: entry for entry in entries(Whole())}
+    assert list(found) == ["size", "rate", "kind", "lengths", "is_on", "path", "number"]
+    assert found["size"].value == 4
+    assert [found["size"].group, found["number"].group] == ["part", ""]
+    assert (found["lengths"].kind, found["lengths"].is_tuple) == (int, True)
+    assert (found["path"].kind, found["path"].is_optional) == (str, True)
+    assert [e.name for e in found.values() if e.resumable] == ["path"]
+
+
+def test_values_as_flags_and_as_text():
+    assert flag_line("size", 3) == "--size=3"
+    assert flag_line("is_on", True) == "--is_on"
+    assert flag_line("is_on", False) == "--nois_on"
+    assert flag_line("lengths", (1, 2)) == "--lengths=1,2"
+    assert flag_line("path", None) is None
+    assert flag_line("path", "a\nb") is None  # a flag file has one line a flag
+    assert [shown(v) for v in (None, False, (), (1, 2), 0.1)] == [
+        *("none", "false", "none", "1,2", "0.1")
+    ]

@@ -1,0 +1,85 @@
+"""Every flag of the language model command changes what it should."""
+
+import jax
+import numpy as np
+import pytest
+
+from tests.commands import summary
+from tests.small_language_model import PLAIN, arrays, saved_steps, train, write_corpus
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A folder with a corpus and a finished run of PLAIN."""
+    folder = tmp_path_factory.mktemp("plain")
+    with jax.numpy_dtype_promotion("standard"):
+        train(write_corpus(folder / "corpus.txt"), folder / "run", *PLAIN)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("flag", "key"),
+    [
+        ("--forget_bias=1", "train_perplexity"),
+        ("--init=orthogonal", "train_perplexity"),
+        ("--init=normal", "train_perplexity"),
+        ("--clip_norm=0.01", "train_perplexity"),
+        ("--dropout=0.5", "train_perplexity"),
+        ("--sampling=random", "train_perplexity"),
+        ("--learning_rate=0.01", "train_perplexity"),
+        ("--optimizer=adamw", "train_perplexity"),
+        ("--schedule=constant", "train_perplexity"),
+        ("--warmup_steps=2", "train_perplexity"),
+        ("--seed=1", "train_perplexity"),
+        ("--eval_rows=5", "test_perplexity"),
+        ("--max_tokens=400", "train_perplexity"),
+        ("--min_freq=150", "parameters"),
+        ("--tie_embeddings", "parameters"),
+        ("--temperature=0.1", "sample"),
+        ("--top_k=2", "sample"),
+        ("--top_p=0.3", "sample"),
+    ],
+)
+def test_every_flag_changes_what_it_should(plain, tmp_path, flag, key):
+    train(plain / "corpus.txt", tmp_path / "other", *PLAIN, flag)
+    assert summary(plain / "run")[key] != summary(tmp_path / "other")[key]
+
+
+BACKPROPS = {
+    "kept always": ("--backprop=randomized", "--backprop_keep=1"),
+    "cut": ("--backprop=truncated", "--backprop_steps=2"),
+    "kept seldom": ("--backprop=randomized", "--backprop_keep=0.3"),
+}
+
+
+@pytest.mark.parametrize(("name", "more"), BACKPROPS.items(), ids=BACKPROPS)
+def test_gradients_that_are_cut_train_otherwise(plain, tmp_path, name, more):
+    """Of 10 steps a minibatch; what is not cut is full backpropagation."""
+    train(plain / "corpus.txt", tmp_path / "other", *PLAIN, *more)
+    full, other = (
+        summary(run)["train_perplexity"] for run in (plain / "run", tmp_path / "other")
+    )
+    if name == "kept always":
+        assert other == pytest.approx(full, rel=1e-4)
+    else:
+        assert abs(other / full - 1) > 1e-3
+
+
+def test_weight_decay_shrinks_the_weights(corpus, tmp_path):
+    base = ("--optimizer=adamw", "--schedule=constant", "--learning_rate=0.01")
+    norms = []
+    for decay in (0, 3):
+        workdir = tmp_path / str(decay)
+        train(corpus, workdir, *base, f"--weight_decay={decay}")
+        state = arrays(workdir / "checkpoints/last" / str(saved_steps(workdir)[-1]))
+        norms.append(np.linalg.norm(state[".params.cell.w_h"]))
+    assert norms[1] < 0.5 * norms[0]
+
+
+def test_plateau_lowers_the_learning_rate(corpus, tmp_path):
+    """At a rate of zero validation never improves: every later epoch is a plateau."""
+    options = ("--learning_rate=0", "--schedule=plateau", "--decay=0.5", "--epochs=4")
+    assert train(corpus, tmp_path / "run", *options) == 0
+    newest = saved_steps(tmp_path / "run")[-1]
+    state = arrays(tmp_path / "run" / "checkpoints" / "last" / str(newest))
+    assert state[".learning_rate_scale"] == 0.5**3

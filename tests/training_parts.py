@@ -1,0 +1,45 @@
+"""The training of a small language model, for several test files."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import seqjax
+from seqjax import training
+from seqjax.data import batching
+from seqjax.models.language_model import LanguageModel
+
+V, B, T, H = 7, 2, 5, 4
+TOKENS = np.random.default_rng(0).integers(0, V, 103).astype(np.int32)
+CELLS = [seqjax.RNN(H), seqjax.Stack((seqjax.LSTM(H), seqjax.GRU(3)), dropout=0.2)]
+
+
+def parts(cell=CELLS[0], name="sgd", rate=0.5, clip=1.0, dropout=0.0):
+    """(model, state, train_step, train_loop, plan) of a small language model."""
+    model = LanguageModel(V, cell, embed_size=3, dropout=dropout)
+    optimizer = training.make_optimizer(name, rate, clip)
+    state = training.init_state(
+        model.init(jax.random.key(0)),
+        optimizer,
+        model.initial_state((B,)),
+        jax.random.key(1),
+    )
+    step = training.make_train_step(
+        lambda p, carry, window, key: model.loss(p, window, key, state=carry), optimizer
+    )
+    loop = training.make_train_loop(step, lambda d, s: training.windows(d, s, T))
+    rng = batching.epoch_rng(0, 0)
+    plan = batching.sequential_partition(rng, len(TOKENS), B, T)
+    return model, state, step, loop, jnp.asarray(plan)
+
+
+def copy(tree):
+    return jax.tree.map(jnp.copy, tree)
+
+
+def assert_same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        np.testing.assert_array_equal(x, y)
