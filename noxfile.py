@@ -45,13 +45,12 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def import_time(session: nox.Session) -> None:
-    """`import seqjax` beside `import jax`, medians of 9 processes in turns."""
+    """`import seqjax` beside `import jax`: processor time, medians of 9 processes."""
     seconds: dict[str, list[float]] = {"jax": [], "seqjax": []}
     for _ in range(9):
         for name, times in seconds.items():
-            code = f"import time; t = time.perf_counter(); import {name}"
-            command = [sys.executable, "-c", f"{code}; print(time.perf_counter() - t)"]
-            times.append(float(subprocess.check_output(command)))
+            code = f"import time, {name}; print(time.process_time())"
+            times.append(float(subprocess.check_output([sys.executable, "-c", code])))
     jax, seqjax = map(statistics.median, seconds.values())
     session.log(f"import jax {jax:.3f} s, import seqjax {seqjax:.3f} s")
     if seqjax - jax > MOST_IMPORT_SECONDS:
