@@ -37,7 +37,7 @@ def test(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """All benchmarks in their quick form; those of absent peers say so."""
+    """All benchmarks in their quick form; notes name the peers that are absent."""
     for name in BENCHMARKS:
         module = f"experiments.benchmarks.{name}"
         session.run("python", "-m", module, "--quick", *session.posargs)

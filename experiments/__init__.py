@@ -1,1 +1,1 @@
-"""The commands: the only place with flags, printing and files."""
+"""The commands: flags, printing, figures and run folders."""

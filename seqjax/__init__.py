@@ -1,6 +1,7 @@
 """seqjax: recurrent sequence models in JAX.
 
-The package in reading order. A file imports only from files above it.
+The package in reading order. A file imports only from files above it, except that
+`nn/attention_cell` is a cell around a cell.
 
     data/            text, vocabularies, tokenizers, corpora, parallel sentences,
                      documents, tagged sentences, poems, series, recordings,

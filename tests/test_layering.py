@@ -60,9 +60,6 @@ LAYERS = [
     {"audio.features"},
     {"audio.augmentation", "audio.front_end"},
     {"audio"},
-    {"training.step"},
-    {"training.loops", "training.evaluation"},
-    {"training"},
     {"baselines.emissions"},
     {
         *("baselines.ngram", "baselines.markov", "baselines.naive_bayes"),
@@ -79,6 +76,9 @@ LAYERS = [
         "models.recursive_forecaster",
     },
     {"models"},
+    {"training.step"},
+    {"training.loops", "training.evaluation"},
+    {"training"},
     {"checkpoint"},
     {""},
 ]

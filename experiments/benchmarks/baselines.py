@@ -14,7 +14,7 @@ N-grams: the characters of the embedded text are counted, and the model of relat
 frequencies is built. The peer is nltk.lm. With --shapes, which are shapes of hidden
 Markov models, n-grams are not measured by default.
 
-Peers that are not installed are left out (pip install dynamax nltk).
+Peers that are not installed are left out with a note (pip install dynamax nltk).
 """
 
 import dataclasses
@@ -80,8 +80,11 @@ def print_hidden_markov(records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def measure_ngrams(config: Config) -> list[dict[str, Any]]:
-    """The records of n-gram counts; none if nltk is not installed."""
-    if not config.ngrams or not environment.installed("nltk"):
+    """The records of n-gram counts; a note and none if nltk is not installed."""
+    if not config.ngrams:
+        return []
+    if not environment.installed("nltk"):
+        note("n-gram counts are left out: nltk is not installed.")
         return []
     sizes = ngram_baseline.QUICK_SIZES if config.quick else ngram_baseline.SIZES
     records = []
@@ -111,6 +114,8 @@ def run(config: Config) -> list[dict[str, Any]]:
     shapes = parse_shapes(config.shapes, LETTERS)
     check_json(config.json)
     environment.prepare()
+    if not environment.installed("dynamax"):
+        note("dynamax is left out: dynamax is not installed.")
     records = []
     for sizes in shapes:
         for task in TASKS:

@@ -30,7 +30,9 @@ class BenchmarkConfig(Settings):
     quick: bool = setting(
         False, "Whether to measure only a few small shapes in few rounds."
     )
-    seed: int = setting(0, "Random seed of the parameters and inputs.", minimum=0)
+    seed: int = setting(
+        0, "Random seed of the parameters and inputs.", minimum=0, maximum=2**32 - 1
+    )
     json: str = setting(
         "runs/benchmarks/benchmark.json", "JSON file for all measured numbers."
     )

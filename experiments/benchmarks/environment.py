@@ -43,7 +43,7 @@ def installed(package: str) -> bool:
 
 
 def require(package: str) -> None:
-    """Refuse to go on without a package.
+    """Refuse to continue without a package.
 
     Args:
       package: the name that both `import` and `pip install` use.

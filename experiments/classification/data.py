@@ -8,14 +8,12 @@ import numpy as np
 
 from experiments.classification.config import DataConfig
 from experiments.common.console import note
-from experiments.common.training_run import epoch_plan
+from experiments.common.training_run import EpochPlan, epoch_plan
 from experiments.common.workdir import Workdir
 from seqjax.data import labeled
 from seqjax.data.text import clean
 from seqjax.data.tokenizers import WordTokenizer
 from seqjax.data.vocab import UNK, Vocab
-
-EpochPlan = Callable[[int], Sequence[Callable[[], labeled.LabeledBatch]]]
 
 
 class EncodedSplit(NamedTuple):

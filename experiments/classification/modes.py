@@ -32,8 +32,8 @@ from experiments.common.train_loop import Job, Objective
 from experiments.common.training_run import (
     Trained,
     closing_rows,
+    load_params,
     open_run,
-    restore_params,
     run_summary,
     train_model,
 )
@@ -150,9 +150,7 @@ def load(config: Config, workdir: Workdir) -> TrainedClassifier:
     """The classifier of a trained run."""
     encoder = DocumentEncoder.read(workdir, config.data)
     model = build_model(config.model, encoder)
-    optimizer = make_optimizer(config.optimizer, total_steps=1)
-    template = initial_train_state(model, optimizer, config.run.seed)
-    params = restore_params(workdir, config.train, template)
+    params = load_params(config, workdir, model)
     return TrainedClassifier(encoder, model, params)
 
 

@@ -94,7 +94,9 @@ def parse(
             values(["", f"--flagfile={stored}", *arguments])
             present = _present(values, config_class)
     except UnicodeError:
-        raise UserError("a flag or a flag file holds what is not UTF-8.") from None
+        raise UserError(
+            "a flag or a flag file contains bytes that are not UTF-8."
+        ) from None
     except (flags.Error, OSError, ValueError) as error:
         sentence = str(error).removeprefix("ERROR:: ").replace("\n", " ")
         raise UserError(sentence) from None
@@ -227,7 +229,7 @@ _MALLOPT = {
 def _keep_freed_memory() -> None:
     """Make glibc keep freed blocks: training steps gain a tenth or more.
 
-    By default it returns large blocks to the system and maps them anew, page by page,
+    By default it returns large blocks to the system and maps them again, page by page,
     at every call.
     """
     libc = ctypes.CDLL(None) if os.name == "posix" else None

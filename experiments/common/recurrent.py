@@ -45,8 +45,9 @@ class RecurrentConfig(Settings):
     )
     init: str = setting(
         "uniform",
-        "Initial weights: uniform in 1/sqrt(hidden_size), orthogonal recurrent "
-        "weights, or normal with deviation 0.01.",
+        "Initial weights: uniform between -1/sqrt(hidden_size) and "
+        "1/sqrt(hidden_size), orthogonal recurrent weights, or normal with deviation "
+        "0.01.",
         choices=list(INITIALIZERS),
     )
     forget_bias: float = setting(

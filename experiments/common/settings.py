@@ -5,12 +5,16 @@ addressed by their own names, without the part: those names are the flags of the
 line and the arguments of `Settings.of`.
 """
 
+import csv
 import dataclasses
+import io
 import math
 import numbers
+import os
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from experiments.common.errors import UserError
@@ -69,7 +73,7 @@ class Settings:
       UserError: for a value of the wrong type, out of bounds or not among the choices.
 
     Example:
-      >>> class TrainConfig(Settings): ...
+      >>> from experiments.language_model import Config
       >>> config = Config.of(hidden_size=512, corpus="my.txt")
       >>> config.model.hidden_size
       512
@@ -103,6 +107,23 @@ class Settings:
             if name not in names:
                 raise UserError(unknown_name("setting", name, names))
         return config.replace(**given)
+
+    @classmethod
+    def of_run(cls, workdir: str | os.PathLike[str], **given: Any) -> Self:
+        """The config of a run, from its flags.txt, changed by the settings given.
+
+        Args:
+          workdir: the folder of the run.
+          **given: settings that differ, as for `of`.
+
+        Raises:
+          UserError: if the folder holds no flags.txt, or one that cannot be read.
+        """
+        path = Path(workdir, "flags.txt")
+        if not path.exists():
+            raise UserError(f"{workdir} holds no run.")
+        stored = _parse_flags(cls(), path)
+        return cls.of(**{**stored, "workdir": str(workdir), **given})
 
     @classmethod
     def defaults(cls, given: Mapping[str, Any]) -> Self:
@@ -155,15 +176,46 @@ def flag_line(name: str, value: Any) -> str | None:
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no{name}"
     if isinstance(value, tuple):
-        value = ",".join(map(str, value))
+        value = joined(value)
     line = f"--{name}={value}"
     return None if "\n" in line else line
+
+
+def _parse_flags(config: Settings, path: Path) -> dict[str, Any]:
+    """The values that a flags.txt sets, in the types of the settings."""
+    known, found = {entry.name: entry for entry in entries(config)}, {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.startswith("--"):
+            continue
+        name, equals, text = line.removeprefix("--").partition("=")
+        entry = known.get(name) or known.get(name.removeprefix("no"))
+        if entry is None:
+            raise UserError(f"{path}, line {number}: there is no setting {name!r}.")
+        try:
+            found[entry.name] = _parse(entry, text) if equals else name == entry.name
+        except ValueError:
+            raise UserError(f"{path}, line {number} cannot be parsed.") from None
+    return found
+
+
+def _parse(entry: Entry, text: str) -> Any:
+    if entry.is_tuple:
+        (members,) = csv.reader([text]) if text else ([],)
+        return tuple(map(entry.kind, members))
+    return text == "true" if entry.kind is bool else entry.kind(text)
+
+
+def joined(members: tuple[Any, ...]) -> str:
+    """A list flag's value: members joined by commas, quoted as in a CSV file."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(members)
+    return line.getvalue()
 
 
 def shown(value: Any) -> str:
     """A value as the help and error messages write it."""
     if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "none"
+        return joined(value) or "none"
     if isinstance(value, bool):
         return str(value).lower()
     return "none" if value is None else str(value)
@@ -195,6 +247,8 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
 def _checked_one(field: dataclasses.Field[Any], kind: type[Any], value: Any) -> Any:
     name, meta = field.name, field.metadata
     is_number = not isinstance(value, bool)
+    if kind is str and isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if kind is float and is_number and isinstance(value, numbers.Real):
         value = float(value)
     if kind is int and is_number and isinstance(value, numbers.Integral):

@@ -51,7 +51,8 @@ class TrainConfig(Settings):
     )
     average_checkpoints: int = setting(
         1,
-        "Number of the newest best checkpoints whose parameters are averaged.",
+        "Number of the newest best checkpoints whose parameters are averaged with "
+        "--checkpoint=best.",
         minimum=1,
         maximum=100,
         resumable=True,

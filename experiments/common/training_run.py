@@ -11,7 +11,11 @@ import numpy as np
 
 from experiments.common.console import note
 from experiments.common.errors import UserError
-from experiments.common.optimizer import UNSCHEDULED
+from experiments.common.optimizer import (
+    UNSCHEDULED,
+    initial_train_state,
+    make_optimizer,
+)
 from experiments.common.plots import draw_learning_curve
 from experiments.common.settings import entries
 from experiments.common.train_loop import Job, Progress, TrainConfig, fit
@@ -52,7 +56,8 @@ def open_run(
     names |= set(free)
     if not training:
         names.add("seed")
-    if config.optimizer.schedule in UNSCHEDULED:
+    optimizer = getattr(config, "optimizer", None)
+    if optimizer is not None and optimizer.schedule in UNSCHEDULED:
         names.add("epochs")
     names -= set(fixed)
     folder = config.run.workdir if path is None else path
@@ -63,9 +68,10 @@ def open_run(
     return workdir
 
 
-def epoch_plan(
-    seed: int, make: Callable[[np.random.Generator], Any]
-) -> Callable[[int], Any]:
+EpochPlan = Callable[[int], Any]  # epoch -> its minibatches
+
+
+def epoch_plan(seed: int, make: Callable[[np.random.Generator], Any]) -> EpochPlan:
     """epoch -> its minibatches, made from a generator that (seed, epoch) decides."""
 
     @functools.lru_cache(maxsize=1)
@@ -125,6 +131,23 @@ def restore_params(workdir: Workdir, config: TrainConfig, template: TrainState) 
     for sentence in unreadable:
         note(f"{sentence} Using the one before.")
     return state.params
+
+
+def load_params(
+    config: Any, workdir: Workdir, model: Any, accumulate: int = 1, **options: Any
+) -> Any:
+    """The parameters of a trained run.
+
+    Args:
+      config: the command's config.
+      workdir: the run.
+      model: the model of its settings.
+      accumulate: number of minibatches per update.
+      **options: further arguments of `initial_train_state`.
+    """
+    optimizer = make_optimizer(config.optimizer, 1, accumulate)
+    template = initial_train_state(model, optimizer, config.run.seed, **options)
+    return restore_params(workdir, config.train, template)
 
 
 def _average(checkpoints: Checkpoints, number: int, template: TrainState) -> Any:

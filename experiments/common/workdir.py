@@ -45,10 +45,14 @@ class RunConfig(Settings):
     )
     seed: int = setting(
         0,
-        "Seed of the parameters, the dropout masks and the order of the data.",
+        "Seed of the parameters, dropout, the order of the data and sampling.",
         minimum=0,
         maximum=2**32 - 1,
     )
+
+    def check(self) -> None:
+        if not self.workdir:
+            raise UserError("--workdir is empty; a folder was expected.")
 
 
 class Workdir:
@@ -77,8 +81,10 @@ class Workdir:
         self._flags = self.path / "flags.txt"
         self._summary = self.path / "summary.json"
         self._values = {e.name: flag_line(e.name, e.value) for e in entries(config)}
+        given = {e.name: e.value for e in entries(config)}
         self._defaults = {
-            e.name: flag_line(e.name, e.value) for e in entries(type(config)())
+            e.name: flag_line(e.name, e.value)
+            for e in entries(type(config).defaults(given))
         }
         self._free = frozenset(free)
 
@@ -167,7 +173,7 @@ class Workdir:
             self.path.mkdir(parents=True, exist_ok=True)
             folder = _lock(self.path)
             lines = sorted(line for line in self._values.values() if line)
-            self.write("flags.txt", "\n".join([FORMAT, *lines]) + "\n")
+            self._replace(self._flags, "\n".join([FORMAT, *lines, ""]).encode())
         except OSError as error:
             raise UserError(
                 f"--workdir {self.path} cannot be written: {error.strerror}."
@@ -175,14 +181,17 @@ class Workdir:
         return folder
 
     def write(self, name: str, text: str) -> None:
-        """Write a text file whole or not at all."""
+        """Write a declared text file whole or not at all."""
         self.write_bytes(name, text.encode())
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all."""
-        partial = self.path / (name + ".partial")
+        """Write a declared file whole or not at all."""
+        self._replace(self.file(name), content)
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        partial = path.with_name(path.name + ".partial")
         partial.write_bytes(content)
-        partial.replace(self.path / name)
+        partial.replace(path)
 
     def write_vocab(self, tokens: Any, sha256: str) -> None:
         """Keep a vocabulary and the checksum of the data that it was made from."""
@@ -273,7 +282,7 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
         return parse(path.read_text(encoding="utf-8"))
     except (ValueError, TypeError, KeyError):
-        raise UserError(f"{path} is damaged: it does not read as written.") from None
+        raise UserError(f"{path} is damaged and cannot be parsed.") from None
 
 
 def _finite(numbers: Mapping[str, Any]) -> dict[str, Any]:

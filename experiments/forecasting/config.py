@@ -61,6 +61,13 @@ class DataConfig(Settings):
 class ModelConfig(RecurrentConfig):
     """The models, and what they read and output."""
 
+    dropout: float = setting(
+        0.0,
+        "Dropout rate between the layers of latent, encoder_decoder and direct, and on "
+        "the last output of direct.",
+        minimum=0,
+        maximum=0.99,
+    )
     models: tuple[str, ...] = setting(
         ("linear", "mlp", "latent"),
         "Models to compare.",
@@ -157,6 +164,7 @@ ALL_OTHERS = {
     "weight_decay": 0.0,
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
+    "sine": {},
     "etth1": {
         **ALL_OTHERS,
         "period": 24,
@@ -199,7 +207,7 @@ class Config(Settings):
         There is no weight decay by default for optimizers other than adamw.
         """
         source = CSV if given.get("csv") is not None else given.get("dataset")
-        config = cls().replace(**DEFAULTS.get(source or "sine", {}))
+        config = cls().replace(**DEFAULTS[source or "sine"])
         if given.get("optimizer", "adamw") != "adamw":
             config = config.replace(weight_decay=0.0)
         return config

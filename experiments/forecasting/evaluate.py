@@ -12,12 +12,12 @@ from seqjax import metrics
 from seqjax.data.series import Series, windows
 from seqjax.nn.forecast_heads import Forecast, forecast_all
 
-# A free-running forecast fails where its mean squared error over so many rows exceeds
-# so many times the one-step error.
+# A free-running forecast fails where its mean squared error over FAIL_ROWS rows exceeds
+# FAIL_FACTOR times the one-step error.
 FAIL_ROWS, FAIL_FACTOR = 32, 2
 
 
-class Scores(NamedTuple):
+class ForecastScores(NamedTuple):
     """The test errors of a forecaster, and forecasts to draw.
 
     Forecasts have the units of the models; D is the number of columns.
@@ -36,8 +36,8 @@ def score(
     horizon: int,
     steps: tuple[int, ...],
     key: jax.Array,
-) -> Scores:
-    """The Scores of a forecaster on the test part.
+) -> ForecastScores:
+    """The ForecastScores of a forecaster on the test part.
 
     Args:
       forecaster: the model.
@@ -77,7 +77,7 @@ def score(
         one_step = metrics.mse(from_k_before(1), actual)
         numbers |= _free_running_errors(free_running, actual, one_step)
     successive = jax.tree.map(lambda a: a[:, ::horizon], whole)
-    return Scores(numbers, k_steps, free_running, successive)
+    return ForecastScores(numbers, k_steps, free_running, successive)
 
 
 def _errors(found: Forecast, truth: np.ndarray, series: Series) -> dict[str, Any]:

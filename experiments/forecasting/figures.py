@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.forecasting.evaluate import Scores
+from experiments.forecasting.evaluate import ForecastScores
 from seqjax.data.series import Scaling, Series
 from seqjax.nn.forecast_heads import Forecast
 
@@ -17,7 +17,7 @@ def draw_forecasts(
     path: Path,
     series: Series,
     scaling: Scaling | None,
-    scores: Mapping[str, Scores],
+    scores: Mapping[str, ForecastScores],
     horizon: int,
 ) -> None:
     """Draw data and forecasts of the last column as a PNG, one row per model.
@@ -30,7 +30,7 @@ def draw_forecasts(
       path: the file.
       series: the series in the units of the models.
       scaling: converts it to the units of the data; None if it has them.
-      scores: {name of the forecaster: Scores}.
+      scores: {name of the forecaster: ForecastScores}.
       horizon: the number of steps of a forecast.
     """
     from matplotlib.figure import Figure  # loads in 0.7 s: only where it is needed

@@ -15,11 +15,20 @@ from experiments.common.training_run import open_run
 from experiments.common.workdir import Workdir
 from experiments.forecasting.config import Config
 from experiments.forecasting.data import load_series, note_gaps
-from experiments.forecasting.evaluate import FAIL_FACTOR, FAIL_ROWS, Scores, score
+from experiments.forecasting.evaluate import (
+    FAIL_FACTOR,
+    FAIL_ROWS,
+    ForecastScores,
+    score,
+)
 from experiments.forecasting.figures import draw_forecasts
 from experiments.forecasting.model import Forecaster, build_forecasters
 from experiments.forecasting.output import ForecastRow, csv_text, forecast_rows
-from experiments.forecasting.training import fit_params, load_params, train_forecaster
+from experiments.forecasting.training import (
+    fit_params,
+    load_forecaster_params,
+    train_forecaster,
+)
 from seqjax import metrics
 from seqjax.data.series import NOISE, Scaling, Series, sine_signal
 from seqjax.nn.forecast_heads import forecast_all
@@ -87,7 +96,7 @@ def forecast(config: Config) -> list[ForecastRow]:
     for forecaster in build_forecasters(config.model, series):
         if forecaster.is_trained:
             folder = open_workdir(config, forecaster.name, training=False)
-            params = load_params(config, forecaster, series, folder)
+            params = load_forecaster_params(config, forecaster, series, folder)
         else:
             params = fit_params(forecaster, series)
         found = forecast_all(
@@ -105,7 +114,7 @@ def report(
     workdir: Workdir,
     series: Series,
     scaling: Scaling | None,
-    scores: Mapping[str, Scores],
+    scores: Mapping[str, ForecastScores],
     seconds: float,
 ) -> dict[str, Any]:
     """Write summary.json and the figure, print the tables; the summary."""
@@ -130,7 +139,7 @@ def report(
     return summary
 
 
-def print_errors(title: str, scores: Mapping[str, Scores]) -> None:
+def print_errors(title: str, scores: Mapping[str, ForecastScores]) -> None:
     """The table of errors over the whole horizon."""
     rows = []
     for name, found in scores.items():
@@ -142,7 +151,7 @@ def print_errors(title: str, scores: Mapping[str, Scores]) -> None:
 
 
 def print_errors_by_step(
-    series: Series, scores: Mapping[str, Scores], noise: float | None
+    series: Series, scores: Mapping[str, ForecastScores], noise: float | None
 ) -> None:
     """The table of errors k steps ahead, over the same rows for every k."""
     begin = series.test[0]

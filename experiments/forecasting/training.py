@@ -16,7 +16,7 @@ from experiments.common.train_loop import Job, loss_objective
 from experiments.common.training_run import (
     Trained,
     epoch_plan,
-    restore_params,
+    load_params,
     train_model,
 )
 from experiments.common.workdir import Workdir
@@ -38,7 +38,7 @@ def fit_params(forecaster: Forecaster, series: Series) -> Any:
     return jax.tree.map(lambda p: jnp.asarray(p, jnp.float32), params)
 
 
-def load_params(
+def load_forecaster_params(
     config: Config, forecaster: Forecaster, series: Series, workdir: Workdir
 ) -> Any:
     """The parameters of a trained forecaster from its own folder.
@@ -47,9 +47,7 @@ def load_params(
       UserError: if it was trained on other data.
     """
     workdir.check_data(series.sha256)
-    optimizer = make_optimizer(config.optimizer, total_steps=1)
-    template = initial_train_state(forecaster.model, optimizer, config.run.seed)
-    return restore_params(workdir, config.train, template)
+    return load_params(config, workdir, forecaster.model)
 
 
 def train_forecaster(

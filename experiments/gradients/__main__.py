@@ -15,14 +15,12 @@ Examples:
 from collections.abc import Sequence
 
 from experiments.common.command_line import launch
-from experiments.gradients import Config, measure
-
-MODES = {"measure": measure}
+from experiments.gradients import Config, run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command with these arguments, by default those of the process."""
-    launch(__doc__, Config, MODES, argv)
+    launch(__doc__, Config, {"run": run}, argv)
 
 
 if __name__ == "__main__":

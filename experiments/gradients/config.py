@@ -25,11 +25,20 @@ class ModelConfig(RecurrentConfig):
 
     cell: str = setting(
         "lstm",
-        "Not used by this command: --cells names the cells.",
+        "Recurrent cell; this command accepts lstm only, because --cells names the "
+        "cells.",
         choices=list(CELLS),
     )
+    num_layers: int = setting(
+        1, "Number of recurrent layers; this command accepts 1 only.", minimum=1
+    )
+    bidirectional: bool = setting(
+        False,
+        "Whether each layer reads the sequence in both directions; this command "
+        "accepts false only.",
+    )
     dropout: float = setting(
-        0.0, "Dropout rate; this command allows 0 only.", minimum=0, maximum=0.99
+        0.0, "Dropout rate; this command accepts 0 only.", minimum=0, maximum=0.99
     )
 
     def check(self) -> None:

@@ -31,7 +31,7 @@ def open_workdir(config: Config, name: str = "") -> Workdir:
 
 
 @with_precision
-def measure(config: Config) -> dict[str, Any]:
+def run(config: Config) -> dict[str, Any]:
     """Measure gradient norms and train on the tasks; the entries of summary.json."""
     workdir = open_workdir(config)
     networks = task_networks(config)

@@ -13,7 +13,7 @@ from experiments.common.console import ProgressBar, note
 from experiments.common.errors import UserError
 from experiments.common.workdir import Workdir
 from experiments.hidden_markov.config import Config, TrainConfig
-from experiments.hidden_markov.data import Data, cut, minibatches
+from experiments.hidden_markov.data import Observations, cut, minibatches
 from seqjax.baselines.emissions import GaussianParams
 from seqjax.baselines.hmm import HMM, HMMParams
 from seqjax.checkpoint import Checkpoints
@@ -22,7 +22,7 @@ CHUNK = 1024  # held-out tokens that are filtered at a time
 
 
 def fit(
-    config: Config, workdir: Workdir, model: HMM, data: Data
+    config: Config, workdir: Workdir, model: HMM, data: Observations
 ) -> tuple[HMMParams, dict[str, Any]]:
     """Iterate from the last checkpoint, if there is one: (params, progress)."""
     started, train = time.perf_counter(), config.train
@@ -49,7 +49,7 @@ def fit(
     return params, progress
 
 
-def initial_params(seed: int, model: HMM, data: Data) -> HMMParams:
+def initial_params(seed: int, model: HMM, data: Observations) -> HMMParams:
     """Random parameters; Gaussians start at quantiles of the data."""
     params = model.init(jax.random.key(seed))
     if data.vocab is None:

@@ -19,7 +19,7 @@ from seqjax.data.vocab import Vocab
 NUM_REGIME_STEPS = 4000
 
 
-class Data(NamedTuple):
+class Observations(NamedTuple):
     """What a run reads: tokens [N], or numbers [N, 1], of each part."""
 
     name: str
@@ -30,15 +30,15 @@ class Data(NamedTuple):
     test: np.ndarray
 
 
-def load_data(config: Config) -> Data:
+def load_data(config: Config) -> Observations:
     """The data of the settings."""
     if config.data.is_text:
         corpus, tokens = load_text(config.data, config.run.data_dir)
-        return Data(corpus.name, corpus.sha256, *tokens)
+        return Observations(corpus.name, corpus.sha256, *tokens)
     _, xs = draw_regimes(config.run.seed)
     xs = (xs - xs.mean()) / xs.std()
     ends = [NUM_REGIME_STEPS * 90 // 100, NUM_REGIME_STEPS * 95 // 100]
-    return Data(REGIMES, "drawn", None, *np.split(np.asarray(xs), ends))
+    return Observations(REGIMES, "drawn", None, *np.split(np.asarray(xs), ends))
 
 
 def draw_regimes(seed: int) -> tuple[jax.Array, jax.Array]:

@@ -10,13 +10,16 @@ import numpy as np
 from experiments.common.console import print_table
 from experiments.common.errors import UserError
 from experiments.common.line_io import read_lines, write_lines
-from experiments.common.settings import entries
 from experiments.common.text import known_prompt, text_pieces
-from experiments.common.training_run import LEARNING_CURVE, count_parameters
+from experiments.common.training_run import (
+    LEARNING_CURVE,
+    count_parameters,
+    open_run,
+)
 from experiments.common.workdir import Workdir
 from experiments.hidden_markov.baum_welch import fit, held_out
 from experiments.hidden_markov.config import Config
-from experiments.hidden_markov.data import Data, build_model, load_data
+from experiments.hidden_markov.data import Observations, build_model, load_data
 from experiments.hidden_markov.states import (
     describe_gaussians,
     describe_words,
@@ -29,24 +32,10 @@ from seqjax.checkpoint import Checkpoints
 from seqjax.data.text import tokenize
 from seqjax.data.vocab import Vocab
 
-FILES = (LEARNING_CURVE,)
-
-
-def open_workdir(config: Config, training: bool) -> Workdir:
-    """The run's folder, compared with the settings that it was started with."""
-    free = {entry.name for entry in entries(config) if entry.resumable}
-    if not training:
-        free.add("seed")
-    workdir = Workdir(config.run.workdir, config, FILES, free)
-    if not training and not workdir.has_checkpoints():
-        raise UserError(f"{workdir.path} holds no run; train one there first.")
-    workdir.check()
-    return workdir
-
 
 def train(config: Config) -> dict[str, Any]:
     """Train until the run is done; the entries of its summary.json."""
-    workdir = open_workdir(config, training=True)
+    workdir = open_run(config)
     data = load_data(config)
     workdir.check_data(data.sha256)
     model = build_model(config.model.num_states, data.vocab)
@@ -61,7 +50,7 @@ def report(
     workdir: Workdir,
     model: HMM,
     params: HMMParams,
-    data: Data,
+    data: Observations,
     progress: dict[str, Any],
 ) -> dict[str, Any]:
     """Write summary.json and the figure, print the tables; the summary."""
@@ -106,7 +95,7 @@ def restore(config: Config, mode: str) -> tuple[HMM, HMMParams, Vocab]:
     """(model, params, vocab) of the run in the workdir."""
     if not config.data.is_text:
         raise UserError(f"--mode={mode} is for text, not for {config.data.dataset}.")
-    workdir = open_workdir(config, training=False)
+    workdir = open_run(config, training=False)
     vocab, _ = workdir.read_vocab()
     model = build_model(config.model.num_states, vocab)
     template = model.init(jax.random.key(0))

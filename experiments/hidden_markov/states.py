@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.hidden_markov.data import Data, draw_regimes
+from experiments.hidden_markov.data import Observations, draw_regimes
 from seqjax.baselines.hmm import HMM, HMMParams
 from seqjax.data.vocab import Vocab
 
@@ -47,7 +47,9 @@ def stationary(params: HMMParams) -> np.ndarray:
     return np.linalg.matrix_power(power / power.sum(axis=1, keepdims=True), 4096)[0]
 
 
-def regime_accuracy(seed: int, model: HMM, params: HMMParams, data: Data) -> float:
+def regime_accuracy(
+    seed: int, model: HMM, params: HMMParams, data: Observations
+) -> float:
     """The share of training steps whose regime is the most frequent of their state."""
     truth, _ = draw_regimes(seed)
     states = model.posterior_states(params, jnp.asarray(data.train))

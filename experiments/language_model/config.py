@@ -104,6 +104,6 @@ class Config(Settings):
         for name, only in NUMPY_RNN.items():
             if values[name] != only and name != "learning_rate":
                 raise UserError(
-                    f"--cell=numpy_rnn has no --{name}={values[name]}, only {only}; "
-                    f"--cell=rnn has."
+                    f"--cell=numpy_rnn supports only --{name}={only}, got "
+                    f"{values[name]}; use --cell=rnn for other values."
                 )

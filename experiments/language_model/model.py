@@ -20,7 +20,7 @@ from seqjax.data.vocab import Vocab
 from seqjax.models.language_model import LanguageModel
 
 
-class Data(NamedTuple):
+class TextData(NamedTuple):
     """What a run reads: the tokens of each part on the device, int32 [N]."""
 
     vocab: Vocab
@@ -30,7 +30,7 @@ class Data(NamedTuple):
     corpus: corpora.Corpus
 
 
-def load_data(config: Config) -> Data:
+def load_data(config: Config) -> TextData:
     """The corpus of the settings.
 
     Raises:
@@ -40,7 +40,7 @@ def load_data(config: Config) -> Data:
     sizes = config.train.batch_size, config.train.num_steps
     batching.num_minibatches(len(tokens.train), *sizes)
     train, valid, test = map(jnp.asarray, (tokens.train, tokens.valid, tokens.test))
-    return Data(tokens.vocab, train, valid, test, corpus)
+    return TextData(tokens.vocab, train, valid, test, corpus)
 
 
 def build_model(config: Config, vocab_size: int) -> LanguageModel:
@@ -66,9 +66,14 @@ def build_state(
         model,
         optimizer,
         config.run.seed,
-        carry=model.initial_state((config.train.batch_size,)),
+        carry=rows_state(config, model),
         w_init=initializers(config.model).get("w_x_init"),
     )
+
+
+def rows_state(config: Config, model: LanguageModel) -> Any:
+    """The state of every row of a minibatch before its first token."""
+    return model.initial_state((config.train.batch_size,))
 
 
 def build_train_loop(
@@ -92,7 +97,7 @@ def build_train_loop(
 
 
 def make_perplexity(
-    config: Config, model: LanguageModel, data: Data
+    config: Config, model: LanguageModel, data: TextData
 ) -> Callable[[Any, str], tuple[float, float]]:
     """(params, part) -> (total, count) over a whole held-out part."""
 

@@ -17,20 +17,21 @@ from experiments.common.training_run import (
     Trained,
     closing_rows,
     epoch_plan,
+    load_params,
     open_run,
-    restore_params,
     run_summary,
     train_model,
 )
 from experiments.common.workdir import Workdir
 from experiments.language_model.config import Config
 from experiments.language_model.model import (
-    Data,
+    TextData,
     build_model,
     build_state,
     build_train_loop,
     load_data,
     make_perplexity,
+    rows_state,
 )
 from seqjax import decoding, metrics
 from seqjax.data import batching
@@ -78,9 +79,7 @@ def train(config: Config) -> dict[str, Any]:
                 *perplexity_of(state.params, "valid")
             )
         },
-        new_epoch=lambda state: state.replace(
-            carry=model.initial_state((config.train.batch_size,))
-        ),
+        new_epoch=lambda state: state.replace(carry=rows_state(config, model)),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
     )
@@ -106,7 +105,7 @@ def evaluate(config: Config) -> dict[str, float]:
     data = load_data(config)
     workdir.check_data(data.corpus.sha256)
     model = build_model(config, len(data.vocab))
-    params = load_params(config, workdir, model)
+    params = load_params(config, workdir, model, carry=rows_state(config, model))
     perplexity_of = make_perplexity(config, model, data)
     found = {}
     for part in ("valid", "test"):
@@ -125,7 +124,7 @@ def generate(config: Config) -> str:
     workdir = open_workdir(config, training=False)
     vocab, _ = workdir.read_vocab()
     model = build_model(config, len(vocab))
-    params = load_params(config, workdir, model)
+    params = load_params(config, workdir, model, carry=rows_state(config, model))
     pieces = []
     for piece in generated(config, model, params, vocab):
         print(piece, end="", flush=True)
@@ -134,14 +133,9 @@ def generate(config: Config) -> str:
     return "".join(pieces)
 
 
-def load_params(config: Config, workdir: Workdir, model: LanguageModel) -> Any:
-    """The parameters of a trained run."""
-    optimizer = make_optimizer(config.optimizer, total_steps=1)
-    template = build_state(config, model, optimizer)
-    return restore_params(workdir, config.train, template)
-
-
-def bits(config: Config, data: Data, part: str, total: float, count: float) -> float:
+def bits(
+    config: Config, data: TextData, part: str, total: float, count: float
+) -> float:
     """Bits per character; the bits of a word are spread over its characters.
 
     An unknown word costs what "<unk>" costs, which flatters small vocabularies: the
@@ -173,7 +167,7 @@ def generated(
 def report(
     config: Config,
     workdir: Workdir,
-    data: Data,
+    data: TextData,
     model: LanguageModel,
     trained: Trained,
     perplexity_of: Callable[[Any, str], tuple[float, float]],

@@ -11,6 +11,7 @@ from experiments.common.console import print_columns, print_table
 from experiments.common.errors import UserError
 from experiments.common.plots import PLAIN_TEXT
 from experiments.common.text import known_prompt, load_text, text_pieces
+from experiments.common.training_run import open_run
 from experiments.common.workdir import Workdir
 from experiments.markov.config import Config
 from seqjax import metrics
@@ -28,8 +29,7 @@ NUM_SHOWN = 5  # frequent tokens whose neighbors the table shows
 def run(config: Config) -> dict[str, Any]:
     """Fit the chain and measure it; the entries of summary.json."""
     started = time.perf_counter()
-    workdir = Workdir(config.run.workdir, config, FILES, ("workdir", "data_dir"))
-    workdir.check()
+    workdir = open_run(config, FILES, fixed=("corpus", "prompt", "length"))
     corpus, data = load_text(config.data, config.run.data_dir)
     chain = fit(config, corpus, data)
     try:

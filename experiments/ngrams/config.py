@@ -23,8 +23,8 @@ class ModelConfig(Settings):
     def check(self) -> None:
         if self.eps is not None and len(self.eps) != self.order:
             raise UserError(
-                f"--eps has {len(self.eps)} numbers, --order={self.order} needs as "
-                f"many."
+                f"--eps has {len(self.eps)} numbers, --order={self.order} needs "
+                f"{self.order}."
             )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from experiments.common.console import print_columns, print_table
 from experiments.common.errors import UserError
 from experiments.common.text import known_prompt, load_text, text_pieces
+from experiments.common.training_run import open_run
 from experiments.common.workdir import Workdir
 from experiments.ngrams.config import Config
 from experiments.ngrams.statistics import (
@@ -33,9 +34,7 @@ MODELS = ("laplace", "kneser_ney")
 def run(config: Config) -> dict[str, Any]:
     """Count and score all n-grams; the entries of summary.json."""
     started = time.perf_counter()
-    free = ("workdir", "data_dir")
-    workdir = Workdir(config.run.workdir, config, FILES, free)
-    workdir.check()
+    workdir = open_run(config, FILES, fixed=("corpus", "prompt", "length"))
     corpus, data = load_text(config.data, config.run.data_dir)
     clock = time.perf_counter()
     counts = count(config, corpus, data)
@@ -74,7 +73,7 @@ def count(config: Config, corpus: Corpus, data: TokenizedCorpus) -> NgramCounts:
     order = config.model.order
     if order > len(data.train):
         raise UserError(
-            f"--order={order} needs a training text of as many tokens; that of "
+            f"--order={order} needs a training text of {order} tokens; that of "
             f"{corpus.name} has {len(data.train)}."
         )
     return count_ngrams(data.train, len(data.vocab), order)

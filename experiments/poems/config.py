@@ -87,7 +87,7 @@ class EvaluateConfig(Settings):
     )
     ngram_order: int = setting(
         5,
-        "Order of the n-gram model that is evaluated beside.",
+        "Order of the n-gram model whose perplexity is reported for comparison.",
         minimum=1,
         maximum=20,
         resumable=True,
@@ -128,7 +128,7 @@ class DecodeConfig(sampling.SamplingConfig):
             raise UserError("--acrostic and --prompt exclude each other.")
         if self.beam_size > 1 and self.number > self.beam_size:
             raise UserError(
-                f"--number={self.number} needs a --beam_size of at least as many."
+                f"--number={self.number} needs a --beam_size of at least {self.number}."
             )
         if len(self.prompt) > self.length:
             raise UserError(

@@ -21,8 +21,8 @@ from experiments.common.training_run import (
     Trained,
     closing_rows,
     epoch_plan,
+    load_params,
     open_run,
-    restore_params,
     run_summary,
     train_model,
 )
@@ -51,7 +51,7 @@ Perplexity = Callable[[Any, str], float]  # (params, part) -> perplexity
 def open_workdir(config: Config, training: bool) -> Workdir:
     """The run's folder, compared with the settings that it was started with."""
     free = set() if training else {"batch_size", "batch_tokens"}
-    # On a plateau and with patience, validations decide how training goes on.
+    # With a plateau schedule or patience, training depends on the validations.
     if config.optimizer.schedule != "plateau" and not config.train.patience:
         free.add("eval_every")
     return open_run(config, training=training, free=free)
@@ -165,9 +165,7 @@ def load(config: Config, workdir: Workdir) -> tuple[PoemEncoder, LanguageModel, 
     """(encoder, model, parameters) of a trained run."""
     vocab, _ = workdir.read_vocab(Vocab.from_list)
     model = build_model(config.model, len(vocab))
-    optimizer = make_optimizer(config.optimizer, total_steps=1)
-    template = initial_train_state(model, optimizer, config.run.seed)
-    params = restore_params(workdir, config.train, template)
+    params = load_params(config, workdir, model)
     return PoemEncoder(config.data, vocab), model, params
 
 

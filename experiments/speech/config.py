@@ -61,7 +61,7 @@ class DataConfig(Settings):
 
     def check(self) -> None:
         if bool(self.wav_dir) != bool(self.transcripts):
-            raise UserError("--wav_dir and --transcripts need each other.")
+            raise UserError("--wav_dir and --transcripts must be given together.")
         if len(self.transcripts) not in (0, 1, 3):
             raise UserError(
                 f"--transcripts takes one file or train,valid,test, got "

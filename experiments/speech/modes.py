@@ -21,8 +21,8 @@ from experiments.common.train_on_valid import valid_heading
 from experiments.common.training_run import (
     Trained,
     closing_rows,
+    load_params,
     open_run,
-    restore_params,
     run_summary,
     train_model,
 )
@@ -45,7 +45,7 @@ from seqjax.models.ctc_model import CTCBatch, CTCModel
 FILES = ("posteriors.png",)
 
 
-class Recognizer(NamedTuple):
+class SpeechRecognizer(NamedTuple):
     """A model with its front end and its labels."""
 
     model: CTCModel
@@ -59,7 +59,7 @@ def open_workdir(config: Config, training: bool) -> Workdir:
     return open_run(config, FILES, training=training, free=free)
 
 
-def build_recognizer(config: Config, encoder: LabelEncoder) -> Recognizer:
+def build_recognizer(config: Config, encoder: LabelEncoder) -> SpeechRecognizer:
     """The model and the front end of the settings."""
     front = build_front_end(config.features)
     model = CTCModel(
@@ -70,10 +70,10 @@ def build_recognizer(config: Config, encoder: LabelEncoder) -> Recognizer:
         config.model.dropout,
         config.model.locked_dropout,
     )
-    return Recognizer(model, front, encoder)
+    return SpeechRecognizer(model, front, encoder)
 
 
-def make_loss(config: Config, recognizer: Recognizer) -> Callable[..., Any]:
+def make_loss(config: Config, recognizer: SpeechRecognizer) -> Callable[..., Any]:
     """The loss of a SpeechBatch, with augmented features."""
     model, front, _ = recognizer
 
@@ -95,7 +95,7 @@ def make_loss(config: Config, recognizer: Recognizer) -> Callable[..., Any]:
 
 
 def minibatches_of(
-    config: Config, recognizer: Recognizer, part: Any
+    config: Config, recognizer: SpeechRecognizer, part: Any
 ) -> SpeechMinibatches:
     """The minibatches of some utterances."""
     model, front, encoder = recognizer
@@ -139,7 +139,7 @@ def train(config: Config) -> dict[str, Any]:
 
 
 def make_validation(
-    config: Config, recognizer: Recognizer, part: Any
+    config: Config, recognizer: SpeechRecognizer, part: Any
 ) -> Callable[[training.TrainState], dict[str, float]]:
     """state -> loss and word error rate of a part by greedy decoding."""
     minibatches = minibatches_of(config, recognizer, part)
@@ -148,7 +148,7 @@ def make_validation(
     def validate(state: training.TrainState) -> dict[str, float]:
         found, total, count = recognize(state.params, minibatches)
         rate = error_rates(part, found)["word_error_rate"]
-        assert rate is not None  # of words there always is one
+        assert rate is not None  # the rate of words is never None
         return {
             "valid_loss": mean_loss(total, count),
             "valid_word_error_rate": rate,
@@ -192,13 +192,11 @@ def transcribe(config: Config) -> list[tuple[str, str]]:
     return pairs
 
 
-def load(config: Config, workdir: Workdir) -> tuple[Recognizer, Any]:
+def load(config: Config, workdir: Workdir) -> tuple[SpeechRecognizer, Any]:
     """(recognizer, parameters) of a trained run."""
     encoder = LabelEncoder.read(workdir, config.data.units)
     recognizer = build_recognizer(config, encoder)
-    optimizer = make_optimizer(config.optimizer, total_steps=1)
-    template = initial_train_state(recognizer.model, optimizer, config.run.seed)
-    return recognizer, restore_params(workdir, config.train, template)
+    return recognizer, load_params(config, workdir, recognizer.model)
 
 
 def named_inputs(given: str) -> list[tuple[str, Path]]:
@@ -236,7 +234,7 @@ def report(
     config: Config,
     workdir: Workdir,
     corpus: SpeechCorpus,
-    recognizer: Recognizer,
+    recognizer: SpeechRecognizer,
     trained: Trained,
 ) -> dict[str, Any]:
     """Write summary.json and the figure, print the tables; the summary."""
@@ -263,7 +261,7 @@ def report(
 
 
 def measure(
-    config: Config, corpus: SpeechCorpus, recognizer: Recognizer, params: Any
+    config: Config, corpus: SpeechCorpus, recognizer: SpeechRecognizer, params: Any
 ) -> dict[str, Any]:
     """Recognize the held-out parts and print the tables; numbers for summary.json."""
     decode = config.decode

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from experiments.common.train_on_valid import merge_valid
-from experiments.common.training_run import epoch_plan
+from experiments.common.training_run import EpochPlan, epoch_plan
 from experiments.common.workdir import Workdir
 from experiments.tagging.config import DataConfig
 from seqjax.data import buckets, tagged
@@ -20,8 +20,6 @@ from seqjax.structured.bio import OUTSIDE, bio_potentials
 
 MAX_CHARS = 24  # the first characters of a word that are read
 LENGTH_STEP = 8  # lengths are rounded up to multiples: each compiles a program
-
-EpochPlan = Callable[[int], Sequence[Callable[[], TaggerBatch]]]
 
 
 def load_corpus(

@@ -1,4 +1,4 @@
-"""Scores of predicted tags, beside a baseline without context."""
+"""TagScores of predicted tags, beside a baseline without context."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -13,7 +13,7 @@ from seqjax.data.tagged import Sentence, TaggedCorpus
 Tags = Sequence[Sequence[str]]  # of each word of each sentence
 
 
-class Scores(NamedTuple):
+class TagScores(NamedTuple):
     """How good predicted tags are.
 
     Attributes:
@@ -31,7 +31,7 @@ def score(
     predicted: Tags,
     ambiguous: Collection[str],
     have_spans: bool,
-) -> Scores:
+) -> TagScores:
     """The scores of predicted tags.
 
     Args:
@@ -59,7 +59,7 @@ def score(
     numbers["ambiguous_accuracy"] = (
         float(np.mean(ambiguous_correct)) if ambiguous_correct else None
     )
-    return Scores(numbers, by_type)
+    return TagScores(numbers, by_type)
 
 
 def most_frequent_tags(
@@ -112,7 +112,7 @@ def evaluate_corpus(
 
     def scored(
         part: Sequence[Sentence], predict: Callable[[Sequence[Sentence]], Tags]
-    ) -> Scores:
+    ) -> TagScores:
         return score(part, predict(part), ambiguous, have_spans)
 
     valid = scored(corpus.valid, predict)
@@ -129,7 +129,7 @@ def evaluate_corpus(
 
 
 def _rows(
-    valid: Scores, test: Scores, base: Scores, num_ambiguous: int
+    valid: TagScores, test: TagScores, base: TagScores, num_ambiguous: int
 ) -> list[tuple[str, str, str, str]]:
     """The rows of the table: all numbers, then the f1 of each type."""
     names = {"ambiguous_accuracy": f"accuracy on {num_ambiguous:,} ambiguous words"}

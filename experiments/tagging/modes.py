@@ -16,8 +16,8 @@ from experiments.common.train_on_valid import valid_heading
 from experiments.common.training_run import (
     Trained,
     closing_rows,
+    load_params,
     open_run,
-    restore_params,
     run_summary,
     train_model,
 )
@@ -92,7 +92,7 @@ def make_validation(
 
 @with_precision
 def evaluate(config: Config) -> dict[str, float | None]:
-    """Scores of the held-out parts and of the baseline, also printed."""
+    """TagScores of the held-out parts and of the baseline, also printed."""
     workdir = open_workdir(config, training=False)
     corpus = load(config)
     workdir.check_data(corpus.sha256)
@@ -131,13 +131,6 @@ def encode(
 ) -> EncodedSentences:
     """Sentences as the model reads them."""
     return EncodedSentences(sentences, vocabs, with_chars=model.num_chars > 0)
-
-
-def load_params(config: Config, workdir: Workdir, model: Tagger) -> Any:
-    """The parameters of a trained run."""
-    optimizer = make_optimizer(config.optimizer, total_steps=1)
-    template = initial_train_state(model, optimizer, config.run.seed)
-    return restore_params(workdir, config.train, template)
 
 
 def evaluate_model(

@@ -20,8 +20,8 @@ from experiments.common.training_run import (
     Trained,
     closing_rows,
     epoch_plan,
+    load_params,
     open_run,
-    restore_params,
     run_summary,
     train_model,
 )
@@ -248,16 +248,9 @@ def load_model(config: Config, workdir: Workdir) -> TrainedModel:
     """The model of a run, and the parameters of those that --ensemble names."""
     tokenizers = read_tokenizers(config.data, workdir)
     model = build_model(config, tokenizers)
-    params = load_params(config, workdir, model)
+    params = load_params(config, workdir, model, config.train.accumulate)
     others = load_ensemble(config, tokenizers, model)
     return TrainedModel(tokenizers, model, [params, *others])
-
-
-def load_params(config: Config, workdir: Workdir, model: Seq2Seq) -> Params:
-    """The parameters of a trained run."""
-    optimizer = make_optimizer(config.optimizer, 1, config.train.accumulate)
-    template = initial_train_state(model, optimizer, config.run.seed)
-    return restore_params(workdir, config.train, template)
 
 
 def load_ensemble(
@@ -270,9 +263,14 @@ def load_ensemble(
     """
     ensemble = []
     for path in config.files.ensemble:
-        workdir = open_run(config, FILES, training=False, path=path)
+        try:
+            workdir = open_run(
+                config, FILES, training=False, path=path, fixed=("epochs",)
+            )
+        except UserError as error:
+            raise UserError(f"--ensemble: {error}") from None
         others = read_tokenizers(config.data, workdir)
         if [*map(vocabulary, others)] != [*map(vocabulary, tokenizers)]:
             raise UserError(f"--ensemble: {path} has another vocabulary.")
-        ensemble.append(load_params(config, workdir, model))
+        ensemble.append(load_params(config, workdir, model, config.train.accumulate))
     return ensemble

@@ -21,7 +21,7 @@ Proceedings of the IEEE 78, 1990.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -90,6 +90,16 @@ def sgd(params: Any, grads: Any, learning_rate: float) -> Any:
     )
 
 
+class LoopMetrics(NamedTuple):
+    """The fields of `training.Metrics`."""
+
+    total: float
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nothing uses
+    grad_norm: float
+    param_norm: float
+    update_norm: float
+
+
 def make_train_loop(
     learning_rate: float, num_steps: int, carry_state: bool = True
 ) -> Callable[..., tuple[Any, Any]]:
@@ -101,13 +111,12 @@ def make_train_loop(
       carry_state: start each minibatch from the final state of the one before.
 
     Returns:
-      train_loop(state, tokens, plan, begin, end) -> (state, training.Metrics).
+      train_loop(state, tokens, plan, begin, end) -> (state, LoopMetrics).
     """
-    from seqjax.training import Metrics  # here, because it needs flax and optax
 
     def train_loop(
         state: Any, tokens: Any, plan: Any, begin: int, end: int
-    ) -> tuple[Any, Metrics]:
+    ) -> tuple[Any, LoopMetrics]:
         tokens, plan = np.asarray(tokens), np.asarray(plan)
         params, h = jax.tree.map(np.asarray, (state.params, state.carry))
         step, total, count, grad_norm = int(state.step), 0.0, 0, 0.0
@@ -125,7 +134,7 @@ def make_train_loop(
             step, total, count = step + 1, total + loss, count + window[1:].size
         with np.errstate(all="ignore"):
             update_norm = _norm(jax.tree.map(np.subtract, params, before))
-            metrics = Metrics(total, count, grad_norm, _norm(params), update_norm)
+            metrics = LoopMetrics(total, count, grad_norm, _norm(params), update_norm)
         step_array = np.asarray(step, np.int32)
         return state.replace(step=step_array, params=params, carry=h), metrics
 

@@ -119,7 +119,7 @@ def load_files(
     """
     if len(source_files) != len(target_files) or len(source_files) not in (1, 3):
         raise DataError(
-            f"one file a side was expected, or three (train, valid, test), got "
+            f"one file per language was expected, or three (train, valid, test), got "
             f"{len(source_files)} and {len(target_files)}."
         )
     read, splits = [], []

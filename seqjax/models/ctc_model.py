@@ -92,7 +92,7 @@ class CTCModel:
         )
 
     def num_steps(self, num_frames: jax.Array) -> jax.Array:
-        """ceil(T / k), the number of steps of so many frames."""
+        """ceil(T / k), the number of steps of T frames."""
         return -(-num_frames // self.stacking)
 
     def apply(

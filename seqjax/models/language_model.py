@@ -72,7 +72,7 @@ class LanguageModel:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         if self.tie_embeddings and self.embed_size != self.cell.output_size:
             raise ValueError(
-                f"tied embeddings need embed_size equal to hidden_size, got "
+                f"tied embeddings need embed_size equal to the cell's output_size, got "
                 f"{self.embed_size} and {self.cell.output_size}"
             )
 
@@ -152,7 +152,7 @@ class LanguageModel:
         batch: jax.Array,
         key: jax.Array | None = None,
         *,
-        state: State,
+        state: State | None = None,
         mask: jax.Array | None = None,
         factors: jax.Array | None = None,
     ) -> tuple[tuple[jax.Array, jax.Array], State]:
@@ -162,7 +162,7 @@ class LanguageModel:
           params: from `init`.
           batch: the window, integers [T + 1, ...]: inputs [:-1], labels [1:].
           key: random key for dropout; None turns dropout off.
-          state: from `initial_state` or an earlier call.
+          state: from an earlier call; None is `initial_state`.
           mask: bool [T, ...], the labels that count; None is all.
           factors: see `apply`.
 
@@ -170,5 +170,7 @@ class LanguageModel:
           ((total, count), state): as `losses.cross_entropy`, and the state after the
           window.
         """
+        if state is None:
+            state = self.initial_state(batch.shape[1:])
         state, logits = self.apply(params, batch[:-1], state, key, factors=factors)
         return losses.cross_entropy(logits, batch[1:], mask), state

@@ -1,8 +1,8 @@
 """Connectionist temporal classification: labels without an alignment to the frames.
 
-A path has a label or the blank at each of T steps. `collapse` makes a labelling of a
+A path has a label or the blank at each of T steps. `collapse` makes a labeling of a
 path: it merges repeated symbols, then removes the blanks. The probability of a path is
-the product over its steps, and the probability of a labelling is the sum over all paths
+the product over its steps, and the probability of a labeling is the sum over all paths
 that collapse to it.
 
     a a - a b b -   ->   a a b          (- is the blank)
@@ -29,7 +29,7 @@ BLANK = 0
 
 
 def collapse(path: Sequence[int]) -> list[int]:
-    """The labelling of a path.
+    """The labeling of a path.
 
     Example:
       >>> collapse([1, 1, 0, 1, 2, 2, 0])
@@ -41,7 +41,7 @@ def collapse(path: Sequence[int]) -> list[int]:
 
 
 def steps_needed(labels: jax.Array, lengths: jax.Array) -> jax.Array:
-    """The minimum number of steps of a labelling; equal neighbors need a blank.
+    """The minimum number of steps of a labeling; equal neighbors need a blank.
 
     Args:
       labels: integers [L, ...].
@@ -112,9 +112,9 @@ def log_prob(
 
 
 def greedy(logits: jax.Array, lengths: jax.Array) -> Hypotheses:
-    """The labelling of the most probable path.
+    """The labeling of the most probable path.
 
-    It need not be the most probable labelling.
+    It need not be the most probable labeling.
 
     Args:
       logits: [T, B, V]; any values past the lengths.
@@ -157,7 +157,7 @@ def beam_search(
     beam_size: int,
     max_length: int | None = None,
 ) -> Hypotheses:
-    """The most probable labellings, keeping K prefixes at each step.
+    """The most probable labelings, keeping K prefixes at each step.
 
     A prefix l has two probabilities: of the paths that collapse to it and end with a
     blank, and of those that end with its last label.
@@ -167,7 +167,7 @@ def beam_search(
         label'(l c) = y_c (blank(l) + [c is not last(l)] label(l))
 
     If a prefix and its parent are both in the beam, the extension of the parent is
-    added to the prefix, so that no labelling is in the beam twice. The result is exact
+    added to the prefix, so that no labeling is in the beam twice. The result is exact
     if K is at least the number of prefixes.
 
     A beam of size 1 is `greedy`, which keeps one path and not one prefix.

@@ -11,6 +11,8 @@ import optax
 
 from seqjax.training.step import Batch, Params, StepMetrics, TrainState, TrainStep
 
+MAX_QUEUED = 8  # minibatches that `make_batch_loop` makes ahead of the device
+
 
 class Metrics(NamedTuple):
     """The metrics of a call of a training loop: sums, and norms at its last minibatch.
@@ -98,10 +100,11 @@ def make_train_loop(
 def make_batch_loop(train_step: TrainStep) -> TrainLoop:
     """A loop over minibatches of several shapes, with one compiled step for each shape.
 
-    The loop makes a minibatch while the device computes the ones before, and waits for
-    the device once a call, to fetch the metrics. Where the loss or the gradient of a
-    step is not finite, the metrics end with the first such step and `state.step` names
-    it; the rest of that state includes the later steps and is of no use.
+    The loop makes a minibatch while the device computes those before it, at most
+    MAX_QUEUED ahead, and fetches the metrics once a call. Where the loss or the
+    gradient of a step is not finite, the metrics end with the first such step and
+    `state.step` names it; the rest of that state includes the later steps and is of no
+    use.
 
     Args:
       train_step: from `make_train_step`.
@@ -139,6 +142,8 @@ def make_batch_loop(train_step: TrainStep) -> TrainLoop:
                 before = _copy(state.params)
             state, metrics = program(state, batch)(state, batch)
             steps.append(metrics)
+            if len(steps) > MAX_QUEUED:
+                jax.block_until_ready(steps[-1 - MAX_QUEUED])
         norms = _norms(state.params, before)
 
         total, count, grad_norm = 0.0, 0.0, 0.0

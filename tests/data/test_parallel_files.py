@@ -143,7 +143,7 @@ def test_files_of_different_lengths_are_refused(tmp_path, part, source, target, 
 def test_files_are_one_or_three_a_side(tmp_path, counts):
     path = write(tmp_path, "en", "a\n")
     assert refused(load_files, *([path] * n for n in counts)) == (
-        f"one file a side was expected, or three (train, valid, test), got "
+        f"one file per language was expected, or three (train, valid, test), got "
         f"{counts[0]} and {counts[1]}."
     )
 

@@ -13,7 +13,7 @@ same clause. Some of the words between name a person, "B-person I-person".
     hundred people
 
 *A tagger without context is right in half of the cases*: in each of the three parts,
-each ambiguous word is equally often an organisation and a thing.
+each ambiguous word is equally often an organization and a thing.
 
 *Held-out text needs composition*: a word and a cue that occur together in one part
 never do in another part. Each of them occurs in training, with others.
@@ -26,7 +26,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Tagged = tuple[list[str], list[str]]  # words and their tags, of one length
 
-# The other meaning of each ambiguous word; the first one is an organisation.
+# The other meaning of each ambiguous word; the first one is an organization.
 WORDS = {
     "apple": "fruit",
     "orange": "fruit",

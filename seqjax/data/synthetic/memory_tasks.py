@@ -1,7 +1,7 @@
 """Tasks with long dependencies: the adding problem and the copy problem.
 
-Each minibatch is drawn anew, so that a model cannot memorize the examples. Time comes
-first.
+Each minibatch has new sequences, so that a model cannot memorize the examples. Time
+comes first.
 """
 
 import numpy as np

@@ -5,7 +5,12 @@ from functools import partial
 
 import pytest
 
-from experiments.benchmarks import baselines, hidden_markov_baseline, ngram_baseline
+from experiments.benchmarks import (
+    baselines,
+    environment,
+    hidden_markov_baseline,
+    ngram_baseline,
+)
 from experiments.benchmarks.baselines import main
 from tests.commands import run
 
@@ -50,6 +55,17 @@ def test_ngrams_are_timed_if_nltk_is_installed(tmp_path, monkeypatch):
     numbers = json.loads(path.read_text())
     assert [r["shape"] for r in numbers["summary"]["ngrams"]] == ["500x3"]
     assert len(numbers["results"]) == 2
+
+
+def test_missing_peers_are_left_out_with_a_note(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "installed", lambda package: False)
+    path = tmp_path / "numbers.json"
+    result = command("--shapes=30x4", "--ngrams", "--rounds=2", f"--json={path}")
+    assert result.code == 0, result.err
+    assert "dynamax is left out: dynamax is not installed" in result.err
+    assert "n-gram counts are left out: nltk is not installed" in result.err
+    records = json.loads(path.read_text())["results"]
+    assert all("dynamax" not in record["arms"] for record in records)
 
 
 def test_results_that_differ_are_not_timed(tmp_path, error_of, monkeypatch):

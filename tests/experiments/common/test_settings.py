@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from experiments.common.command_line import parse
 from experiments.common.errors import UserError
 from experiments.common.settings import Settings, entries, flag_line, setting, shown
 
@@ -108,3 +109,54 @@ def test_values_as_flags_and_as_text():
     assert [shown(v) for v in (None, False, (), (1, 2), 0.1)] == [
         *("none", "false", "none", "1,2", "0.1")
     ]
+
+
+def write_flags(folder, config):
+    lines = [flag_line(e.name, e.value) for e in entries(config)]
+    text = "\n".join(["# a comment", *(line for line in lines if line)])
+    (folder / "flags.txt").write_text(text + "\n")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run(Settings):
+    workdir: str = setting("runs/x", "Folder.")
+    names: tuple[str, ...] = setting((), "Names.")
+    part: Part = Part()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"size": 5, "rate": 0.1, "kind": "b", "lengths": (7,), "path": "a b=c"},
+        {"is_on": True, "lengths": ()},
+        {"names": ("a,b", 'quo"te', "c")},
+    ],
+    ids=str,
+)
+def test_the_settings_of_a_run_are_read_back(tmp_path, given):
+    """From Python, and by the command line as a flag file."""
+    config = Run.of(workdir=str(tmp_path), **given)
+    write_flags(tmp_path, config)
+    assert Run.of_run(tmp_path) == config
+    assert Run.of_run(tmp_path, size=9) == config.replace(size=9)
+    modes = {"train": None, "use": None}
+    argv = [f"--workdir={tmp_path}", "--mode=use", "--size=9"]
+    assert parse("", Run, modes, argv) == ("use", config.replace(size=9))
+
+
+def test_a_run_that_is_not_there_or_has_other_settings_is_named(tmp_path):
+    with pytest.raises(UserError, match="holds no run"):
+        Run.of_run(tmp_path)
+    (tmp_path / "flags.txt").write_text("--size=2\n--sise=3\n")
+    with pytest.raises(
+        UserError, match=r"flags.txt, line 2: there is no setting 'sise'"
+    ):
+        Run.of_run(tmp_path)
+    (tmp_path / "flags.txt").write_text("--size=two\n")
+    with pytest.raises(UserError, match=r"flags.txt, line 1 cannot be parsed"):
+        Run.of_run(tmp_path)
+
+
+def test_paths_are_accepted(tmp_path):
+    assert Run.of(workdir=tmp_path).workdir == str(tmp_path)

@@ -72,3 +72,16 @@ def test_a_setting_that_the_run_did_not_know_had_its_default(tmp_path):
     Workdir(tmp_path, CONFIG).check()
     with pytest.raises(UserError, match=r"--num_layers \(not set there, 2 here\)"):
         Workdir(tmp_path, Config.of(num_layers=2)).check()
+
+
+def test_an_empty_workdir_is_refused():
+    with pytest.raises(UserError, match="--workdir is empty; a folder was expected"):
+        Config.of(workdir="")
+
+
+def test_only_declared_files_are_written(tmp_path):
+    workdir = Workdir(tmp_path, CONFIG, ("table.tsv",))
+    workdir.write("table.tsv", "a")
+    with pytest.raises(ValueError, match=r"other\.tsv is not among the declared"):
+        workdir.write("other.tsv", "b")
+    assert {p.name for p in tmp_path.iterdir()} == {"table.tsv"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import gradients
-from experiments.gradients import Config, measure, tasks
+from experiments.gradients import Config, run, tasks
 from experiments.gradients.__main__ import main
 from tests import commands
 from tests.commands import files, metrics, refused, summary
@@ -209,11 +209,11 @@ def test_measure_is_called_from_python(tmp_path):
     config = Config.of(**common, tasks=("adding",), lengths=(2,), cells=("rnn",))
     assert (config.run.seed, config.optimizer.schedule) == (0, "constant")
     config = config.replace(epochs=1, radii=(0.5,), forget_biases=())
-    found = measure(config)
+    found = run(config)
     assert list(found["norms"]) == ["RNN, radius 0.5", "GRU"]
     assert list(found["tasks"]) == ["adding_2_rnn"]
     assert found == summary(tmp_path / "run")
-    other = measure(config.replace(workdir=str(tmp_path / "other"), seed=1))
+    other = run(config.replace(workdir=str(tmp_path / "other"), seed=1))
     loss = found["tasks"]["adding_2_rnn"]["test_loss"]
     assert other["tasks"]["adding_2_rnn"]["test_loss"] != loss
 

@@ -83,10 +83,12 @@ def test_a_probability_to_keep_is_one(tmp_path, capsys, keep):
 
 def test_numpy_rnn_refuses_what_it_has_no_gradients_for(tmp_path, capsys):
     argv = ("--cell=numpy_rnn", f"--workdir={tmp_path / 'run'}")
-    assert "--num_layers=2" in refused(capsys, *argv, "--num_layers=2")
-    assert "--optimizer=adam" in refused(capsys, *argv, "--optimizer=adam")
+    err = refused(capsys, *argv, "--num_layers=2")
+    assert "supports only --num_layers=1, got 2; use --cell=rnn" in err
+    err = refused(capsys, *argv, "--optimizer=adam")
+    assert "supports only --optimizer=sgd, got adam" in err
     cut = ("--backprop=truncated", "--backprop_steps=3")
-    assert "--backprop=truncated" in refused(capsys, *argv, *cut)
+    assert "--backprop=full, got truncated" in refused(capsys, *argv, *cut)
 
 
 def test_another_run_in_the_workdir_is_refused_and_left_alone(corpus, tmp_path, capsys):

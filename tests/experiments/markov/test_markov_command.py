@@ -112,5 +112,8 @@ def test_chains_that_end_or_cannot_begin_are_refused(tmp_path):
     result = command(f"--corpus={path}", *flags, "--prompt=q")
     assert result.code == 2 and sentence in result.err
     path.write_text("ab" * 449 + "ac" + "ab" * 50)
-    refused(command(f"--corpus={path}", *flags), "a state is reached that nothing")
+    refused(
+        command(f"--corpus={path}", *flags),
+        "the chain ends: a reachable state has no successor",
+    )
     assert not (tmp_path / "run").exists()

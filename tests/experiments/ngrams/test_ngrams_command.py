@@ -148,9 +148,9 @@ def test_started_again_it_does_the_same_and_other_flags_are_refused(ran, corpus)
 BAD_FLAGS = {
     "--order=0": "--order must be at least 1, got 0",
     "--order=many": "many",
-    "--order=100000": "--order=100000 needs a training text of as many tokens",
-    "--eps=1,2": "--eps has 2 numbers, --order=5 needs as many",
-    "--eps=": "--eps has 0 numbers, --order=5 needs as many",
+    "--order=100000": "--order=100000 needs a training text of 100000 tokens",
+    "--eps=1,2": "--eps has 2 numbers, --order=5 needs 5.",
+    "--eps=": "--eps has 0 numbers, --order=5 needs 5.",
     "--eps=1,2,-3,4,5": "--eps must be at least 0, got -3.0",
     "--eps=1,2,nan,4,5": "--eps must be finite",
     "--eps=1,2,inf,4,5": "--eps must be finite",

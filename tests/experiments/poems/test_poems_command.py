@@ -218,7 +218,7 @@ def test_it_can_be_called_from_python(own, tmp_path):
         (["--prompt=一二三", "--length=2"], "--length=2 is shorter"),
         (["--acrostic=一", "--prompt=二"], "exclude each other"),
         (["--acrostic=一二三", "--length=4"], "lines have at least 5 characters"),
-        (["--beam_size=2", "--number=3"], "--number=3 needs"),
+        (["--beam_size=2", "--number=3"], "--beam_size of at least 3"),
         (["--bidirectional"], "bidirectional"),
     ],
 )

@@ -293,8 +293,8 @@ def test_our_own_voices_are_the_default(tmp_path, monkeypatch):
 def test_bad_flags_are_named(tones, tmp_path):
     where = f"--workdir={tmp_path / 'run'}"
     for flags, sentence in (
-        (tones[:1], "--wav_dir and --transcripts need each other"),
-        (tones[1:], "--wav_dir and --transcripts need each other"),
+        (tones[:1], "--wav_dir and --transcripts must be given together"),
+        (tones[1:], "--wav_dir and --transcripts must be given together"),
         ((tones[0], "--transcripts=a,b"), "one file or train,valid,test, got 2 files"),
         (("--wav_dir=/none", "--transcripts=a"), "/none is not a folder"),
         (("--speaker_out=theo",), "need --dataset=fsdd"),
