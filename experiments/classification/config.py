@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Self
 
-from experiments.common import line_io, recurrent, train_loop
+from experiments.common import job, line_io, recurrent
 from experiments.common.errors import UserError
 from experiments.common.optimizer import OptimizerConfig
 from experiments.common.settings import Settings, setting
@@ -89,7 +89,7 @@ class ModelConfig(recurrent.RecurrentConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(train_loop.TrainConfig):
+class TrainConfig(job.TrainConfig):
     """The length of a run, and what it optimizes."""
 
     label_smoothing: float = setting(

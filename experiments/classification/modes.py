@@ -21,6 +21,7 @@ from experiments.classification.evaluate import (
 from experiments.classification.figures import draw_confusion
 from experiments.classification.model import build_model, build_train_loop, predict
 from experiments.common.console import print_table
+from experiments.common.job import Job, Objective
 from experiments.common.line_io import read_lines, write_lines
 from experiments.common.optimizer import (
     initial_train_state,
@@ -28,7 +29,6 @@ from experiments.common.optimizer import (
     make_schedule,
 )
 from experiments.common.recurrent import with_precision
-from experiments.common.train_loop import Job, Objective
 from experiments.common.training_run import (
     Trained,
     closing_rows,

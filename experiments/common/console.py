@@ -103,3 +103,8 @@ def print_columns(
             table.add_row(name, *(Text(str(cell)) for cell in rest))
         table.add_section()
     Console(width=140).print(table)  # a wide table must not cut its numbers
+
+
+def percent(share: float | None) -> str:
+    """A share for a table, in percent; "-" for None."""
+    return "-" if share is None else f"{100 * share:.2f}"

@@ -4,9 +4,9 @@ import dataclasses
 from typing import TypeVar
 
 from experiments.common.errors import UserError
+from experiments.common.job import TrainConfig
 from experiments.common.optimizer import OptimizerConfig
 from experiments.common.settings import setting
-from experiments.common.train_loop import TrainConfig
 from seqjax.data.speech import SpeechCorpus
 from seqjax.data.tagged import TaggedCorpus
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.common.console import note
 from experiments.common.errors import UserError
+from experiments.common.job import Job, Progress, TrainConfig
 from experiments.common.optimizer import (
     UNSCHEDULED,
     initial_train_state,
@@ -18,7 +19,7 @@ from experiments.common.optimizer import (
 )
 from experiments.common.plots import draw_learning_curve
 from experiments.common.settings import entries
-from experiments.common.train_loop import Job, Progress, TrainConfig, fit
+from experiments.common.train_loop import fit
 from experiments.common.workdir import Workdir
 from seqjax.checkpoint import CheckpointError, Checkpoints
 from seqjax.data.batching import epoch_rng

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from experiments.common.errors import UserError
+from experiments.common.job import TrainConfig
 from experiments.common.line_io import OutputConfig
 from experiments.common.optimizer import OptimizerConfig
 from experiments.common.recurrent import RecurrentConfig
 from experiments.common.settings import Settings, setting
-from experiments.common.train_loop import TrainConfig
 from experiments.common.workdir import RunConfig
 from seqjax.data import series
 from seqjax.nn import forecast_heads

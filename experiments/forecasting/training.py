@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common.job import Job, loss_objective
 from experiments.common.optimizer import (
     initial_train_state,
     make_optimizer,
     make_schedule,
 )
-from experiments.common.train_loop import Job, loss_objective
 from experiments.common.training_run import (
     Trained,
     epoch_plan,

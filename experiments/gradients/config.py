@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from experiments.common import train_loop
+from experiments.common import job
 from experiments.common.backprop import BackpropConfig
 from experiments.common.errors import UserError
 from experiments.common.optimizer import OptimizerConfig
@@ -113,7 +113,7 @@ class TasksConfig(Settings):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(train_loop.TrainConfig):
+class TrainConfig(job.TrainConfig):
     """The length of the training on a task."""
 
     epochs: int = setting(

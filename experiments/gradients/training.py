@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.backprop import gradient_factors
+from experiments.common.job import Job, loss_objective
 from experiments.common.optimizer import (
     initial_train_state,
     make_optimizer,
     make_schedule,
 )
 from experiments.common.recurrent import CELLS, initializers
-from experiments.common.train_loop import Job, loss_objective
 from experiments.common.training_run import (
     Trained,
     count_parameters,

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Self
 
-from experiments.common import recurrent, train_loop
+from experiments.common import job, recurrent
 from experiments.common.backprop import BackpropConfig
 from experiments.common.errors import UserError
 from experiments.common.optimizer import OptimizerConfig
@@ -35,7 +35,7 @@ class ModelConfig(recurrent.RecurrentConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(train_loop.TrainConfig):
+class TrainConfig(job.TrainConfig):
     """The length of a run, and how it reads the text."""
 
     epochs: int = setting(12, "Number of passes over the training text.", minimum=1)

@@ -1,7 +1,7 @@
 """The model, its training loop and its perplexity, from settings."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,36 +11,12 @@ from experiments.common.backprop import gradient_factors
 from experiments.common.errors import UserError
 from experiments.common.optimizer import initial_train_state
 from experiments.common.recurrent import initializers, make_cell
-from experiments.common.text import load_text
 from experiments.language_model.config import CELLS, Config
+from experiments.language_model.data import TextData
 from seqjax import training
 from seqjax.baselines import numpy_rnn
-from seqjax.data import batching, corpora
-from seqjax.data.vocab import Vocab
+from seqjax.data import batching
 from seqjax.models.language_model import LanguageModel
-
-
-class TextData(NamedTuple):
-    """What a run reads: the tokens of each part on the device, int32 [N]."""
-
-    vocab: Vocab
-    train: jax.Array
-    valid: jax.Array
-    test: jax.Array
-    corpus: corpora.Corpus
-
-
-def load_data(config: Config) -> TextData:
-    """The corpus of the settings.
-
-    Raises:
-      DataError: if it cannot be read, or is too short for a minibatch.
-    """
-    corpus, tokens = load_text(config.data, config.run.data_dir)
-    sizes = config.train.batch_size, config.train.num_steps
-    batching.num_minibatches(len(tokens.train), *sizes)
-    train, valid, test = map(jnp.asarray, (tokens.train, tokens.valid, tokens.test))
-    return TextData(tokens.vocab, train, valid, test, corpus)
 
 
 def build_model(config: Config, vocab_size: int) -> LanguageModel:

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.console import print_table
+from experiments.common.job import Job
 from experiments.common.optimizer import UNSCHEDULED, make_optimizer, make_schedule
 from experiments.common.recurrent import with_precision
 from experiments.common.text import known_prompt, text_pieces
-from experiments.common.train_loop import Job
 from experiments.common.training_run import (
     Trained,
     closing_rows,
@@ -24,12 +24,11 @@ from experiments.common.training_run import (
 )
 from experiments.common.workdir import Workdir
 from experiments.language_model.config import Config
+from experiments.language_model.data import TextData, load_data
 from experiments.language_model.model import (
-    TextData,
     build_model,
     build_state,
     build_train_loop,
-    load_data,
     make_perplexity,
     rows_state,
 )

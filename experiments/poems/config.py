@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Self
 
-from experiments.common import sampling, train_loop
+from experiments.common import job, sampling
 from experiments.common.errors import UserError
 from experiments.common.optimizer import OptimizerConfig
 from experiments.common.recurrent import RecurrentConfig
@@ -63,7 +63,7 @@ class ModelConfig(RecurrentConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(train_loop.TrainConfig):
+class TrainConfig(job.TrainConfig):
     """The length of a run and its minibatches."""
 
     epochs: int = setting(8, "Number of passes over the poems.", minimum=1)

@@ -1,7 +1,7 @@
 """The modes of the poems command: train, evaluate, generate."""
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -9,14 +9,13 @@ import jax
 import numpy as np
 
 from experiments.common.console import print_table
-from experiments.common.errors import UserError
+from experiments.common.job import Job, Objective
 from experiments.common.optimizer import (
     initial_train_state,
     make_optimizer,
     make_schedule,
 )
-from experiments.common.recurrent import make_cell, with_precision
-from experiments.common.train_loop import Job, Objective
+from experiments.common.recurrent import with_precision
 from experiments.common.training_run import (
     Trained,
     closing_rows,
@@ -27,16 +26,20 @@ from experiments.common.training_run import (
     train_model,
 )
 from experiments.common.workdir import Workdir
-from experiments.poems.config import Config, ModelConfig
+from experiments.poems.config import Config
 from experiments.poems.data import (
     PoemBatch,
     PoemEncoder,
-    label_mask,
     load_corpus,
     make_batch,
-    whole_part,
 )
 from experiments.poems.generation import generate_poems, sample_poems
+from experiments.poems.model import (
+    Perplexity,
+    build_model,
+    make_perplexity,
+    poem_loss,
+)
 from seqjax import metrics, training
 from seqjax.baselines import ngram
 from seqjax.data import buckets, poems
@@ -44,8 +47,6 @@ from seqjax.data.ngrams import count_ngrams
 from seqjax.data.poems import PoemCorpus
 from seqjax.data.vocab import BOS, Vocab
 from seqjax.models.language_model import LanguageModel
-
-Perplexity = Callable[[Any, str], float]  # (params, part) -> perplexity
 
 
 def open_workdir(config: Config, training: bool) -> Workdir:
@@ -55,29 +56,6 @@ def open_workdir(config: Config, training: bool) -> Workdir:
     if config.optimizer.schedule != "plateau" and not config.train.patience:
         free.add("eval_every")
     return open_run(config, training=training, free=free)
-
-
-def build_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
-    """The model of the settings."""
-    try:
-        return LanguageModel(
-            vocab_size,
-            make_cell(config),
-            config.embed_size,
-            config.tie_embeddings,
-            config.dropout,
-            config.locked_dropout,
-        )
-    except ValueError as error:
-        raise UserError(f"{error}.") from None
-
-
-def poem_loss(
-    model: LanguageModel, params: Any, batch: PoemBatch, key: jax.Array | None = None
-) -> tuple[jax.Array, jax.Array]:
-    """Cross-entropy of the characters of poems and of their ends: (total, count)."""
-    state, mask = model.initial_state(batch.tokens.shape[1:]), label_mask(batch)
-    return model.loss(params, batch.tokens, key, state=state, mask=mask)[0]
 
 
 @with_precision
@@ -167,25 +145,6 @@ def load(config: Config, workdir: Workdir) -> tuple[PoemEncoder, LanguageModel, 
     model = build_model(config.model, len(vocab))
     params = load_params(config, workdir, model)
     return PoemEncoder(config.data, vocab), model, params
-
-
-def make_perplexity(
-    config: Config, model: LanguageModel, corpus: PoemCorpus, encoder: PoemEncoder
-) -> Perplexity:
-    """(params, part) -> perplexity of the part's characters and ends."""
-    loss = jax.jit(partial(poem_loss, model))
-
-    @lru_cache
-    def batches(part: str) -> list[PoemBatch]:
-        sequences = encoder.sequences(getattr(corpus, part))
-        return list(whole_part(sequences, config.train.batch_size))
-
-    def perplexity_of(params: Any, part: str) -> float:
-        found = (loss(params, batch) for batch in batches(part))
-        totals, counts = zip(*found, strict=True)
-        return metrics.perplexity(sum(map(float, totals)), sum(map(float, counts)))
-
-    return perplexity_of
 
 
 def ngram_perplexity(corpus: PoemCorpus, encoder: PoemEncoder, order: int) -> float:

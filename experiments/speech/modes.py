@@ -2,22 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.common.console import note, print_columns, print_table
+from experiments.common.console import note, print_table
 from experiments.common.errors import UserError
+from experiments.common.job import Job, loss_objective, mean_loss
 from experiments.common.line_io import write_lines
 from experiments.common.optimizer import (
     initial_train_state,
     make_optimizer,
     make_schedule,
 )
-from experiments.common.recurrent import make_cell, with_precision
-from experiments.common.train_loop import Job, loss_objective, mean_loss
-from experiments.common.train_on_valid import valid_heading
+from experiments.common.recurrent import with_precision
 from experiments.common.training_run import (
     Trained,
     closing_rows,
@@ -31,46 +30,30 @@ from experiments.speech.config import Config
 from experiments.speech.data import (
     LabelEncoder,
     SpeechBatch,
-    SpeechMinibatches,
     load_corpus,
 )
-from experiments.speech.features import augment_features, build_front_end
+from experiments.speech.evaluate import measure
+from experiments.speech.features import augment_features
 from experiments.speech.figures import draw_examples
-from experiments.speech.recognition import Words, error_rates, make_recognize
+from experiments.speech.recognition import (
+    SpeechRecognizer,
+    build_recognizer,
+    error_rates,
+    make_recognize,
+    minibatches_of,
+)
 from seqjax import training
 from seqjax.data import transcripts, wav
 from seqjax.data.speech import SpeechCorpus, Utterance
-from seqjax.models.ctc_model import CTCBatch, CTCModel
+from seqjax.models.ctc_model import CTCBatch
 
 FILES = ("posteriors.png",)
-
-
-class SpeechRecognizer(NamedTuple):
-    """A model with its front end and its labels."""
-
-    model: CTCModel
-    front: Any
-    encoder: LabelEncoder
 
 
 def open_workdir(config: Config, training: bool) -> Workdir:
     """The run's folder, compared with the settings that it was started with."""
     free = () if training else ("batch_size",)
     return open_run(config, FILES, training=training, free=free)
-
-
-def build_recognizer(config: Config, encoder: LabelEncoder) -> SpeechRecognizer:
-    """The model and the front end of the settings."""
-    front = build_front_end(config.features)
-    model = CTCModel(
-        len(encoder.labels) + 1,
-        make_cell(config.model),
-        front.size,
-        config.model.stacking,
-        config.model.dropout,
-        config.model.locked_dropout,
-    )
-    return SpeechRecognizer(model, front, encoder)
 
 
 def make_loss(config: Config, recognizer: SpeechRecognizer) -> Callable[..., Any]:
@@ -92,14 +75,6 @@ def make_loss(config: Config, recognizer: SpeechRecognizer) -> Callable[..., Any
         return model.loss(params, features, k_drop), carry
 
     return loss_fn
-
-
-def minibatches_of(
-    config: Config, recognizer: SpeechRecognizer, part: Any
-) -> SpeechMinibatches:
-    """The minibatches of some utterances."""
-    model, front, encoder = recognizer
-    return SpeechMinibatches(config, part, encoder, front, model)
 
 
 @with_precision
@@ -258,60 +233,3 @@ def report(
     title = f"{corpus.name}, {config.model.cell}, {config.features.features}"
     print_table(title, rows)
     return summary
-
-
-def measure(
-    config: Config, corpus: SpeechCorpus, recognizer: SpeechRecognizer, params: Any
-) -> dict[str, Any]:
-    """Recognize the held-out parts and print the tables; numbers for summary.json."""
-    decode = config.decode
-    recognize = {
-        "": make_recognize(
-            config.data, *recognizer, decode.beam_size, decode.limit_words
-        ),
-        "greedy_": make_recognize(config.data, *recognizer, beam_size=1),
-    }
-    numbers: dict[str, Any] = {}
-    pairs: list[tuple[Utterance, Words]] = []
-    for part in ("valid", "test"):
-        utterances = getattr(corpus, part)
-        minibatches = minibatches_of(config, recognizer, utterances)
-        for prefix, recognize_part in recognize.items():
-            found, total, count = recognize_part(params, minibatches)
-            rates = error_rates(utterances, found)
-            numbers |= {f"{prefix}{part}_{name}": n for name, n in rates.items()}
-            if not prefix:
-                numbers[f"{part}_loss"] = mean_loss(total, count)
-                pairs = list(zip(utterances, found, strict=True))
-    names = {
-        "word_error_rate": "word error rate",
-        "letter_error_rate": "letter error rate",
-        "utterances_right": "correct utterances",
-        "digits_right": "correct utterances of one word",
-    }
-    columns = ("valid", "test", "greedy_test")
-    rows = [
-        (shown, *(percent(numbers[f"{column}_{name}"]) for column in columns))
-        for name, shown in names.items()
-    ]
-    valid = valid_heading(config.train.train_on_valid)
-    print_columns(corpus.name, ("%", valid, "test", "test, greedy"), rows)
-    print_wrong(pairs, decode.examples)
-    return numbers
-
-
-def print_wrong(pairs: list[tuple[Utterance, Words]], number: int) -> None:
-    """Print some test utterances that are not recognized."""
-    wrong = [(u, words) for u, words in pairs if u.words != words]
-    rows = [
-        (u.name[:50], " ".join(u.words)[:50], " ".join(words)[:50])
-        for u, words in wrong[:number]
-    ]
-    if rows:
-        title = f"{len(rows)} of {len(wrong):,} wrong test utterances"
-        print_columns(title, ("utterance", "spoken", "recognized"), rows)
-
-
-def percent(share: float | None) -> str:
-    """A share for a table."""
-    return "-" if share is None else f"{100 * share:.2f}"

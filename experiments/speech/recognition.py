@@ -1,17 +1,50 @@
 """Recognition of utterances by a model, and its error rates."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from experiments.speech.config import DataConfig
+from experiments.common.recurrent import make_cell
+from experiments.speech.config import Config, DataConfig
 from experiments.speech.data import LabelEncoder, SpeechBatch, SpeechMinibatches
+from experiments.speech.features import build_front_end
 from seqjax import metrics
 from seqjax.data.speech import Utterance
 from seqjax.models.ctc_model import CTCModel
 from seqjax.structured import ctc
+
+
+class SpeechRecognizer(NamedTuple):
+    """A model with its front end and its labels."""
+
+    model: CTCModel
+    front: Any
+    encoder: LabelEncoder
+
+
+def build_recognizer(config: Config, encoder: LabelEncoder) -> SpeechRecognizer:
+    """The model and the front end of the settings."""
+    front = build_front_end(config.features)
+    model = CTCModel(
+        len(encoder.labels) + 1,
+        make_cell(config.model),
+        front.size,
+        config.model.stacking,
+        config.model.dropout,
+        config.model.locked_dropout,
+    )
+    return SpeechRecognizer(model, front, encoder)
+
+
+def minibatches_of(
+    config: Config, recognizer: SpeechRecognizer, part: Any
+) -> SpeechMinibatches:
+    """The minibatches of some utterances."""
+    model, front, encoder = recognizer
+    return SpeechMinibatches(config, part, encoder, front, model)
+
 
 Words = tuple[str, ...]
 # (params, minibatches) -> (the words of each utterance, total loss, number of labels)

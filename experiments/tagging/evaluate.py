@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.common.console import print_columns
+from experiments.common.console import percent, print_columns
 from seqjax import metrics
 from seqjax.data.tagged import Sentence, TaggedCorpus
 
@@ -136,18 +136,14 @@ def _rows(
     rows = [
         (
             names.get(name, name),
-            _percent(valid.numbers[name]),
-            _percent(value),
-            _percent(base.numbers[name]),
+            percent(valid.numbers[name]),
+            percent(value),
+            percent(base.numbers[name]),
         )
         for name, value in test.numbers.items()
     ]
     for kind, scores in test.by_type.items():
         base_f1 = base.by_type[kind].f1 if kind in base.by_type else 0.0
         name = f"f1 of {kind or 'spans without a type'} ({scores.gold:,})"
-        rows.append((name, "", _percent(scores.f1), _percent(base_f1)))
+        rows.append((name, "", percent(scores.f1), percent(base_f1)))
     return rows
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.2f}"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from experiments.common.console import print_table
+from experiments.common.job import Job, Objective
 from experiments.common.line_io import read_lines, write_lines
 from experiments.common.optimizer import (
     initial_train_state,
@@ -11,7 +12,6 @@ from experiments.common.optimizer import (
     make_schedule,
 )
 from experiments.common.recurrent import with_precision
-from experiments.common.train_loop import Job, Objective
 from experiments.common.train_on_valid import valid_heading
 from experiments.common.training_run import (
     Trained,

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Self
 
-from experiments.common import recurrent, train_loop
+from experiments.common import job, recurrent
 from experiments.common.errors import UserError
 from experiments.common.line_io import InputOutputConfig
 from experiments.common.optimizer import OptimizerConfig
@@ -118,7 +118,7 @@ class ModelConfig(recurrent.RecurrentConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(train_loop.TrainConfig):
+class TrainConfig(job.TrainConfig):
     """The length of a run, its loss and its validation."""
 
     batch_tokens: int = setting(

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.common.console import note, print_table
 from experiments.common.errors import UserError
+from experiments.common.job import PERPLEXITY, Job, Objective
 from experiments.common.line_io import read_lines, typed_lines, write_lines
 from experiments.common.optimizer import (
     initial_train_state,
@@ -15,7 +16,6 @@ from experiments.common.optimizer import (
     make_schedule,
 )
 from experiments.common.recurrent import with_precision
-from experiments.common.train_loop import PERPLEXITY, Job, Objective
 from experiments.common.training_run import (
     Trained,
     closing_rows,

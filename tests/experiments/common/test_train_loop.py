@@ -6,7 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.common.train_loop import Job, Objective, TrainConfig, fit
+from experiments.common.job import Job, Objective, TrainConfig
+from experiments.common.train_loop import fit
 from experiments.common.training_run import restore_params
 from experiments.common.workdir import Workdir
 from experiments.language_model import Config

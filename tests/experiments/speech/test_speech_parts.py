@@ -13,8 +13,12 @@ from experiments.speech.features import (
     build_front_end,
 )
 from experiments.speech.figures import Example, draw_posteriors
-from experiments.speech.modes import build_recognizer, make_loss, minibatches_of
-from experiments.speech.recognition import make_recognize
+from experiments.speech.modes import make_loss
+from experiments.speech.recognition import (
+    build_recognizer,
+    make_recognize,
+    minibatches_of,
+)
 from seqjax.data.speech import Utterance
 
 SMALL = {"units": "words", "hidden_size": 4, "cell": "rnn"}
