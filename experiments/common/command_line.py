@@ -81,18 +81,13 @@ def parse(
         "".join(argv).encode()
         rest = values(["", *arguments])
         present = _present(values, config_class)
-        first, mode = next(iter(modes)), present.get("mode", next(iter(modes)))
+        first = next(iter(modes))
+        mode = present.pop("mode", first)
         if mode not in modes:
-            raise UserError(
-                f"--mode must be one of {', '.join(modes)}, got {present['mode']!r}."
-            )
+            raise UserError(f"--mode must be one of {', '.join(modes)}, got {mode!r}.")
         if len(arguments) < len(argv):
-            present.pop("mode", None)
             _print_help(description, config_class.defaults(present), modes)
             sys.exit(0)
-        if mode != first and (stored := _flag_file(config_class, present)).exists():
-            values(["", f"--flagfile={stored}", *arguments])
-            present = _present(values, config_class)
     except UnicodeError:
         raise UserError(
             "a flag or a flag file contains bytes that are not UTF-8."
@@ -102,7 +97,11 @@ def parse(
         raise UserError(sentence) from None
     if rest[1:]:
         raise UserError(f"unexpected argument {rest[1]!r}; flags begin with --.")
-    present.pop("mode", None)
+    if mode != first:
+        defaults = {entry.name: entry.value for entry in entries(config_class())}
+        workdir = present.get("workdir", defaults["workdir"])
+        if Path(workdir, "flags.txt").exists():
+            return mode, config_class.of_run(**(present | {"workdir": workdir}))
     return mode, config_class.of(**present)
 
 
@@ -144,11 +143,6 @@ def _member(name: str, kind: type, text: str) -> Any:
         raise UserError(
             f"--{name} takes {numbers} joined by commas, got {text!r}."
         ) from None
-
-
-def _flag_file(config_class: type[Settings], present: Mapping[str, Any]) -> Path:
-    names = {entry.name: entry.value for entry in entries(config_class())}
-    return Path(present.get("workdir") or names["workdir"]) / "flags.txt"
 
 
 def _print_help(description: str | None, config: Settings, modes: Modes) -> None:

@@ -67,7 +67,8 @@ class Entry(typing.NamedTuple):
 class Settings:
     """Base of all settings; a field is a `setting` or, in a config, a part.
 
-    Values are checked when an instance is made.
+    Values are checked when an instance is made. Make a config by `of`, which also
+    knows the defaults that depend on other settings.
 
     Raises:
       UserError: for a value of the wrong type, out of bounds or not among the choices.
@@ -184,7 +185,11 @@ def flag_line(name: str, value: Any) -> str | None:
 def _parse_flags(config: Settings, path: Path) -> dict[str, Any]:
     """The values that a flags.txt sets, in the types of the settings."""
     known, found = {entry.name: entry for entry in entries(config)}, {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise UserError(f"{path} contains bytes that are not UTF-8.") from None
+    for number, line in enumerate(lines, 1):
         if not line.startswith("--"):
             continue
         name, equals, text = line.removeprefix("--").partition("=")
