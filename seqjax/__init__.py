@@ -1,14 +1,14 @@
 """seqjax: recurrent sequence models in JAX.
 
-The package in reading order. A file imports only from files above it, except that
-`nn/attention_cell` is a cell around a cell.
+The package in reading order. A file imports only from files above it.
 
     data/            text, vocabularies, tokenizers, corpora, parallel sentences,
                      documents, tagged sentences, poems, series, recordings,
                      minibatches, and generated data (synthetic/); NumPy only
+    cell_protocol    Cell, the interface of a recurrent cell
     nn/              layers, activations, losses, masks, attention, forecast heads
     metrics          accuracy, F1, spans, edit distances, forecast errors
-    cells            Cell (the protocol), RNN, GRU, LSTM
+    cells            RNN, GRU, LSTM
     engine/          how `unroll` runs: the fused loop and its backward pass
     recurrence       unroll, Stack, Bidirectional
     truncation       truncated backpropagation through time
@@ -43,7 +43,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from seqjax import audio, baselines, decoding, metrics, models, nn, structured
-from seqjax.cells import GRU, LSTM, RNN, Cell, LSTMState
+from seqjax.cell_protocol import Cell
+from seqjax.cells import GRU, LSTM, RNN, LSTMState
 from seqjax.decoding import Hypotheses
 from seqjax.models import Classifier, CTCModel, LanguageModel, Seq2Seq, Tagger
 from seqjax.nn import Attention, losses

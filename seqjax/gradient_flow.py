@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqjax.cells import Cell, Params, State
+from seqjax.cell_protocol import Cell, Params, State
 from seqjax.recurrence import initial_state
 from seqjax.truncation import scale_gradient
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from seqjax.cells import Cell, Params, State
+from seqjax.cell_protocol import Cell, Params, State
 from seqjax.engine.run_cell import run_cell
 from seqjax.nn.layers import dropout
 from seqjax.nn.masks import valid_steps

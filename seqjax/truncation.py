@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqjax.cells import Cell, Dot, Params, State
+from seqjax.cell_protocol import Cell, Dot, Params, State
 from seqjax.recurrence import (
     Stack,
     Unrollable,

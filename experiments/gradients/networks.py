@@ -8,7 +8,7 @@ import numpy as np
 
 import seqjax
 from experiments.gradients.config import NormsConfig
-from seqjax.cells import Cell, Params
+from seqjax.cell_protocol import Cell, Params
 
 BATCH_SIZE = 32  # sequences over which norms are averaged
 

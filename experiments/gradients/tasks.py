@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqjax.cells import Cell, Params
+from seqjax.cell_protocol import Cell, Params
 from seqjax.data.synthetic import memory_tasks
 from seqjax.models import LanguageModel
 from seqjax.nn import layers, losses

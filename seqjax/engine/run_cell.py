@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqjax.cells import Cell, Dot, Params, State
+from seqjax.cell_protocol import Cell, Dot, Params, State
 from seqjax.engine import fused as fused_loop
 from seqjax.nn.layers import matmul
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from seqjax.cells import Cell, State
+from seqjax.cell_protocol import Cell, State
 from seqjax.nn.layers import DenseParams, dense, dense_init
 from seqjax.recurrence import Stack, Unrollable
 

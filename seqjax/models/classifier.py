@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax.cells import Params
+from seqjax.cell_protocol import Params
 from seqjax.data.labeled import LabeledBatch
 from seqjax.models.word_dropout import word_dropout
 from seqjax.nn import layers, losses

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax.cells import Params
+from seqjax.cell_protocol import Params
 from seqjax.nn import layers
 from seqjax.nn.masks import valid_steps
 from seqjax.recurrence import Unrollable, unroll

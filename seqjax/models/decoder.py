@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax.cells import Cell, Params, State
+from seqjax.cell_protocol import Cell, Params, State
 from seqjax.nn.attention_cell import AttentionCell, AttentionCellState
 from seqjax.nn.layers import dropout, matmul
 from seqjax.recurrence import Stack, unroll

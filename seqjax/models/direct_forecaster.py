@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax.cells import Params
+from seqjax.cell_protocol import Params
 from seqjax.models.channels import (
     check_channels,
     features_per_sequence,

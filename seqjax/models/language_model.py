@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax.cells import Initializer, Params, State
+from seqjax.cell_protocol import Params, State
+from seqjax.cells import Initializer
 from seqjax.nn import layers, losses
 from seqjax.recurrence import Unrollable, is_bidirectional
 from seqjax.truncation import truncated_unroll

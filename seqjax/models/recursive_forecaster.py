@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from seqjax.cells import Params, State
+from seqjax.cell_protocol import Params, State
 from seqjax.models.channels import (
     check_channels,
     features_per_sequence,

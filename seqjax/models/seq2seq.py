@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax.cells import Cell, Params
+from seqjax.cell_protocol import Cell, Params
 from seqjax.data.buckets import PairBatch
 from seqjax.models.bridge import Bridge
 from seqjax.models.decoder import Decoder, DecoderParams, DecoderState, Encoded

@@ -1,12 +1,17 @@
-"""Parts of networks without a loop over time: layers, attention, losses, masks, heads.
+"""Parts of networks: layers, attention and its cell, losses, masks, forecast heads."""
 
-`nn.attention_cell` is the exception: a cell. It builds on `seqjax.cells`, which builds
-on this package, so import `AttentionCell` from its own module.
-"""
-
-from seqjax.nn import activations, attention, forecast_heads, layers, losses, masks
+from seqjax.nn import (
+    activations,
+    attention,
+    attention_cell,
+    forecast_heads,
+    layers,
+    losses,
+    masks,
+)
 from seqjax.nn.activations import tanh
 from seqjax.nn.attention import Attention, masked_softmax
+from seqjax.nn.attention_cell import AttentionCell
 from seqjax.nn.forecast_heads import Forecast, Gaussian, Point, Quantiles
 from seqjax.nn.layers import (
     DenseParams,
@@ -21,6 +26,7 @@ from seqjax.nn.masks import valid_steps
 
 __all__ = [
     "Attention",
+    "AttentionCell",
     "DenseParams",
     "Forecast",
     "Gaussian",
@@ -28,6 +34,7 @@ __all__ = [
     "Quantiles",
     "activations",
     "attention",
+    "attention_cell",
     "cross_entropy",
     "dense",
     "dense_init",

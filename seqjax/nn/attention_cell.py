@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqjax.cells import Cell, Dot, Params, State
+from seqjax.cell_protocol import Cell, Dot, Params, State
 from seqjax.nn.activations import tanh
 from seqjax.nn.attention import Attention, AttentionParams
 
