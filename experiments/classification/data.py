@@ -7,13 +7,13 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from experiments.classification.config import DataConfig
-from experiments.common.console import note
+from experiments.common.console import note, note_unknown
 from experiments.common.training_run import EpochPlan, epoch_plan
 from experiments.common.workdir import Workdir
 from seqjax.data import labeled
 from seqjax.data.text import clean
 from seqjax.data.tokenizers import WordTokenizer
-from seqjax.data.vocab import UNK, Vocab
+from seqjax.data.vocab import Vocab
 
 
 class EncodedSplit(NamedTuple):
@@ -112,10 +112,7 @@ def note_unread(
       texts: the documents.
       documents: `encoder.encode(texts)`.
     """
-    number = sum(map(len, documents))
-    unknown = sum(int((tokens == UNK).sum()) for tokens in documents)
-    if unknown:
-        note(f"{unknown:,} of {number:,} tokens are unknown: read as <unk>.")
+    note_unknown(documents)
     # A document that fills max_length may or may not be cut: encode it again.
     limit = encoder.config.max_length
     pairs = zip(texts, documents, strict=True)

@@ -2,9 +2,10 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.progress import (
@@ -17,10 +18,21 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from seqjax.data.vocab import UNK
+
 
 def note(message: str) -> None:
     """Print a sentence for the user to stderr."""
     print(message, file=sys.stderr, flush=True)
+
+
+def note_unknown(documents: Iterable[np.ndarray]) -> None:
+    """Note how many tokens of encoded texts are outside the vocabulary."""
+    number = unknown = 0
+    for tokens in documents:
+        number, unknown = number + len(tokens), unknown + int((tokens == UNK).sum())
+    if unknown:
+        note(f"{unknown:,} of {number:,} tokens are unknown: read as <unk>.")
 
 
 class ProgressBar:

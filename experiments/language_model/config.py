@@ -7,6 +7,7 @@ from typing import Any, Self
 from experiments.common import job, recurrent
 from experiments.common.backprop import BackpropConfig
 from experiments.common.errors import UserError
+from experiments.common.language_model import LanguageModelConfig
 from experiments.common.optimizer import OptimizerConfig
 from experiments.common.sampling import SamplingConfig
 from experiments.common.settings import Settings, entries, setting
@@ -17,7 +18,7 @@ CELLS = {**recurrent.CELLS, "numpy_rnn": recurrent.CELLS["rnn"]}
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig(recurrent.RecurrentConfig):
+class ModelConfig(LanguageModelConfig):
     """The recurrent layers, the embedding and the softmax."""
 
     cell: str = setting(
@@ -25,12 +26,6 @@ class ModelConfig(recurrent.RecurrentConfig):
         "Recurrent cell of every layer; numpy_rnn is a plain RNN whose gradients are "
         "written out in NumPy.",
         choices=list(CELLS),
-    )
-    embed_size: int = setting(
-        64, "Size of an embedding; 0 feeds one-hot vectors.", minimum=0, maximum=10**6
-    )
-    tie_embeddings: bool = setting(
-        False, "Whether the softmax weights are the embeddings."
     )
 
 

@@ -8,30 +8,14 @@ import jax.numpy as jnp
 import optax
 
 from experiments.common.backprop import gradient_factors
-from experiments.common.errors import UserError
 from experiments.common.optimizer import initial_train_state
-from experiments.common.recurrent import initializers, make_cell
-from experiments.language_model.config import CELLS, Config
+from experiments.common.recurrent import initializers
+from experiments.language_model.config import Config
 from experiments.language_model.data import TextData
 from seqjax import training
 from seqjax.baselines import numpy_rnn
 from seqjax.data import batching
 from seqjax.models.language_model import LanguageModel
-
-
-def build_model(config: Config, vocab_size: int) -> LanguageModel:
-    """The model of the settings."""
-    try:
-        return LanguageModel(
-            vocab_size,
-            make_cell(config.model, cells=CELLS),
-            config.model.embed_size or None,
-            config.model.tie_embeddings,
-            config.model.dropout,
-            config.model.locked_dropout,
-        )
-    except ValueError as error:
-        raise UserError(f"{error}.") from None
 
 
 def build_state(

@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.common.console import print_table
 from experiments.common.job import Job
+from experiments.common.language_model import build_language_model
 from experiments.common.optimizer import UNSCHEDULED, make_optimizer, make_schedule
 from experiments.common.recurrent import with_precision
 from experiments.common.text import known_prompt, text_pieces
@@ -23,10 +24,9 @@ from experiments.common.training_run import (
     train_model,
 )
 from experiments.common.workdir import Workdir
-from experiments.language_model.config import Config
+from experiments.language_model.config import CELLS, Config
 from experiments.language_model.data import TextData, load_data
 from experiments.language_model.model import (
-    build_model,
     build_state,
     build_train_loop,
     make_perplexity,
@@ -58,7 +58,7 @@ def train(config: Config) -> dict[str, Any]:
     """Train until the run is done; the entries of its summary.json."""
     workdir = open_workdir(config, training=True)
     data = load_data(config)
-    model = build_model(config, len(data.vocab))
+    model = build_language_model(config.model, len(data.vocab), CELLS)
     workdir.check_data(data.corpus.sha256)
     sizes = config.train.batch_size, config.train.num_steps
     total_steps = count_steps(config, len(data.train))
@@ -103,7 +103,7 @@ def evaluate(config: Config) -> dict[str, float]:
     workdir = open_workdir(config, training=False)
     data = load_data(config)
     workdir.check_data(data.corpus.sha256)
-    model = build_model(config, len(data.vocab))
+    model = build_language_model(config.model, len(data.vocab), CELLS)
     params = load_params(config, workdir, model, carry=rows_state(config, model))
     perplexity_of = make_perplexity(config, model, data)
     found = {}
@@ -122,7 +122,7 @@ def generate(config: Config) -> str:
     """The prompt and its continuation, printed piece by piece."""
     workdir = open_workdir(config, training=False)
     vocab, _ = workdir.read_vocab()
-    model = build_model(config, len(vocab))
+    model = build_language_model(config.model, len(vocab), CELLS)
     params = load_params(config, workdir, model, carry=rows_state(config, model))
     pieces = []
     for piece in generated(config, model, params, vocab):

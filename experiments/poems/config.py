@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from experiments.common import job, sampling
 from experiments.common.errors import UserError
+from experiments.common.language_model import LanguageModelConfig
 from experiments.common.optimizer import OptimizerConfig
-from experiments.common.recurrent import RecurrentConfig
 from experiments.common.settings import Settings, setting
 from experiments.common.workdir import RunConfig
 from seqjax.data import poems
@@ -53,13 +53,10 @@ class DataConfig(Settings):
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig(RecurrentConfig):
+class ModelConfig(LanguageModelConfig):
     """The recurrent layers, the embedding and the softmax."""
 
     embed_size: int = setting(64, "Size of an embedding.", minimum=1, maximum=10**6)
-    tie_embeddings: bool = setting(
-        False, "Whether the softmax weights are the embeddings."
-    )
 
 
 @dataclasses.dataclass(frozen=True)

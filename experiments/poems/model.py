@@ -6,30 +6,13 @@ from typing import Any
 
 import jax
 
-from experiments.common.errors import UserError
-from experiments.common.recurrent import make_cell
-from experiments.poems.config import Config, ModelConfig
+from experiments.poems.config import Config
 from experiments.poems.data import PoemBatch, PoemEncoder, label_mask, whole_part
 from seqjax import metrics
 from seqjax.data.poems import PoemCorpus
 from seqjax.models.language_model import LanguageModel
 
 Perplexity = Callable[[Any, str], float]  # (params, part) -> perplexity
-
-
-def build_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
-    """The model of the settings."""
-    try:
-        return LanguageModel(
-            vocab_size,
-            make_cell(config),
-            config.embed_size,
-            config.tie_embeddings,
-            config.dropout,
-            config.locked_dropout,
-        )
-    except ValueError as error:
-        raise UserError(f"{error}.") from None
 
 
 def poem_loss(

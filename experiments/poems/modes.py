@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.common.console import print_table
 from experiments.common.job import Job, Objective
+from experiments.common.language_model import build_language_model
 from experiments.common.optimizer import (
     initial_train_state,
     make_optimizer,
@@ -36,7 +37,6 @@ from experiments.poems.data import (
 from experiments.poems.generation import generate_poems, sample_poems
 from experiments.poems.model import (
     Perplexity,
-    build_model,
     make_perplexity,
     poem_loss,
 )
@@ -66,7 +66,7 @@ def train(config: Config) -> dict[str, Any]:
     workdir.check_data(corpus.sha256)
     encoder = PoemEncoder.train(config.data, corpus.train)
     plan = make_plan(config, encoder, corpus)
-    model = build_model(config.model, len(encoder.vocab))
+    model = build_language_model(config.model, len(encoder.vocab))
     total_steps = config.train.epochs * len(plan(0))
     optimizer = make_optimizer(config.optimizer, total_steps)
     perplexity_of = make_perplexity(config, model, corpus, encoder)
@@ -142,7 +142,7 @@ def generate(config: Config) -> list[str]:
 def load(config: Config, workdir: Workdir) -> tuple[PoemEncoder, LanguageModel, Any]:
     """(encoder, model, parameters) of a trained run."""
     vocab, _ = workdir.read_vocab(Vocab.from_list)
-    model = build_model(config.model, len(vocab))
+    model = build_language_model(config.model, len(vocab))
     params = load_params(config, workdir, model)
     return PoemEncoder(config.data, vocab), model, params
 

@@ -1,7 +1,7 @@
 """The settings of the translation command."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from experiments.common import job, recurrent
@@ -11,7 +11,15 @@ from experiments.common.optimizer import OptimizerConfig
 from experiments.common.sampling import SamplingConfig
 from experiments.common.settings import Settings, setting
 from experiments.common.workdir import RunConfig
+from seqjax import decoding
 from seqjax.data import parallel
+
+LENGTH_PENALTIES: dict[str, Callable[[float], Any]] = {
+    "none": lambda alpha: decoding.no_penalty,
+    "power": decoding.power_penalty,
+    "gnmt": decoding.gnmt_penalty,
+    "reward": decoding.word_reward,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +191,7 @@ class DecodeConfig(SamplingConfig):
         "Score of a translation of n tokens with log probability p: p (none), "
         "p / n**alpha (power), p / ((5 + n) / 6)**alpha (gnmt) or p + alpha * n "
         "(reward).",
-        choices=("none", "power", "gnmt", "reward"),
+        choices=list(LENGTH_PENALTIES),
         resumable=True,
     )
     alpha: float = setting(

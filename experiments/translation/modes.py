@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common.console import note, print_table
+from experiments.common.console import note, note_unknown, print_table
 from experiments.common.errors import UserError
 from experiments.common.job import PERPLEXITY, Job, Objective
 from experiments.common.line_io import read_lines, typed_lines, write_lines
@@ -54,7 +54,6 @@ from experiments.translation.translator import (
     Translation,
     Translator,
     note_cut_off,
-    note_unknown,
 )
 from seqjax.data import parallel
 from seqjax.models.seq2seq import Seq2Seq
@@ -199,7 +198,7 @@ def translate(config: Config) -> list[list[Translation]]:
     tokenizers, model, ensemble = load_model(config, workdir)
     translator = Translator(model, tokenizers, config.decode, config.run.seed)
     found = translator.translate(sentences, ensemble)
-    note_unknown(tokenizers, sentences)
+    note_unknown(map(tokenizers.source.encode, sentences))
     note_cut_off(found)
     several = config.decode.n_best > 1
     write_lines(
@@ -228,7 +227,7 @@ def interactive(config: Config) -> list[list[Translation]]:
     for line in typed_lines():
         sentence = prepare(config.data, line)
         (found,) = translator.translate([sentence], ensemble)
-        note_unknown(tokenizers, [sentence])
+        note_unknown([tokenizers.source.encode(sentence)])
         note_cut_off([found])
         for t in found:
             print(f"{t.score:.4f}\t{t.text}" if decode.n_best > 1 else t.text)

@@ -10,19 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.console import note
-from experiments.translation.config import DecodeConfig
+from experiments.translation.config import LENGTH_PENALTIES, DecodeConfig
 from experiments.translation.data import Tokenizers
 from seqjax import decoding
 from seqjax.data import buckets
-from seqjax.data.vocab import BOS, EOS, UNK
+from seqjax.data.vocab import BOS, EOS
 from seqjax.models.seq2seq import Seq2Seq
-
-LENGTH_PENALTIES: dict[str, Callable[[float], Any]] = {
-    "none": lambda alpha: decoding.no_penalty,
-    "power": decoding.power_penalty,
-    "gnmt": decoding.gnmt_penalty,
-    "reward": decoding.word_reward,
-}
 
 
 class Translation(NamedTuple):
@@ -196,12 +189,3 @@ def note_cut_off(translations: Sequence[Sequence[Translation]]) -> None:
             f"{number:,} of {len(best):,} translations were cut off at the maximum "
             f"length: twice the source's length, or --min_length, plus 10 tokens."
         )
-
-
-def note_unknown(tokenizers: Tokenizers, sentences: Sequence[str]) -> None:
-    """Note how many tokens of the sentences are outside the vocabulary."""
-    encoded = [tokenizers.source.encode(s) for s in sentences]
-    number = sum(map(len, encoded))
-    unknown = sum(int((tokens == UNK).sum()) for tokens in encoded)
-    if unknown:
-        note(f"{unknown:,} of {number:,} tokens are unknown: read as <unk>.")
