@@ -16,6 +16,23 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def compiled_programs(tmp_path_factory):
+    """Each program is compiled once, also for other workers and commands."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of all workers
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "jax_compilation_cache_dir": str(folder / "xla"),
+            "jax_persistent_cache_min_compile_time_secs": 0.0,
+            "jax_persistent_cache_min_entry_size_bytes": -1,
+        }.items():
+            jax.config.update(name, value)
+            patch.setenv(name.upper(), str(value))  # for processes of their own
+        yield
+
+
 @pytest.fixture
 def key():
     return jax.random.key(0)

@@ -105,6 +105,9 @@ def advanced(
     }
 
 
+_log_likelihood = jax.jit(HMM.log_likelihood, static_argnums=0)
+
+
 @partial(jax.jit, static_argnums=0)
 def _log_likelihoods(
     model: HMM, params: HMMParams, xs: jax.Array, lengths: jax.Array
@@ -123,6 +126,6 @@ def held_out(model: HMM, params: HMMParams, part: np.ndarray) -> tuple[float, in
     """(negative log-likelihood, count) of a part but for its first element."""
     xs, lengths = cut(part, CHUNK)
     found = _log_likelihoods(model, params, jnp.asarray(xs), jnp.asarray(lengths))
-    first = model.log_likelihood(params, jnp.asarray(part[:1]))
+    first = _log_likelihood(model, params, jnp.asarray(part[:1]))
     total = np.asarray(found, np.float64).sum() - float(first)
     return -total, len(part) - 1

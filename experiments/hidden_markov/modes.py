@@ -131,9 +131,14 @@ def sample(config: Config) -> str:
     """Print the prompt and its continuation."""
     model, params, vocab = restore(config, "sample")
     tokens = known_prompt(config.data, config.prompt, vocab)
-    found = model.filter(params, jnp.asarray(vocab.encode(tokens)))
+
+    @jax.jit
+    def continuation(params: HMMParams, xs: jax.Array, key: jax.Array) -> jax.Array:
+        belief = model.filter(params, xs).belief
+        return model.sample(key, params, config.prompt.length, belief=belief)[1]
+
     key = jax.random.key(config.run.seed)
-    _, xs = model.sample(key, params, config.prompt.length, belief=found.belief)
+    xs = continuation(params, jnp.asarray(vocab.encode(tokens)), key)
     text = "".join(text_pieces(tokens, xs.tolist(), vocab, config.data.level))
     print(text)
     return text

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -52,7 +53,7 @@ def regime_accuracy(
 ) -> float:
     """The share of training steps whose regime is the most frequent of their state."""
     truth, _ = draw_regimes(seed)
-    states = model.posterior_states(params, jnp.asarray(data.train))
+    states = jax.jit(model.posterior_states)(params, jnp.asarray(data.train))
     table = np.zeros((model.num_states, 3))
     np.add.at(table, (states, truth[: len(states)]), 1)
     return table.max(axis=1).sum() / table.sum()

@@ -34,13 +34,20 @@ def test_train_writes_everything_it_promises_and_has_learned(trained, runs):
     [
         ("--attention=none", "--cell=lstm", "--bridge=copy", "--nobidirectional"),
         ("--attention=additive", "--num_layers=2", "--cell=gru_textbook"),
-        ("--attention=dot", "--tie_embeddings", "--embed_size=24", "--noinput_feeding"),
+        (
+            *("--attention=dot", "--tie_embeddings", "--embed_size=24"),
+            *("--noinput_feeding", "--criterion=bleu", "--patience=1"),
+            *("--average_checkpoints=2", "--swap"),
+        ),
         ("--level=char", "--joint_vocab", "--locked_dropout", "--bridge=zero", *FAST),
-        ("--level=subword", "--vocab_size=40", "--subword_sampling=0.2", *FAST),
-        ("--level=subword", "--vocab_size=60", "--joint_vocab", "--batch_tokens=100"),
-        ("--accumulate=3", "--label_smoothing=0.1", "--scheduled_sampling=0.3"),
-        ("--criterion=bleu", "--patience=1", "--average_checkpoints=2", "--swap"),
-        ("--truncate", "--max_length=2", "--bfloat16", "--schedule=plateau"),
+        (
+            *("--level=subword", "--vocab_size=60", "--joint_vocab"),
+            *("--batch_tokens=100", "--subword_sampling=0.2"),
+        ),
+        (
+            *("--truncate", "--max_length=2", "--bfloat16", "--schedule=plateau"),
+            *("--accumulate=3", "--label_smoothing=0.1", "--scheduled_sampling=0.3"),
+        ),
     ],
     ids=lambda more: more[0].removeprefix("--") + more[1].removeprefix("--"),
 )
