@@ -33,6 +33,13 @@ def compiled_programs(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forgotten_programs():
+    """The programs of one file do not slow down those of the next, nor fill memory."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def key():
     return jax.random.key(0)

@@ -145,6 +145,7 @@ def test_letters_of_joined_recordings_with_everything_drawn(tones, tmp_path):
         "--dropout=0.1",
         "--locked_dropout",
         "--join=3",
+        "--beam_size=1",
         "--epochs=2",
     )
     options = (*tones, *SMALL, *more, "--schedule=constant")
@@ -278,12 +279,12 @@ def test_names_that_fit_into_no_line_are_named(trained, tmp_path, name):
 
 
 def test_our_own_voices_are_the_default(tmp_path, monkeypatch):
-    monkeypatch.setattr(syllables, "corpus", partial(syllables.corpus, 100, 10))
+    monkeypatch.setattr(syllables, "corpus", partial(syllables.corpus, 30, 5))
     more = ("--tilt=0.3", "--warp=0.1", "--floor=0.1")
     flags = (f"--workdir={tmp_path / 'run'}", *SMALL, *more, "--epochs=1")
     result = command(*flags)
     assert result.code == 0, result.err
-    assert "100, 10, 10" in result.out and "syllables, rnn, logmel" in result.out
+    assert "30, 5, 5" in result.out and "syllables, rnn, logmel" in result.out
     kept = json.loads((tmp_path / "run" / "vocab.json").read_text())[1]
     assert kept["words"] == [1, 3] and set("".join(kept["labels"])) == set(
         " efghinorstuvwxz"
