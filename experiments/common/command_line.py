@@ -19,6 +19,7 @@ from absl import flags
 
 from experiments.common.console import note
 from experiments.common.errors import UserError
+from experiments.common.flag_files import expand
 from experiments.common.settings import Settings, entries, shown
 from seqjax.checkpoint import CheckpointError
 from seqjax.data.text import DataError
@@ -79,7 +80,7 @@ def parse(
     arguments = [a for a in argv if a not in ("--help", "-help", "-h", "--helpfull")]
     try:
         "".join(argv).encode()
-        rest = values(["", *arguments])
+        rest = values(["", *expand(arguments)])
         present = _present(values, config_class)
         first = next(iter(modes))
         mode = present.pop("mode", first)
@@ -89,9 +90,7 @@ def parse(
             _print_help(description, config_class.defaults(present), modes)
             sys.exit(0)
     except UnicodeError:
-        raise UserError(
-            "a flag or a flag file contains bytes that are not UTF-8."
-        ) from None
+        raise UserError("a flag contains bytes that are not UTF-8.") from None
     except (flags.Error, OSError, ValueError) as error:
         sentence = str(error).removeprefix("ERROR:: ").replace("\n", " ")
         raise UserError(sentence) from None

@@ -1,13 +1,15 @@
 """Lines in, lines out: --input and --output of the modes that use a trained model."""
 
+import codecs
 import dataclasses
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from experiments.common.console import note
 from experiments.common.errors import UserError
 from experiments.common.settings import Settings, setting
-from seqjax.data.text import decode, read_bytes
+from seqjax.data.text import decode, read_bytes, split_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,16 +48,19 @@ def check_output(output: str | None) -> None:
 def read_lines(path: str | None) -> list[str]:
     """All lines of a file, or of standard input."""
     content = sys.stdin.buffer.read() if path is None else read_bytes(path)
-    if not content:
-        return []
-    text = decode(content, path or "standard input", may_be_empty=True)
-    return text.removesuffix("\n").split("\n")
+    name = path or "standard input"
+    text = decode(content, name, may_be_empty=True)
+    if "\r" in text and "\n" not in text:
+        note(f"{name} is one line: only LF or CRLF ends a line, no carriage return.")
+    return split_lines(text)
 
 
 def typed_lines() -> Iterator[str]:
     """The lines of standard input one by one, as they are typed."""
-    for line in sys.stdin.buffer:
-        text = decode(line, "standard input", may_be_empty=True)
+    for number, line in enumerate(sys.stdin.buffer):
+        # Only the first line may begin with a byte-order mark: `decode` removes one.
+        mark = "\ufeff" if number and line.startswith(codecs.BOM_UTF8) else ""
+        text = mark + decode(line, "standard input", may_be_empty=True)
         yield text.removesuffix("\n")
         sys.stdout.flush()
 

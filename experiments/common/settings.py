@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from experiments.common.errors import UserError
+from experiments.common.flag_files import flag_lines
 from seqjax.data.sources import unknown_name
 
 
@@ -179,17 +180,13 @@ def flag_line(name: str, value: Any) -> str | None:
     if isinstance(value, tuple):
         value = joined(value)
     line = f"--{name}={value}"
-    return None if "\n" in line else line
+    return None if "\n" in line or line.endswith("\r") else line
 
 
 def _parse_flags(config: Settings, path: Path) -> dict[str, Any]:
     """The values that a flags.txt sets, in the types of the settings."""
     known, found = {entry.name: entry for entry in entries(config)}, {}
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError:
-        raise UserError(f"{path} contains bytes that are not UTF-8.") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(flag_lines(path), 1):
         if not line.startswith("--"):
             continue
         name, equals, text = line.removeprefix("--").partition("=")

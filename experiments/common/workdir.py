@@ -23,6 +23,7 @@ except ImportError:  # Windows has no such lock
 from experiments.common.errors import UserError
 from experiments.common.settings import Settings, entries, flag_line, setting
 from seqjax.checkpoint import CHECKSUMS
+from seqjax.data.text import decode, split_lines
 from seqjax.data.vocab import Vocab
 
 FORMAT = "# Settings of a seqjax run, format 2."  # the first line of flags.txt
@@ -109,7 +110,7 @@ class Workdir:
         if not self.holds_a_run():
             self._check_empty()
             return
-        stored = _read(self._flags, str.splitlines)
+        stored = _read(self._flags, split_lines)
         if stored[:1] != [FORMAT] and self._has_results():
             raise UserError(
                 f"{self.path} holds a run of seqjax 0.1, which this version cannot "
@@ -245,7 +246,7 @@ class Workdir:
         if not self._metrics.exists():
             return []
         return _read(
-            self._metrics, lambda text: [json.loads(t) for t in text.splitlines()]
+            self._metrics, lambda text: [json.loads(t) for t in split_lines(text)]
         )
 
     def rewind_metrics(self, step: int) -> None:
@@ -253,10 +254,10 @@ class Workdir:
         if not self._metrics.exists():
             return
         kept = []
-        for line in self._metrics.read_bytes().splitlines(keepends=True):
+        for line in self._metrics.read_bytes().split(b"\n"):
             try:
                 if json.loads(line)["step"] <= step:
-                    kept.append(line.decode())
+                    kept.append(line.decode() + "\n")
             except (ValueError, TypeError, KeyError):  # a line cut short by a kill
                 continue
         self.write("metrics.jsonl", "".join(kept))
@@ -280,7 +281,7 @@ def _lock(path: Path) -> int | None:
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     """What `parse` makes of a text file of the run, or a UserError."""
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(decode(path.read_bytes(), path, may_be_empty=True))
     except (ValueError, TypeError, KeyError):
         raise UserError(f"{path} is damaged and cannot be parsed.") from None
 

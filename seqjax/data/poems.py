@@ -12,7 +12,7 @@ from typing import NamedTuple
 from seqjax.data.corpora import SOURCES
 from seqjax.data.sources import fetch, sha256_of, split_by_hash, unknown_name
 from seqjax.data.synthetic import verses
-from seqjax.data.text import DataError, decode, read_bytes
+from seqjax.data.text import DataError, decode, read_bytes, split_lines
 
 NAMES = ("verses", "tang_poems")
 BREAKS = "，。！？；、：,.!?;:"  # punctuation that ends a line
@@ -73,7 +73,7 @@ def read(path: str | Path) -> tuple[list[Poem], str]:
         colon or no content.
     """
     content, poems = read_bytes(path), []
-    for number, line in enumerate(decode(content, path).split("\n"), start=1):
+    for number, line in enumerate(split_lines(decode(content, path)), start=1):
         if not line.strip():
             continue
         title, colon, text = line.partition(":")

@@ -9,7 +9,7 @@ import numpy as np
 from seqjax.data import wav
 from seqjax.data.sources import default_data_dir, sha256_of, unknown_name
 from seqjax.data.synthetic import syllables
-from seqjax.data.text import DataError, read_bytes
+from seqjax.data.text import DataError, read_bytes, read_text, split_lines
 
 
 class Utterance(NamedTuple):
@@ -157,8 +157,8 @@ def _first_wrong(folder: Path, sums: dict[str, str]) -> str:
     Without SHA256SUMS, the folder of the recordings.
     """
     try:
-        lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
+        lines = split_lines(read_text(folder / "SHA256SUMS"))
+    except DataError:
         lines = []
     known = {name: sha256 for sha256, _, name in (t.partition("  ") for t in lines)}
     names = (f"recordings/{name}" for name in sums)

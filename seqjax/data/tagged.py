@@ -23,7 +23,7 @@ from seqjax.data.sources import (
     unknown_name,
 )
 from seqjax.data.synthetic import apples
-from seqjax.data.text import DataError, decode, read_bytes
+from seqjax.data.text import DataError, decode, read_bytes, split_lines
 
 
 class Sentence(NamedTuple):
@@ -160,7 +160,7 @@ def parse(
 
     Source: universaldependencies.org/format.html.
     """
-    lines = text.split("\n")
+    lines = split_lines(text)
     is_conllu = _is_conllu(lines)
     if token_column is None:
         token_column = 1 if is_conllu else 0

@@ -14,6 +14,8 @@ class DataError(ValueError):
 def read_text(path: str | Path) -> str:
     """The text of a UTF-8 file, without a byte-order mark, with \\r\\n as \\n.
 
+    No other character ends a line, and all others stay as they are; see `split_lines`.
+
     Raises:
       DataError: if the file is missing, a directory, unreadable, empty, or not UTF-8.
         In the last case the message gives the offset of the first bad byte.
@@ -56,15 +58,24 @@ def decode(content: bytes, path: str | Path, may_be_empty: bool = False) -> str:
         raise DataError(
             f"{path} is not UTF-8: byte 0x{bad:02x} at byte offset {error.start}."
         ) from None
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if not (may_be_empty or text.strip()):
         raise DataError(f"{path} is empty; text to learn from was expected.")
     return text
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text file, which \\n alone separates."""
-    return text.removesuffix("\n").split("\n")
+    """The lines of a text that `decode` returned: a line is what ends in LF or CRLF.
+
+    A lone carriage return, a form feed, U+0085 or U+2028 ends no line. Every reader and
+    every file of a run follows this rule.
+
+    >>> split_lines("one\\rtwo\\n\\nthree\\u2028four\\n")
+    ['one\\rtwo', '', 'three\\u2028four']
+    >>> split_lines("")
+    []
+    """
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def keep_letters(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from seqjax.data import wav
 from seqjax.data.sources import sha256_of, split_by_hash
 from seqjax.data.speech import SpeechCorpus, Utterance
-from seqjax.data.text import DataError, decode, read_bytes
+from seqjax.data.text import DataError, decode, read_bytes, split_lines
 
 HELD_OUT = 10  # percentage of the recordings to validate on, and to test on
 Transcripts = dict[str, tuple[str, tuple[str, ...]]]  # {file: ("PATH, line N", words)}
@@ -85,7 +85,7 @@ def parse_transcripts(text: str, path: str | Path) -> Transcripts:
       {'a.wav': ('t.tsv, line 1', ('one', 'two'))}
     """
     found: Transcripts = {}
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         if not line.strip():
             continue
         here = f"{path}, line {number}"

@@ -29,3 +29,12 @@ def test_every_line_is_read_and_an_empty_file_has_none(tmp_path):
     for content, lines in ((b"", []), (b"a\r\n\nb", ["a", "", "b"]), (b"\n", [""])):
         path.write_bytes(content)
         assert read_lines(str(path)) == lines
+
+
+def test_carriage_returns_alone_are_one_line_and_a_note_says_so(tmp_path, capsys):
+    path = tmp_path / "lines.txt"
+    path.write_bytes(b"a\rb\rc\r")
+    assert read_lines(str(path)) == ["a\rb\rc\r"]
+    assert "lines.txt is one line: only LF or CRLF" in capsys.readouterr().err
+    path.write_bytes(b"a\rb\n")
+    assert read_lines(str(path)) == ["a\rb"] and capsys.readouterr().err == ""

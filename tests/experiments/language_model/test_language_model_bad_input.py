@@ -54,7 +54,7 @@ def test_bad_corpora_are_named(tmp_path, capsys, make, expected):
         ("--temperature=nan", "--temperature must be finite"),
         ("--decay=0", "--decay must be at least 1e-09, got 0"),
         ("--corpus=", "is a directory"),
-        ("--flagfile=/nowhere/x.flags", "Unable to open flagfile"),
+        ("--flagfile=/nowhere/x.flags", "a flag file was expected"),
         ("--prompt=\udcff", "not UTF-8"),
         ("--tie_embeddings", "tied embeddings need embed_size equal"),
         ("--weight_decay=0.1", "--optimizer=adamw"),

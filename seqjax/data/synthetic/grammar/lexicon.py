@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from seqjax.data.synthetic.grammar import tables
 from seqjax.data.synthetic.grammar.spelling import agreeing, join, plural, with_s
+from seqjax.data.text import split_lines
 
 
 class Text(NamedTuple):
@@ -76,7 +77,7 @@ def _texts(pairs: str) -> list[Text]:
 
 def _lines(table: str) -> Iterator[tuple[list[str], str]]:
     """The words before the colon of each line, and the text after it."""
-    for line in table.strip().splitlines():
+    for line in split_lines(table.strip()):
         key, value = line.split(":")
         yield key.split(), value.strip()
 
@@ -196,7 +197,7 @@ OWNERS = NAMES * 2 + [
     Text(f"the {noun.english}", f"{'la' if noun.feminine else 'le'} {noun.french}")
     for noun, _ in BY_KIND["person"]
 ]
-PRONOUN_ROWS = [row.split() for row in tables.PRONOUNS.strip().splitlines()]
+PRONOUN_ROWS = [row.split() for row in split_lines(tables.PRONOUNS.strip())]
 SUBJECT_PRONOUNS = [
     Text(row[0], row[3], person, row[0] == "she")
     for row, person in zip(PRONOUN_ROWS, (0, 1, 2, 2, 3), strict=True)
