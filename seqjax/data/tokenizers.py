@@ -17,6 +17,14 @@ from seqjax.data.text import DataError, read_bytes
 from seqjax.data.vocab import BOS, EOS, PAD, SENTENCE_TOKENS, UNK, Vocab
 
 NUM_SEGMENTATIONS = 64  # the most probable ones of a word, which sampling draws from
+WHITE_SPACE = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005"
+    "\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+# sentencepiece reserves these four. Noncharacters, which no text contains (Unicode
+# Standard, section 23.7), stand for them in a model.
+_RESERVED = {0x00: 0xFDD0, 0x1F: 0xFDD1, 0x2581: 0xFDD2, 0x2585: 0xFDD3}
+_RESTORED = {stand_in: code for code, stand_in in _RESERVED.items()}
 
 
 class WordTokenizer:
@@ -69,6 +77,13 @@ def _pieces(sentence: str, level: str) -> list[str]:
 class SubwordTokenizer:
     """Pieces of words by sentencepiece's unigram model (Kudo 2018, arXiv:1804.10959).
 
+    Letters, signs and spaces of every kind come back as they went in, so that
+    `decode(encode(text))` is the text, with these exceptions:
+
+    - spaces (U+0020) at the ends are dropped, and several are read as one;
+    - other white space that is not in the vocabulary is read as a space;
+    - any other character that is not in the vocabulary is the unknown token.
+
     Args:
       model: the bytes of a sentencepiece model.
 
@@ -79,6 +94,9 @@ class SubwordTokenizer:
     def __init__(self, model: bytes) -> None:
         self.model = model
         self._processor = _sentencepiece().SentencePieceProcessor(model_proto=model)
+        known = set("".join(self.pieces(range(len(self)))))
+        unknown_space = {ord(c): " " for c in WHITE_SPACE if c not in known}
+        self._written: dict[int, int | str] = {**_RESERVED, **unknown_space}
         self._segmentations: dict[
             tuple[str, float], tuple[list[list[int]], list[float]]
         ] = {}
@@ -91,7 +109,8 @@ class SubwordTokenizer:
           DataError: if the text is too short, or has more characters than that.
         """
         trainer = _sentencepiece().SentencePieceTrainer
-        sentences, model = list(sentences), io.BytesIO()
+        sentences = [sentence.translate(_RESERVED) for sentence in sentences]
+        letters, model = set[str]().union(*sentences), io.BytesIO()
         try:
             trainer.train(
                 sentence_iterator=iter(sentences),
@@ -99,7 +118,11 @@ class SubwordTokenizer:
                 model_type="unigram",
                 vocab_size=vocab_size,
                 hard_vocab_limit=False,
+                normalization_rule_name="identity",
                 character_coverage=1.0,
+                # A text may hold letters only in words such as "<s>", which are left
+                # out of the training.
+                required_chars="".join(sorted(letters - {" "})),
                 max_sentence_length=1 << 16,
                 num_threads=1,
                 minloglevel=2,
@@ -109,11 +132,10 @@ class SubwordTokenizer:
                 eos_id=EOS,
             )
         except (RuntimeError, OSError):
-            letters = len(set[str]().union(*sentences))
             raise DataError(
                 f"sentencepiece cannot learn {vocab_size} subwords from "
-                f"{len(sentences)} sentences with {letters} different characters; it "
-                f"needs more subwords than characters, and enough text."
+                f"{len(sentences)} sentences with {len(letters)} different characters; "
+                f"it needs more subwords than characters, and enough text."
             ) from None
         return cls(model.getvalue())
 
@@ -137,7 +159,8 @@ class SubwordTokenizer:
 
     def encode(self, sentence: str) -> np.ndarray:
         """The most probable segmentation, int32 [N]."""
-        return np.asarray(self._processor.encode(sentence), np.int32)
+        written = sentence.translate(self._written)
+        return np.asarray(self._processor.encode(written), np.int32)
 
     def sample(
         self, sentence: str, alpha: float, rng: np.random.Generator
@@ -152,7 +175,8 @@ class SubwordTokenizer:
           alpha: 0 is the uniform distribution; a large alpha prefers the most probable.
           rng: a NumPy Generator.
         """
-        words = self._processor.normalize(sentence).split("\u2581")
+        written = sentence.translate(self._written)
+        words = self._processor.normalize(written).split("\u2581")
         drawn: list[int] = []
         for word, u in zip(words, rng.random(len(words)), strict=True):
             if (word, alpha) not in self._segmentations:
@@ -174,11 +198,12 @@ class SubwordTokenizer:
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The sentence of the tokens."""
-        return self._processor.decode([int(t) for t in tokens])
+        return self._processor.decode([int(t) for t in tokens]).translate(_RESTORED)
 
     def pieces(self, tokens: Iterable[int]) -> list[str]:
         """The text of each token, with "▁" where a word begins."""
-        return [self._processor.id_to_piece(int(t)) for t in tokens]
+        pieces = (self._processor.id_to_piece(int(t)) for t in tokens)
+        return [piece.translate(_RESTORED) for piece in pieces]
 
 
 def _sentencepiece() -> ModuleType:

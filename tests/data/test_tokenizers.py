@@ -1,5 +1,6 @@
 """Sentences to tokens and back; subwords drawn with their probabilities."""
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -181,6 +182,66 @@ def test_known_text_comes_back(subwords, text):
     assert tokens.dtype == np.int32
     assert min([4, *tokens]) == 4
     assert subwords.decode(tokens) == " ".join(text.split())
+
+
+LETTERS_THAT_NFKC_CHANGES = [
+    "Combien\u202f?",
+    "Wait…",
+    "½ pain, nº 5 et № 7",
+    "你好，世界！真的吗？",
+    "کتاب\u200cها",
+    "ﬁ ² Å e\u0301 Ⅷ ｶﾀｶﾅ ㎏ \u00ad\u2060",
+    "🏳\ufe0f\u200d🌈 👩🏽\u200d🚀",
+    "▁ ▅ ▁▂▃▄▅ \x00 \x1f ⁇ \ufffd",
+    "<unk> <s> </s> <pad>",
+    "a\tb\u3000c\x85d\re\u2028f",
+]
+unicode = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+def single_spaces(text):
+    """The documented normalization."""
+    return re.sub(" +", " ", text).strip(" ")
+
+
+@pytest.mark.parametrize("text", LETTERS_THAT_NFKC_CHANGES)
+def test_letters_come_back_as_they_were(text):
+    subwords = SubwordTokenizer.train([*ENGLISH, text], 200)
+    for line in (text, f"  low{text}  new "):
+        tokens = subwords.encode(line)
+        assert UNK not in tokens
+        assert subwords.decode(tokens) == single_spaces(line)
+        pieces = "".join(subwords.pieces(tokens)).replace("▁", " ")
+        assert pieces == " " + single_spaces(line).replace("▁", " ")
+
+
+@settings(fuzz, max_examples=150)
+@given(texts=st.lists(unicode, min_size=1, max_size=4), seed=st.integers(0, 99))
+def test_any_text_comes_back(texts, seed):
+    subwords = SubwordTokenizer.train([*ENGLISH, *texts], 1000)
+    for text in texts:
+        drawn = subwords.sample(text, 0.2, np.random.default_rng(seed))
+        for tokens in (subwords.encode(text), drawn):
+            assert subwords.decode(tokens) == single_spaces(text)
+
+
+def test_every_character_comes_back():
+    """One of each, without most of the ideographs, and all that are white space."""
+    stand_ins = range(0xFDD0, 0xFDD4)  # noncharacters
+    codes = [*range(0xD800), *range(0xE000, 0x11000), *range(0x1F000, 0x1FB00)]
+    characters = [
+        chr(i) for i in codes if not (i > 0x3400 and i % 8) and i not in stand_ins
+    ] + list(tokenizers.WHITE_SPACE)
+    lines = ["a".join(characters[i : i + 40]) for i in range(0, len(characters), 40)]
+    subwords = SubwordTokenizer.train([f"a{line}b" for line in lines], 100_000)
+    for character in characters:
+        text = f"a{character}b"
+        assert subwords.decode(subwords.encode(text)) == text, ascii(character)
+
+
+def test_white_space_is_all_of_pythons_but_the_space():
+    found = {c for c in map(chr, range(0x110000)) if c.isspace()}
+    assert {*tokenizers.WHITE_SPACE, " "} == found
 
 
 @fuzz
