@@ -11,6 +11,7 @@ from experiments.common.optimizer import OptimizerConfig
 from experiments.common.sampling import SamplingConfig
 from experiments.common.settings import Settings, setting
 from experiments.common.workdir import RunConfig
+from experiments.translation.bleu import TOKENIZERS
 from seqjax import decoding
 from seqjax.data import parallel
 
@@ -54,6 +55,12 @@ class DataConfig(Settings):
         True,
         "Whether sentences are lower-cased and their punctuation is spaced; by default "
         "only with --level=word.",
+    )
+    normalization: str = setting(
+        "none",
+        "Unicode normalization of all sentences, the references included; none leaves "
+        "every character as it is.",
+        choices=("none", "nfc", "nfkc"),
     )
     min_freq: int = setting(
         2, "Tokens that are less frequent than this become <unk>.", minimum=1
@@ -228,6 +235,19 @@ class DecodeConfig(SamplingConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class ScoreConfig(Settings):
+    """How translations are scored."""
+
+    tokenize: str | None = setting(
+        None,
+        "Tokenization of BLEU by sacrebleu; if none is given, zh for Chinese, ja-mecab "
+        "for Japanese, char for other scripts without spaces, else 13a.",
+        choices=TOKENIZERS,
+        resumable=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class FilesConfig(InputOutputConfig):
     """The files and models that translation reads, and what it writes."""
 
@@ -271,6 +291,7 @@ class Config(Settings):
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.006)
     train: TrainConfig = TrainConfig(epochs=14, batch_size=64)
     decode: DecodeConfig = DecodeConfig()
+    score: ScoreConfig = ScoreConfig()
     files: FilesConfig = FilesConfig()
 
     @classmethod

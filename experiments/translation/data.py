@@ -1,5 +1,6 @@
 """Sentence pairs from settings: corpora, tokenizers, minibatches."""
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -59,7 +60,18 @@ def load_pairs(config: DataConfig, data_dir: str | None) -> parallel.ParallelCor
 
 def prepare(config: DataConfig, sentence: str) -> str:
     """A sentence as training reads it."""
+    if config.normalization == "nfc":
+        sentence = unicodedata.normalize("NFC", sentence)
+    if config.normalization == "nfkc":
+        sentence = unicodedata.normalize("NFKC", sentence)
     return clean(sentence) if config.clean else sentence
+
+
+def describe_preparation(config: DataConfig) -> str:
+    """What `prepare` does to a sentence, for the table of scores."""
+    done = [] if config.normalization == "none" else [config.normalization.upper()]
+    done += ["cleaned: lower-case, spaced"] if config.clean else []
+    return ", ".join(done) or "as they are"
 
 
 def prepare_split(config: DataConfig, split: parallel.PairSplit) -> parallel.PairSplit:

@@ -8,8 +8,13 @@ import jax
 import numpy as np
 import sacrebleu
 
+from experiments.translation.bleu import bleu_tokenizer
 from experiments.translation.config import Config
-from experiments.translation.data import Tokenizers, held_out_minibatches
+from experiments.translation.data import (
+    Tokenizers,
+    describe_preparation,
+    held_out_minibatches,
+)
 from experiments.translation.translator import Translation, Translator, note_cut_off
 from seqjax import metrics
 from seqjax.data import parallel
@@ -22,6 +27,7 @@ class ScoredTranslations(NamedTuple):
 
     scores: dict[str, Any]  # entries of summary.json
     translations: list[list[Translation]]  # of each pair, best first
+    tokenize: str  # the tokenization of BLEU
     sentences_per_second: float
 
 
@@ -50,31 +56,32 @@ def make_validation(
     indices = np.unique(spread.astype(int))
     sources = [valid.source[i] for i in indices]
     references = [valid.target[i] for i in indices]
+    tokenize = bleu_tokenizer(config.score.tokenize, references, quiet=True)
 
     def validate(state: TrainState) -> dict[str, float]:
         numbers = {"valid_perplexity": perplexity_of(state.params)}
         if config.train.criterion == "bleu":
             texts = best_texts(translator.translate(sources, [state.params]))
-            bleu = sacrebleu.corpus_bleu(texts, [references], force=True)
-            numbers["valid_bleu"] = bleu.score
+            bleu = sacrebleu.BLEU(force=True, tokenize=tokenize)
+            numbers["valid_bleu"] = bleu.corpus_score(texts, [references]).score
         return numbers
 
     return validate
 
 
 def translate_test(
+    config: Config,
     translator: Translator,
     ensemble: Sequence[Any],
     test: parallel.PairSplit,
-    clean: bool,
 ) -> ScoredTranslations:
     """Translate a test part and score it; each distinct source is translated once.
 
     Args:
+      config: how sentences are prepared, and how BLEU splits them.
       translator: of the model.
       ensemble: the parameters of the models whose probabilities are averaged.
       test: the pairs.
-      clean: whether the references are cleaned.
     """
     references: dict[str, list[str]] = {}  # of each distinct source
     for source, target in zip(test.source, test.target, strict=True):
@@ -84,18 +91,21 @@ def translate_test(
     translations = [of_source[source] for source in test.source]
     note_cut_off(distinct)
 
-    bleu, chrf = sacrebleu.BLEU(force=True), sacrebleu.CHRF()
+    tokenize = bleu_tokenizer(config.score.tokenize, test.target)
+    bleu, chrf = sacrebleu.BLEU(force=True, tokenize=tokenize), sacrebleu.CHRF()
     texts = best_texts(translations)
     scores = {
         "test_bleu": bleu.corpus_score(texts, [test.target]).score,
         "test_bleu_signature": str(bleu.get_signature()),
         "test_chrf": chrf.corpus_score(texts, [test.target]).score,
-        "test_references": "cleaned: lower-case, spaced" if clean else "as they are",
+        "test_references": describe_preparation(config.data),
     }
     if len(references) < len(translations):
-        scores |= _score_by_source(best_texts(distinct), list(references.values()))
+        scores |= _score_by_source(
+            best_texts(distinct), list(references.values()), tokenize
+        )
     speed = translator.sentences / max(translator.seconds, 1e-9)
-    return ScoredTranslations(scores, translations, speed)
+    return ScoredTranslations(scores, translations, tokenize, speed)
 
 
 def best_texts(translations: Sequence[Sequence[Translation]]) -> list[str]:
@@ -104,15 +114,16 @@ def best_texts(translations: Sequence[Sequence[Translation]]) -> list[str]:
 
 
 def _score_by_source(
-    texts: Sequence[str], references: Sequence[Sequence[str]]
+    texts: Sequence[str], references: Sequence[Sequence[str]], tokenize: str
 ) -> dict[str, Any]:
     """BLEU of each distinct source with all its references.
 
     Args:
       texts: the translation of each source.
       references: all references of each source.
+      tokenize: the tokenization of BLEU.
     """
-    bleu = sacrebleu.BLEU(force=True)
+    bleu = sacrebleu.BLEU(force=True, tokenize=tokenize)
     distinct = map(dict.fromkeys, references)
     # Stream k holds reference k of each source, and None where there are fewer.
     streams = list(itertools.zip_longest(*distinct))
@@ -140,15 +151,22 @@ def score_rows(result: ScoredTranslations) -> list[tuple[str, str]]:
 
 
 def print_samples(
-    split: parallel.PairSplit,
-    translations: Sequence[Sequence[Translation]],
-    number: int = 4,
+    split: parallel.PairSplit, result: ScoredTranslations, number: int = 4
 ) -> None:
     """Print some sentences, their translations and the references."""
-    texts = best_texts(translations)
+    texts = best_texts(result.translations)
+    split_words = _word_splitter(result.tokenize)
     step = max(1, len(texts) // number)
     for i in range(0, len(texts), step)[:number]:
-        bleu = metrics.bleu(texts[i].split(), split.target[i].split(), 2)
+        bleu = metrics.bleu(split_words(texts[i]), split_words(split.target[i]), 2)
         print(f"source       {split.source[i]}")
         print(f"translation  {texts[i]}")
         print(f"reference    {split.target[i]}   (BLEU-2 {bleu:.3f})\n")
+
+
+def _word_splitter(tokenize: str) -> Callable[[str], list[str]]:
+    """text -> its words: at white space, as the textbook does, unless BLEU does not."""
+    if tokenize == "13a":
+        return str.split
+    tokenizer = sacrebleu.BLEU(tokenize=tokenize).tokenizer
+    return lambda text: tokenizer(text).split()

@@ -26,7 +26,8 @@ from experiments.common.training_run import (
     train_model,
 )
 from experiments.common.workdir import Workdir
-from experiments.translation.config import Config, DecodeConfig
+from experiments.translation.bleu import check_tokenizer
+from experiments.translation.config import Config, DecodeConfig, ScoreConfig
 from experiments.translation.data import (
     SUBWORD_FILES,
     Tokenizers,
@@ -68,6 +69,7 @@ OBJECTIVES = {
 @with_precision
 def train(config: Config) -> dict[str, Any]:
     """Train until the run is done; the entries of its summary.json."""
+    check_tokenizer(config.score.tokenize)
     workdir = open_for_training(config)
     corpus = load_pairs(config.data, config.run.data_dir)
     workdir.check_data(corpus.sha256)
@@ -109,11 +111,11 @@ def train(config: Config) -> dict[str, Any]:
 def open_for_training(config: Config) -> Workdir:
     """The folder of a run that trains.
 
-    With --criterion=bleu the settings of the search decide about the best checkpoint,
-    and must not change.
+    With --criterion=bleu the settings of the search and of BLEU decide about the best
+    checkpoint, and must not change.
     """
-    search = [field.name for field in dataclasses.fields(DecodeConfig)]
-    fixed = search if config.train.criterion == "bleu" else []
+    fields = (*dataclasses.fields(DecodeConfig), *dataclasses.fields(ScoreConfig))
+    fixed = [field.name for field in fields] if config.train.criterion == "bleu" else []
     return open_run(config, FILES, fixed=fixed)
 
 
@@ -129,7 +131,7 @@ def report(
     params = trained.params
     ensemble = [params, *load_ensemble(config, tokenizers, model)]
     translator = Translator(model, tokenizers, config.decode, config.run.seed)
-    result = translate_test(translator, ensemble, corpus.test, config.data.clean)
+    result = translate_test(config, translator, ensemble, corpus.test)
     perplexity_of = make_perplexity(
         model, corpus.valid, tokenizers, config.train.batch_size
     )
@@ -151,7 +153,7 @@ def report(
         *closing_rows(summary, "tokens", workdir),
     ]
     print_table(f"{corpus.name}, {config.model.cell}", rows)
-    print_samples(corpus.test, result.translations)
+    print_samples(corpus.test, result)
     return summary
 
 
@@ -161,6 +163,7 @@ def evaluate(config: Config) -> dict[str, Any]:
     sources, references = config.files.input, config.files.references
     if sources is not None and references is None:
         raise UserError("--mode=evaluate needs --references for its --input.")
+    check_tokenizer(config.score.tokenize)
     workdir = open_run(config, FILES, training=False)
     corpus = load_pairs(config.data, config.run.data_dir)
     workdir.check_data(corpus.sha256)
@@ -169,7 +172,7 @@ def evaluate(config: Config) -> dict[str, Any]:
         test = prepare_split(config.data, parallel.load_split(sources, references))
     tokenizers, model, ensemble = load_model(config, workdir)
     translator = Translator(model, tokenizers, config.decode, config.run.seed)
-    result = translate_test(translator, ensemble, test, config.data.clean)
+    result = translate_test(config, translator, ensemble, test)
     batch_size = config.train.batch_size
     perplexity_of = make_perplexity(model, corpus.valid, tokenizers, batch_size)
     perplexity = perplexity_of(ensemble[0])
@@ -179,7 +182,7 @@ def evaluate(config: Config) -> dict[str, Any]:
         ("files", workdir.path),
     ]
     print_table(f"{config.train.checkpoint} checkpoint", rows)
-    print_samples(test, result.translations)
+    print_samples(test, result)
     return {
         **result.scores,
         "valid_perplexity": perplexity,
