@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import east_asian_width
 
 import numpy as np
 
-from experiments.common.plots import PLAIN_TEXT
+from experiments.common.plots import PLAIN_TEXT, save_figure
 
 LINE_WIDTH = 90  # characters of a line
 MAX_TOKENS = 200  # tokens of a document that are drawn
@@ -46,7 +47,7 @@ def draw_confusion(path: Path, counts: np.ndarray, labels: Sequence[str]) -> Non
             color = "white" if shares[i, j] > 0.6 else "black"
             axes.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", color=color)
     figure.colorbar(image, label="share of the label's documents")
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def draw_attention(path: Path, shown: Sequence[DocumentWeights]) -> None:
@@ -78,7 +79,7 @@ def draw_attention(path: Path, shown: Sequence[DocumentWeights]) -> None:
             box = {"facecolor": orange, "pad": 1.5, "edgecolor": "none"}
             axes.text(x, top + 1 + y, token, bbox=box, **font)
         top += layout.num_lines + 2
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 class _Layout(NamedTuple):
@@ -91,8 +92,9 @@ def _layout(tokens: Sequence[str]) -> _Layout:
     placed, column, line = [], 0, 0
     for token in tokens:
         token = token[:LINE_WIDTH]
-        if column and column + len(token) > LINE_WIDTH:
+        width = sum(2 if east_asian_width(c) in "WF" else 1 for c in token)
+        if column and column + width > LINE_WIDTH:
             column, line = 0, line + 1
         placed.append((token, column, line))
-        column += len(token) + 1
+        column += width + 1
     return _Layout(placed, line + 1)

@@ -1,8 +1,14 @@
 """Figures that several commands draw."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from experiments.common.console import note
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # matplotlib reads text between dollar signs as a formula unless it is told not to.
 PLAIN_TEXT: dict[str, Any] = {"parse_math": False}
@@ -37,4 +43,85 @@ def draw_learning_curve(
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3, which="both")
     axes.legend()
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
+
+
+def save_figure(figure: "Figure", path: Path, dpi: int) -> None:
+    """Write a figure as a PNG, with each text in fonts that have its characters.
+
+    A character that the text's own font lacks is drawn in another installed font. One
+    that no font has is drawn as a question mark, and a note names it. Control
+    characters are drawn as in Python's strings.
+
+    Args:
+      figure: a matplotlib Figure.
+      path: the file.
+      dpi: the resolution.
+    """
+    from matplotlib.text import Text
+
+    nowhere: set[str] = set()
+    for text in figure.findobj(Text):
+        shown, families, missing = _drawable(text.get_text(), text.get_fontproperties())
+        nowhere |= missing
+        if families:
+            text.set_fontfamily([*text.get_fontfamily(), *families])
+        if shown != text.get_text():
+            text.set_text(shown)
+    for axes in figure.axes:  # an axis sets the texts of its ticks again
+        for axis in (axes.xaxis, axes.yaxis):
+            ticks = axis.get_ticklabels()
+            labels = [_drawable(t.get_text(), t.get_fontproperties())[0] for t in ticks]
+            if labels != [tick.get_text() for tick in ticks]:
+                axis.set_ticks(axis.get_ticklocs(), labels)
+    if nowhere:
+        some = " ".join(sorted(nowhere)[:10]) + (" ..." if len(nowhere) > 10 else "")
+        note(f"{path}: no installed font has {some}; drawn as a question mark.")
+    figure.savefig(path, dpi=dpi)
+
+
+def _drawable(text: str, font: Any) -> tuple[str, list[str], set[str]]:
+    """(the text that can be drawn, families to add, characters that no font has)."""
+    from matplotlib.font_manager import findfont
+
+    absent = set(text) - _characters(findfont(font)) - {"\n"}
+    if not absent:
+        return text, [], set()
+    absent_letters = {c for c in absent if c.isprintable()}
+    families, missing = _fallbacks(frozenset(absent_letters))
+    table: dict[str, str | int | None]
+    table = {c: c.encode("unicode_escape").decode() for c in absent - absent_letters}
+    table |= dict.fromkeys(missing, "?")
+    return text.translate(str.maketrans(table)), families, missing
+
+
+@functools.lru_cache
+def _fallbacks(wanted: frozenset[str]) -> tuple[list[str], set[str]]:
+    """Installed fonts for some characters, and the characters that none has."""
+    from matplotlib.font_manager import fontManager
+
+    # The last resort has a box for every character.
+    fonts = {
+        f.name: f.fname for f in fontManager.ttflist if "Last Resort" not in f.name
+    }
+    families: list[str] = []
+    rest = set(wanted)
+    while rest and fonts:
+        found = {name: rest & _characters(file) for name, file in fonts.items()}
+        name = max(found, key=lambda name: len(found[name]))
+        if not found[name]:
+            break
+        families.append(name)
+        rest -= found[name]
+    return families, rest
+
+
+@functools.cache
+def _characters(font_file: str) -> frozenset[str]:
+    """The characters that a font has."""
+    from matplotlib.font_manager import get_font
+
+    try:
+        return frozenset(map(chr, get_font(font_file).get_charmap()))
+    except (OSError, RuntimeError):  # removed since matplotlib listed it, or damaged
+        return frozenset()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.common.plots import save_figure
 from experiments.forecasting.evaluate import ForecastScores
 from seqjax.data.series import Scaling, Series
 from seqjax.nn.forecast_heads import Forecast
@@ -65,7 +66,7 @@ def draw_forecasts(
             axes.legend(loc="upper left", fontsize="x-small", ncols=4)
     for axes in grid[-1]:
         axes.set(xlabel="t")
-    figure.savefig(path, dpi=100)
+    save_figure(figure, path, dpi=100)
 
 
 def _draw_windows(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.common.plots import save_figure
 from experiments.gradients.norms import Norms
 from experiments.gradients.training import TaskResult
 
@@ -61,7 +62,7 @@ def draw_norms(
         axes.grid(alpha=0.3)
     full.legend(fontsize="small")
     short.legend(fontsize="small")
-    figure.savefig(path, dpi=100)
+    save_figure(figure, path, dpi=100)
 
 
 def draw_tasks(path: Path, results: Sequence[TaskResult]) -> None:
@@ -89,7 +90,7 @@ def draw_tasks(path: Path, results: Sequence[TaskResult]) -> None:
             axes.set(yscale="log")
             axes.grid(alpha=0.3)
             axes.legend(fontsize="small")
-    figure.savefig(path, dpi=100)
+    save_figure(figure, path, dpi=100)
 
 
 def _limits(curves: Iterable[np.ndarray]) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common.plots import save_figure
 from experiments.hidden_markov.data import Observations, draw_regimes
 from seqjax.baselines.hmm import HMM, HMMParams
 from seqjax.data.vocab import Vocab
@@ -74,4 +75,4 @@ def draw_training(
     image = matrix.imshow(np.exp(params.transition), vmin=0, vmax=1, cmap="Blues")
     matrix.set(xlabel="to state", ylabel="from state", title="transitions")
     figure.colorbar(image, ax=matrix)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)

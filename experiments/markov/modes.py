@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.common.console import print_columns, print_table
 from experiments.common.errors import UserError
-from experiments.common.plots import PLAIN_TEXT
+from experiments.common.plots import PLAIN_TEXT, save_figure
 from experiments.common.text import known_prompt, load_text, text_pieces
 from experiments.common.training_run import open_run
 from experiments.common.workdir import Workdir
@@ -134,7 +134,7 @@ def draw_forgetting(path: Path, name: str, distances: Sequence[float]) -> None:
     axes.set_title(name, **PLAIN_TEXT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def report(

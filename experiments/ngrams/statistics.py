@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common.plots import PLAIN_TEXT
+from experiments.common.plots import PLAIN_TEXT, save_figure
 from seqjax.data.ngrams import NgramCounts, zipf_exponent
 from seqjax.data.text import detokenize
 from seqjax.data.vocab import Vocab
@@ -86,4 +86,4 @@ def draw_frequencies(path: Path, name: str, statistics: Sequence[Statistics]) ->
     axes.set_title(name, **PLAIN_TEXT)
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)

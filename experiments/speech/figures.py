@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.plots import PLAIN_TEXT
+from experiments.common.plots import PLAIN_TEXT, save_figure
 from experiments.speech.data import LabelEncoder
 from seqjax.data.speech import Utterance
 from seqjax.models.ctc_model import CTCModel
@@ -102,7 +102,7 @@ def draw_posteriors(
         below.set(xlim=(0, end), ylim=(0, 1.15), xlabel="seconds", ylabel="probability")
         below.grid(alpha=0.3)
     panels[1, 0].legend(loc="center left", fontsize=8)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
 
 
 def _peaks(probs: np.ndarray, label: int) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.common.plots import PLAIN_TEXT
+from experiments.common.plots import PLAIN_TEXT, save_figure
 from experiments.translation.data import Tokenizers
 from experiments.translation.translator import Translation
 from seqjax.models.seq2seq import Seq2Seq
@@ -71,4 +71,4 @@ def draw_weights(
     axes.set_yticks(rows, target, **PLAIN_TEXT)
     axes.set(xlabel="source", ylabel="translation")
     figure.colorbar(image, label="attention")
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)

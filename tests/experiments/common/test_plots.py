@@ -1,8 +1,13 @@
-"""The learning curve."""
+"""The learning curve, and texts in figures whatever fonts are installed."""
 
+from pathlib import Path
+
+import pytest
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-from experiments.common.plots import draw_learning_curve
+from experiments.common import plots
+from experiments.common.plots import draw_learning_curve, save_figure
 
 
 def test_the_figure_has_both_curves(tmp_path, monkeypatch):
@@ -16,3 +21,91 @@ def test_the_figure_has_both_curves(tmp_path, monkeypatch):
     draw_learning_curve(tmp_path / "figure.png", metrics)
     curves = {c.get_label(): c.get_xydata().tolist() for c in kept[0].axes[0].lines}
     assert curves == {"train": [[5, 9], [10, 7]], "valid": [[10, 8]]}
+
+
+@pytest.fixture
+def fonts(monkeypatch):
+    """names -> only these fonts and the default one are installed."""
+    default = font_manager.findfont("DejaVu Sans")
+
+    def install(*names):
+        fonts = font_manager.fontManager.ttflist
+        kept = [f for f in fonts if f.name in names or f.fname == default]
+        assert {f.name for f in kept} >= set(names)
+        monkeypatch.setattr(font_manager.fontManager, "ttflist", kept)
+        plots._fallbacks.cache_clear()
+
+    yield install
+    plots._fallbacks.cache_clear()
+
+
+def figure_of(text):
+    """A figure that has a text everywhere where our figures have one."""
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([0, 1], label=text)
+    axes.set_xticks([0, 1], [text, "b"], rotation=60)
+    axes.set_yticks([0, 1], ["a", text])
+    axes.set_title(text, family="monospace")
+    axes.set(xlabel=text, ylabel=text)
+    axes.annotate(text, (0, 0))
+    axes.text(0, 0.5, text)
+    axes.legend()
+    return figure
+
+
+def texts(figure):
+    axes = figure.axes[0]
+    return [
+        *(axes.get_xticklabels()[0], axes.get_yticklabels()[1], axes.title),
+        *(axes.xaxis.label, axes.yaxis.label, *axes.texts),
+        *axes.get_legend().get_texts(),
+    ]
+
+
+def test_a_text_that_the_font_has_is_drawn_as_it_is(fonts, tmp_path, capsys):
+    fonts()
+    figure = figure_of("Zeit, время, χρόνος, ½№…")
+    families = [text.get_fontfamily() for text in texts(figure)]
+    save_figure(figure, tmp_path / "a.png", dpi=50)
+    assert {t.get_text() for t in texts(figure)} == {"Zeit, время, χρόνος, ½№…"}
+    assert [text.get_fontfamily() for text in texts(figure)] == families
+    assert capsys.readouterr().err == ""
+
+
+def test_another_font_draws_what_the_own_font_lacks(fonts, tmp_path, capsys):
+    """No warning of a missing glyph, which would fail the test."""
+    fonts("STIXGeneral")
+    lacking = plots._characters(font_manager.findfont("STIXGeneral"))
+    for name in ("DejaVu Sans", "DejaVu Sans Mono"):
+        lacking -= plots._characters(font_manager.findfont(name))
+    text = "a" + min(c for c in lacking if c.isprintable())
+    figure = figure_of(text)
+    save_figure(figure, tmp_path / "a.png", dpi=50)
+    for drawn in texts(figure):
+        assert drawn.get_text() == text
+        assert drawn.get_fontfamily()[-1] == "STIXGeneral"
+    assert capsys.readouterr().err == ""
+
+
+def test_what_no_font_has_is_a_question_mark_and_a_note(fonts, tmp_path, capsys):
+    fonts()
+    figure = figure_of("a春风b\t\u3000")
+    save_figure(figure, tmp_path / "a.png", dpi=50)
+    assert {text.get_text() for text in texts(figure)} == {"a??b\\t\\u3000"}
+    noted = capsys.readouterr().err
+    assert noted.count("\n") == 1
+    assert "a.png: no installed font has 春 风; drawn as a question mark." in noted
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_font_file_that_is_gone_has_no_characters(tmp_path):
+    assert plots._characters(str(tmp_path / "gone.ttf")) == frozenset()
+
+
+def test_every_figure_is_saved_by_save_figure():
+    experiments = Path(plots.__file__).parents[1]
+    sources = {p.name: p.read_text(encoding="utf-8") for p in experiments.rglob("*.py")}
+    assert {name for name, text in sources.items() if ".savefig(" in text} == {
+        "plots.py"
+    }
