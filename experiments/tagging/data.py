@@ -1,7 +1,7 @@
 """Tagged sentences: the corpus, its vocabularies, minibatches."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
@@ -16,7 +16,7 @@ from seqjax.data.tagged import Sentence, TaggedCorpus
 from seqjax.data.text import DataError
 from seqjax.data.vocab import Vocab
 from seqjax.models.tagger import TaggerBatch, TaggerInputs
-from seqjax.structured.bio import OUTSIDE, bio_potentials
+from seqjax.structured.bio import OUTSIDE, bio_potentials, find_scheme, from_bio, to_bio
 
 MAX_CHARS = 24  # the first characters of a word that are read
 LENGTH_STEP = 8  # lengths are rounded up to multiples: each compiles a program
@@ -25,10 +25,11 @@ LENGTH_STEP = 8  # lengths are rounded up to multiples: each compiles a program
 def load_corpus(
     config: DataConfig, data_dir: str | None, train_on_valid: bool
 ) -> TaggedCorpus:
-    """The tagged sentences of the settings.
+    """The tagged sentences of the settings, their spans in BIO; see `as_bio`.
 
     Raises:
-      DataError: if they cannot be read, or a held-out tag is not a training tag.
+      DataError: if they cannot be read, their tags mix schemes of spans, or a held-out
+        tag is not a training tag.
     """
     if config.train_file:
         files = (config.train_file, config.valid_file, config.test_file)
@@ -36,6 +37,10 @@ def load_corpus(
         corpus = tagged.load_files([path for path in files if path], *columns)
     else:
         corpus = tagged.load(config.dataset, data_dir)
+    parts = corpus.train, corpus.valid, corpus.test
+    scheme = scheme_of(corpus.name, [sentence for part in parts for sentence in part])
+    train, valid, test = (as_bio(part, scheme) for part in parts)
+    corpus = TaggedCorpus(corpus.name, train, valid, test, corpus.sha256, scheme)
     corpus = merge_valid(corpus, train_on_valid)
     known = {tag for sentence in corpus.train for tag in sentence.tags}
     for part in ("valid", "test"):
@@ -48,6 +53,25 @@ def load_corpus(
     return corpus
 
 
+def scheme_of(name: str, sentences: Iterable[Sentence]) -> str | None:
+    """The scheme of the spans in sentences; see `seqjax.structured.bio.find_scheme`.
+
+    Raises:
+      DataError: if there are several, or an unknown one.
+    """
+    try:
+        return find_scheme(tag for sentence in sentences for tag in sentence.tags)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}.") from None
+
+
+def as_bio(sentences: Iterable[Sentence], scheme: str | None) -> list[Sentence]:
+    """Sentences whose spans are in BIO, from those in a scheme."""
+    if scheme in (None, "BIO"):
+        return list(sentences)
+    return [Sentence(tokens, to_bio(tags)) for tokens, tags in sentences]
+
+
 class TaggingVocabs(NamedTuple):
     """The vocabularies of a training part.
 
@@ -57,6 +81,8 @@ class TaggingVocabs(NamedTuple):
       tags: the names of the tags, sorted.
       is_bio: whether every training sentence is a valid BIO sequence.
       lowercase: whether words are read in lower case.
+      scheme: of the spans in the files; they are in BIO here. None if the tags are not
+        of spans.
     """
 
     words: Vocab
@@ -64,10 +90,16 @@ class TaggingVocabs(NamedTuple):
     tags: list[str]
     is_bio: bool
     lowercase: bool = False
+    scheme: str | None = None
 
     @classmethod
-    def train(cls, sentences: Sequence[Sentence], config: DataConfig) -> Self:
-        """The vocabularies of training sentences."""
+    def train(
+        cls,
+        sentences: Sequence[Sentence],
+        config: DataConfig,
+        scheme: str | None = None,
+    ) -> Self:
+        """The vocabularies of training sentences in BIO."""
         tokens = [token for sentence in sentences for token in sentence.tokens]
         return cls(
             Vocab(_as_words(tokens, config.lowercase), config.min_freq),
@@ -75,6 +107,7 @@ class TaggingVocabs(NamedTuple):
             sorted({tag for sentence in sentences for tag in sentence.tags}),
             are_bio(sentences),
             config.lowercase,
+            scheme,
         )
 
     @classmethod
@@ -90,7 +123,14 @@ class TaggingVocabs(NamedTuple):
                 Vocab.from_list(found["words"]),
                 Vocab.from_list(found["chars"]),
             )
-            return cls(words, chars, found["tags"], found["is_bio"], found["lowercase"])
+            return cls(
+                words,
+                chars,
+                found["tags"],
+                found["is_bio"],
+                found["lowercase"],
+                found.get("scheme"),
+            )
 
         return workdir.read_vocab(make)[0]
 
@@ -106,6 +146,12 @@ class TaggingVocabs(NamedTuple):
         prefixes = {tag.partition("-")[0] for tag in spans}
         # I without any B or type may have another meaning.
         return prefixes <= {"B", "I"} and any(tag != "I" for tag in spans)
+
+    def in_scheme(self, tags: Sequence[str]) -> list[str]:
+        """Predicted tags in the scheme of the files."""
+        if self.scheme in (None, "BIO"):
+            return list(tags)
+        return from_bio(to_bio(tags), self.scheme)
 
     def encode_words(self, tokens: Sequence[str]) -> np.ndarray:
         """The indices of words, int32 [N]."""

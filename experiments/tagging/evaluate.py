@@ -120,7 +120,11 @@ def evaluate_corpus(
     base = scored(corpus.test, baseline)
     number = sum(token in ambiguous for s in corpus.test for token in s.tokens)
     header = ("%", valid_heading, "test", "test (most frequent tag)")
-    print_columns(corpus.name, header, _rows(valid, test, base, number))
+    title = corpus.name
+    if corpus.scheme is not None:
+        converted = "" if corpus.scheme == "BIO" else ", scored as BIO"
+        title += f", spans in {corpus.scheme}{converted}"
+    print_columns(title, header, _rows(valid, test, base, number))
     return {
         **{f"valid_{name}": value for name, value in valid.numbers.items()},
         **{f"test_{name}": value for name, value in test.numbers.items()},

@@ -48,7 +48,7 @@ def train(config: Config) -> dict[str, Any]:
     workdir = open_workdir(config, training=True)
     corpus = load(config)
     workdir.check_data(corpus.sha256)
-    vocabs = TaggingVocabs.train(corpus.train, config.data)
+    vocabs = TaggingVocabs.train(corpus.train, config.data, corpus.scheme)
     model = build_model(config.model, config.decode, vocabs)
     sentences = encode(corpus.train, vocabs, model)
     plan = make_plan(sentences, config.train.batch_size, config.run.seed)
@@ -116,7 +116,8 @@ def tag(config: Config) -> list[Sentence]:
     untagged = [Sentence(tokens, any_tag * len(tokens)) for tokens in lines]
     sentences = encode(untagged, vocabs, model)
     found = predict(model, params, sentences, config.train.batch_size)
-    tagged = [Sentence(*pair) for pair in zip(lines, found.tags, strict=True)]
+    tags = map(vocabs.in_scheme, found.tags)
+    tagged = [Sentence(*pair) for pair in zip(lines, tags, strict=True)]
     write_lines(config.files.output, conll_lines(tagged))
     return tagged
 

@@ -41,6 +41,7 @@ class TaggedCorpus(NamedTuple):
     valid: list[Sentence]
     test: list[Sentence]
     sha256: str
+    scheme: str | None = None  # of the spans, where it has been found out
 
 
 _ADDRESS = "https://raw.githubusercontent.com/leondz/emerging_entities_17/master/"

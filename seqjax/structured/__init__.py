@@ -2,7 +2,7 @@
 
 linear_chain   sums, best paths and samples of linear chains: HMMs and CRFs
 ctc            labels without an alignment to the frames: loss and decoding
-bio            the BIO tagging scheme as potentials of a linear chain
+bio            tagging schemes of spans: BIO as potentials, others converted
 """
 
 from seqjax.structured import ctc, linear_chain

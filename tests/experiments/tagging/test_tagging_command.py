@@ -13,6 +13,7 @@ from experiments.tagging import train as train_from_python
 from experiments.tagging.__main__ import main
 from experiments.tagging.data import TaggingVocabs, load_corpus
 from seqjax.data.tagged import Sentence, conll_lines, parse
+from seqjax.structured.bio import from_bio, to_bio
 from tests.commands import files, metrics, refused, run, summary
 
 command = partial(run, main)
@@ -246,6 +247,53 @@ def test_another_run_in_the_workdir_is_refused_and_left_alone(
     other = f"--test_file={write_sentences(tmp_path / 'other', 61, 9)}"
     refused(command(*files_of[:2], other, *flags), "holds a run on other data")
     assert files(trained[0]) == before
+
+
+def test_other_schemes_are_scored_as_bio_and_written_as_they_were(files_of, tmp_path):
+    """The run is the same but for the checksum of the data."""
+    flags = (*SMALL, *PLAIN, "--epochs=1")
+    assert command(*files_of, f"--workdir={tmp_path / 'bio'}", *flags).code == 0
+    options = []
+    for option in files_of:
+        flag, _, path = option.partition("=")
+        sentences = parse(Path(path).read_text(encoding="utf-8"), path)
+        bilou = [Sentence(s.tokens, from_bio(s.tags, "BILOU")) for s in sentences]
+        file = tmp_path / Path(path).name
+        file.write_text("\n".join(conll_lines(bilou)), encoding="utf-8")
+        options.append(f"{flag}={file}")
+    result = command(*options, f"--workdir={tmp_path / 'run'}", *flags)
+    assert "spans in BILOU, scored as BIO" in result.out
+    for key in SUMMARY_KEYS - {"seconds", "tokens_per_second", "dataset_sha256"}:
+        assert summary(tmp_path / "run")[key] == summary(tmp_path / "bio")[key]
+    where = (f"--workdir={tmp_path / 'run'}",)
+    assert "spans in BILOU, scored as BIO" in command("--mode=evaluate", *where).out
+    text = b"in rome city\nmister rome in paris\n"
+    tagged, plain = (
+        parse(command("--mode=tag", f"--workdir={folder}", stdin=text).out, "out")
+        for folder in (tmp_path / "run", tmp_path / "bio")
+    )
+    for ours, bio in zip(tagged, plain, strict=True):
+        assert ours.tags == from_bio(to_bio(bio.tags), "BILOU")
+
+
+@pytest.mark.parametrize(
+    ("tags", "sentence"),
+    [
+        (
+            "O B-place E-place L-place",
+            "train: the tags mix schemes of spans: no one of",
+        ),
+        ("O B-place X-place", "train: the tag X-place, beside B-person is of no known"),
+    ],
+)
+def test_mixed_and_unknown_schemes_are_named(files_of, tmp_path, tags, sentence):
+    train = tmp_path / "train"
+    lines = [f"w {tag}" for tag in tags.split()]
+    text = Path(files_of[0].partition("=")[2]).read_text(encoding="utf-8")
+    train.write_text("\n".join(lines) + "\n\n" + text, encoding="utf-8")
+    where = f"--workdir={tmp_path / 'run'}"
+    refused(command(f"--train_file={train}", *files_of[1:], where), sentence)
+    assert not (tmp_path / "run").exists()
 
 
 BAD_FILES = {  # the content of the test part, and the sentence
