@@ -15,13 +15,13 @@ LAYERS = [
         *("data.synthetic.syllables", "data.synthetic.memory_tasks"),
         *("data.synthetic.grammar.tables", "data.synthetic.grammar.spelling"),
     },
-    {"data.vocab", "data.sources", "data.synthetic.grammar.lexicon"},
+    {"data.vocab", "data.sources", "data.synthetic.grammar.lexicon", "data.formats"},
     {"data.synthetic.grammar.phrases"},
     {"data.synthetic.grammar.writer"},
     {"data.synthetic.grammar"},
     {
         *("data.batching", "data.buckets", "data.corpora", "data.csv_columns"),
-        *("data.tokenizers", "data.wav"),
+        *("data.document_files", "data.tokenizers", "data.wav"),
     },
     {
         *("data.parallel", "data.series", "data.labeled", "data.poems", "data.tagged"),

@@ -46,8 +46,8 @@ READERS = {  # name: (a line that holds a text, path -> the texts)
     "typed lines": ("{}", stdin(typed_lines)),
     "pairs": ("{0}\t{0}", lambda path: whole(parallel.load_tsv(path))),
     "aligned files": ("{}", lambda path: parallel.load_split(path, path).target),
-    "documents": ("x\t{}", lambda path: labeled.read_tsv(path).texts),
-    "labels": ("{}\tx", lambda path: labeled.read_tsv(path).labels),
+    "documents": ("x\t{}", lambda path: labeled.read_file(path).texts),
+    "labels": ("{}\tx", lambda path: labeled.read_file(path).labels),
     "tokens": ("{}\tO", lambda path: tokens(path)),
     "tags": ("x\t{}", lambda path: tags(path)),
     "poems": ("t:{}", lambda path: [poem.content for poem in poems.read(path)[0]]),
@@ -58,9 +58,9 @@ READERS = {  # name: (a line that holds a text, path -> the texts)
 
 
 def whole(corpus):
-    """The sources of all parts, in the order of LINES."""
-    found = [*corpus.train.source, *corpus.valid.source, *corpus.test.source]
-    return sorted(found, key=(LINES + [str(i) for i in range(200)]).index)[: len(LINES)]
+    """The sources of LINES in all parts."""
+    found = {*corpus.train.source, *corpus.valid.source, *corpus.test.source}
+    return [line for line in LINES if line in found]
 
 
 def tokens(path):
@@ -83,7 +83,7 @@ def test_only_lf_and_crlf_end_a_line(tmp_path, reader, end):
     line, read = READERS[reader]
     lines = list(LINES)
     if reader == "pairs":  # enough to have three parts
-        lines += [str(i) for i in range(200)]
+        lines += [f"sentence {i}" for i in range(200)]
     if reader == "transcripts":
         end = "\n"  # the text has been decoded before
     path = tmp_path / "file"

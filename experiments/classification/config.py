@@ -20,8 +20,8 @@ class DataConfig(Settings):
     dataset: str = setting("opinions", "Data set to use.", choices=tuple(labeled.NAMES))
     corpus: tuple[str, ...] = setting(
         (),
-        "Files of lines label<TAB>text to use instead of a data set: one, or three for "
-        "training, validation and test, joined by commas.",
+        "Files of lines label<TAB>text, or CSV, to use instead of a data set: one, or "
+        "three for training, validation and test, joined by commas.",
         resumable=True,  # the checksum of the data decides
     )
     folds: int = setting(

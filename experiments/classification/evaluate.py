@@ -79,7 +79,7 @@ def print_errors(
     errors = errors[np.argsort(-confidence[errors], kind="stable")]
     rows = [
         (
-            split.texts[i][:TEXT_WIDTH],
+            split.texts[i][:TEXT_WIDTH].replace("\n", " "),
             split.labels[i],
             predicted[i],
             f"{np.exp(confidence[i]):.4f}",

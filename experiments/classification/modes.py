@@ -105,7 +105,7 @@ def evaluate(config: Config) -> dict[str, float]:
         workdir.check_data(corpus.sha256)
         split = corpus.test
     else:
-        split = labeled.read_tsv(config.files.input, encoder.labels)
+        split = labeled.read_file(config.files.input, encoder.labels)
     encoded = encoder.encode_split(split)
     log_probs = predict(model, params, encoded.documents, config.train.batch_size)
     scores = score("test", log_probs, encoded.labels)

@@ -9,6 +9,7 @@ from pathlib import Path
 from experiments.common.console import note
 from experiments.common.errors import UserError
 from experiments.common.settings import Settings, setting
+from seqjax.data.formats import CONLL, WITH_TABS, describe_format
 from seqjax.data.text import decode, read_bytes, split_lines
 
 
@@ -52,6 +53,8 @@ def read_lines(path: str | None) -> list[str]:
     text = decode(content, name, may_be_empty=True)
     if "\r" in text and "\n" not in text:
         note(f"{name} is one line: only LF or CRLF ends a line, no carriage return.")
+    if (kind := describe_format(text)) in (*WITH_TABS, CONLL):
+        note(f"{name} looks like {kind}; each line is read as one text.")
     return split_lines(text)
 
 

@@ -1,6 +1,6 @@
 """Documents with labels: sources, splits, minibatches, and the user's own files.
 
-The user's own documents are lines "label<TAB>text" in UTF-8.
+The user's own documents are lines "label<TAB>text" or CSV, see `data.document_files`.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqjax.data import buckets
+from seqjax.data.document_files import parse_documents
 from seqjax.data.sources import Source, fetch, hashed_share, sha256_of, unknown_name
 from seqjax.data.synthetic import opinions
 from seqjax.data.text import DataError, decode, read_bytes, split_lines
@@ -106,45 +107,44 @@ def load_files(
     """The user's own documents.
 
     Args:
-      paths: one file of lines "label<TAB>text", which `split_by_text` splits; or three:
-        train, valid and test.
+      paths: one file of documents, see `document_files.parse_documents`, which
+        `split_by_text` splits; or three: train, valid and test.
       folds, fold, seed: as `split_by_text`.
 
     Raises:
-      DataError: as `read_tsv`, or for another number of files, a label that occurs in a
-        held-out part only, or fewer than two labels.
+      DataError: as `parse_documents`, or for another number of files, a label that
+        occurs in a held-out part only, or fewer than two labels.
     """
     paths = list(paths)
     contents = [read_bytes(path) for path in paths]  # once: they may be pipes
     sha256, name = sha256_of(*contents), Path(paths[0]).name
     if len(paths) == 1:
-        rows = _parse_tsv(contents[0], paths[0])
+        rows = parse_documents(contents[0], paths[0])
         return split_by_text(name, rows, sha256, folds, fold, seed)
     if len(paths) != 3:
         raise DataError(
             f"one file was expected, or three (train, valid, test), got {len(paths)}."
         )
-    train = _parse_tsv(contents[0], paths[0])
+    train = parse_documents(contents[0], paths[0])
     known = {label for label, _ in train}
     held_out = (
-        _parse_tsv(content, path, known)
+        parse_documents(content, path, known)
         for content, path in zip(contents[1:], paths[1:], strict=True)
     )
     return _corpus(name, map(_split, (train, *held_out)), sha256)
 
 
-def read_tsv(path: str | Path, known: Collection[str] | None = None) -> LabeledSplit:
-    """Documents from a UTF-8 file of lines "label<TAB>text", without blank lines.
+def read_file(path: str | Path, known: Collection[str] | None = None) -> LabeledSplit:
+    """Documents from a file; see `document_files.parse_documents`.
 
     Args:
       path: the file.
       known: the allowed labels; None allows any.
 
     Raises:
-      DataError: if the file cannot be read or, with the line's number, a line has no
-        tab, no label, no text, or a label that is not allowed.
+      DataError: if the file cannot be read, or as `parse_documents`.
     """
-    return _split(_parse_tsv(read_bytes(path), path, known))
+    return _split(parse_documents(read_bytes(path), path, known))
 
 
 def split_by_text(
@@ -233,28 +233,6 @@ def _corpus(name: str, splits: Iterable[LabeledSplit], sha256: str) -> LabeledCo
         )
     train, valid, test = parts.values()
     return LabeledCorpus(name, labels, train, valid, test, sha256)
-
-
-def _parse_tsv(
-    content: bytes, path: str | Path, known: Collection[str] | None = None
-) -> list[tuple[str, str]]:
-    rows = []
-    for number, line in enumerate(split_lines(decode(content, path)), start=1):
-        label, tab, text = line.partition("\t")
-        label, text, here = label.strip(), text.strip(), f"{path}, line {number}"
-        if not (tab or label):
-            continue
-        if not (label and text):
-            raise DataError(
-                f"{here}: a label, a tab and a text were expected, got {line[:40]!r}."
-            )
-        if known is not None and label not in known:
-            raise DataError(
-                f"{here}: the label {label!r} does not occur in the training part "
-                f"({', '.join(sorted(known)[:5])})."
-            )
-        rows.append((label, text))
-    return rows
 
 
 def _split(rows: Iterable[tuple[str, str]]) -> LabeledSplit:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from seqjax.data import formats
 from seqjax.data.sources import (
     Source,
     fetch,
@@ -55,6 +56,11 @@ _FRA_ENG = Source(  # manythings.org/anki and tatoeba.org; CC BY 2.0.
     archive_hash="sha1:94646ad1522d915e7b0f9296181140edcf86a4f5",
 )
 NAMES = ("grammar", "fra_eng", "multi30k")
+_MISTAKEN = (
+    *formats.OTHER_FILES,
+    *(formats.CONLL, formats.NUMBERS, formats.TRANSCRIPTS),
+    *(formats.LABELED, formats.LABELED_LAST),
+)
 HELD_OUT = 2  # percentage of the source sentences to validate on, and to test on
 
 
@@ -91,7 +97,7 @@ def load(
         return _swapped(corpus) if swap else corpus
     if name == "fra_eng":
         path = fetch(name, _FRA_ENG, data_dir)
-        pairs = _parse_tsv(read_bytes(path), path, swap)
+        pairs = _parse_tsv(decode(read_bytes(path), path), path, swap)
         return split_by_source(name, pairs, _FRA_ENG.sha256)
     paths = [
         fetch(name, Source(file, sha256, None), data_dir)
@@ -154,10 +160,13 @@ def load_tsv(path: str | Path, swap: bool = False) -> ParallelCorpus:
       swap: translate from the second column into the first.
 
     Raises:
-      DataError: if the file cannot be read, or a line is no pair; with its number.
+      DataError: if the file cannot be read or seems to have another format, or a line
+        is no pair; with its number.
     """
     content = read_bytes(path)  # once, because the file may be a pipe
-    pairs = _parse_tsv(content, path, swap)
+    text = decode(content, path)
+    formats.refuse_format(text, path, formats.PAIRS, _MISTAKEN)
+    pairs = _parse_tsv(text, path, swap)
     return split_by_source(Path(path).name, pairs, sha256_of(content))
 
 
@@ -186,9 +195,9 @@ def _swapped(corpus: ParallelCorpus) -> ParallelCorpus:
     return corpus._replace(train=train, valid=valid, test=test)
 
 
-def _parse_tsv(content: bytes, path: str | Path, swap: bool) -> list[tuple[str, str]]:
+def _parse_tsv(text: str, path: str | Path, swap: bool) -> list[tuple[str, str]]:
     pairs = []
-    for number, line in enumerate(split_lines(decode(content, path)), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         if not line.strip() and "\t" not in line:
             continue
         source, tab, rest = line.partition("\t")
@@ -196,17 +205,18 @@ def _parse_tsv(content: bytes, path: str | Path, swap: bool) -> list[tuple[str, 
         if not (tab and source.strip() and target.strip()):
             raise DataError(
                 f"{path}, line {number}: a sentence, a tab and its translation were "
-                f"expected, got {line[:40]!r}."
+                f"expected, got {line[:40]!r}"
+                f"{formats.format_hint(text, formats.PAIRS)}."
             )
         pairs.append((target, source) if swap else (source, target))
     return pairs
 
 
 def _aligned(contents: Sequence[bytes], files: Sequence[str | Path]) -> PairSplit:
-    source, target = (
-        split_lines(decode(content, file))
-        for content, file in zip(contents, files, strict=True)
-    )
+    texts = [decode(*pair) for pair in zip(contents, files, strict=True)]
+    for text, file in zip(texts, files, strict=True):
+        formats.refuse_format(text, file, formats.SENTENCES, formats.WITH_TABS)
+    source, target = map(split_lines, texts)
     if len(source) != len(target):
         raise DataError(
             f"{files[0]} has {len(source)} lines and {files[1]} {len(target)}; line by "

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from seqjax.data import formats
 from seqjax.data.corpora import SOURCES
 from seqjax.data.sources import fetch, sha256_of, split_by_hash, unknown_name
 from seqjax.data.synthetic import verses
@@ -69,18 +70,21 @@ def read(path: str | Path) -> tuple[list[Poem], str]:
     Empty lines are left out. A title may be empty, a content may not.
 
     Raises:
-      DataError: if the file cannot be read or, with the line's number, a line has no
-        colon or no content.
+      DataError: if the file cannot be read or seems to be a chat log or another file
+        or, with the line's number, a line has no colon or no content.
     """
     content, poems = read_bytes(path), []
-    for number, line in enumerate(split_lines(decode(content, path)), start=1):
+    written = decode(content, path)
+    mistaken = (*formats.OTHER_FILES, formats.CHAT)
+    formats.refuse_format(written, path, formats.POEMS, mistaken)
+    for number, line in enumerate(split_lines(written), start=1):
         if not line.strip():
             continue
         title, colon, text = line.partition(":")
         if not (colon and text.strip()):
             raise DataError(
                 f"{path}, line {number}: a title, a colon and the poem were expected, "
-                f"got {line[:40]!r}."
+                f"got {line[:40]!r}{formats.format_hint(written, formats.POEMS)}."
             )
         poems.append(Poem(title.strip(), text.strip()))
     return poems, sha256_of(content)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from seqjax.data import formats
 from seqjax.data.sources import (
     Source,
     fetch,
@@ -57,6 +58,8 @@ _WNUT17 = {  # Derczynski et al., "WNUT2017 shared task", 2017; CC BY 4.0.
     ),
 }
 NAMES = ("apple", "wnut17")
+_MISTAKEN = (*formats.OTHER_FILES, formats.TRANSCRIPTS, formats.NUMBERS)
+MANY_TOKENS = 100  # of a sentence that may rather be a file without empty lines
 HELD_OUT = 10  # percentage of a single file to validate on, and to test on
 
 
@@ -120,6 +123,11 @@ def load_files(
         for content, path in zip(contents, paths, strict=True)
     ]
     if len(splits) == 1:
+        if len(splits[0]) == 1 and len(splits[0][0].tokens) > MANY_TOKENS:
+            raise DataError(
+                f"{paths[0]} holds a single sentence of {len(splits[0][0].tokens):,} "
+                f"tokens; empty lines between sentences were expected."
+            )
         parts = split_by_hash(
             name, splits[0], lambda s: " ".join(s.tokens), HELD_OUT, "sentence"
         )
@@ -153,7 +161,7 @@ def parse(
       DataError: with the line's number, if the line has another number of columns than
         the lines before, or lacks one of the two columns, or one of them is empty; if
         token and tag are the same column; if a sentence of CoNLL-U has no word; if
-        there is no sentence.
+        there is no sentence; or if the text seems to have another format.
 
     Example:
       >>> parse("we O\\nsaw O\\nkiev B-place\\n\\nyes O\\n", "my.conll")[1]
@@ -161,6 +169,26 @@ def parse(
 
     Source: universaldependencies.org/format.html.
     """
+    formats.refuse_format(text, path, formats.CONLL, _MISTAKEN)
+    try:
+        sentences = _parse(text, path, token_column, tag_column)
+    except DataError as error:
+        hint = formats.format_hint(text, formats.CONLL)
+        raise DataError(f"{str(error).removesuffix('.')}{hint}.") from None
+    if any(_are_texts(sentences, column) for column in (0, 1)):
+        formats.refuse_format(text, path, formats.CONLL, formats.WITH_TABS)
+    return sentences
+
+
+def _are_texts(sentences: Sequence[Sentence], column: int) -> bool:
+    """Whether the tokens (0) or tags (1) are mostly several words each."""
+    cells = [cell for sentence in sentences for cell in sentence[column]]
+    return 2 * sum(" " in cell for cell in cells) > len(cells)
+
+
+def _parse(
+    text: str, path: str | Path, token_column: int | None, tag_column: int | None
+) -> list[Sentence]:
     lines = split_lines(text)
     is_conllu = _is_conllu(lines)
     if token_column is None:

@@ -5,6 +5,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 END_OF_LINE = "<eos>"
+_SIGNATURES = {  # beginnings of files that are no text
+    b"\x1f\x8b": "compressed by gzip",
+    b"BZh": "compressed by bzip2",
+    b"\xfd7zXZ": "compressed by xz",
+    b"\x28\xb5\x2f\xfd": "compressed by zstandard",
+    b"PK\x03\x04": "a zip archive (also .docx, .xlsx and .npz)",
+    b"%PDF": "a PDF",
+    b"PAR1": "a Parquet file",
+    b"SQLite": "an SQLite database",
+    b"RIFF": "a wav recording",
+    b"\x89PNG": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
 
 
 class DataError(ValueError):
@@ -54,6 +69,9 @@ def decode(content: bytes, path: str | Path, may_be_empty: bool = False) -> str:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
+        for beginning, kind in _SIGNATURES.items():
+            if content.startswith(beginning):
+                raise DataError(f"{path} is {kind}; UTF-8 text was expected.") from None
         bad = content[error.start]
         raise DataError(
             f"{path} is not UTF-8: byte 0x{bad:02x} at byte offset {error.start}."

@@ -4,11 +4,16 @@ import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
-from seqjax.data import wav
+from seqjax.data import formats, wav
 from seqjax.data.sources import sha256_of, split_by_hash
 from seqjax.data.speech import SpeechCorpus, Utterance
 from seqjax.data.text import DataError, decode, read_bytes, split_lines
 
+_MISTAKEN = (
+    *formats.OTHER_FILES,
+    *(formats.LABELED, formats.LABELED_LAST, formats.PAIRS, formats.CONLL),
+    *(formats.NUMBERS, formats.CSV, formats.CHAT, formats.POEMS),
+)
 HELD_OUT = 10  # percentage of the recordings to validate on, and to test on
 Transcripts = dict[str, tuple[str, tuple[str, ...]]]  # {file: ("PATH, line N", words)}
 
@@ -78,12 +83,13 @@ def parse_transcripts(text: str, path: str | Path) -> Transcripts:
     Raises:
       DataError: with the line's number, if the line has no tab or two, no file or no
         words, a file of an earlier line, or a file outside the folder; if there is no
-        line.
+        line, or the text seems to have another format.
 
     Example:
       >>> parse_transcripts("a.wav\\tOne two\\n", "t.tsv")
       {'a.wav': ('t.tsv, line 1', ('one', 'two'))}
     """
+    formats.refuse_format(text, path, formats.TRANSCRIPTS, _MISTAKEN)
     found: Transcripts = {}
     for number, line in enumerate(split_lines(text), start=1):
         if not line.strip():

@@ -191,7 +191,7 @@ def write(path, content):
 
 def test_a_file_is_read_line_by_line(tmp_path):
     content = "\ufeffpos\tgut\u0085 \U0001f600 !\r\n\n  neg \t nicht\tgut  \npos\tja"
-    split = labeled.read_tsv(write(tmp_path / "a.tsv", content))
+    split = labeled.read_file(write(tmp_path / "a.tsv", content))
     assert split.labels == ["pos", "neg", "pos"]
     assert split.texts == ["gut\u0085 \U0001f600 !", "nicht\tgut", "ja"]
 
@@ -200,7 +200,7 @@ def test_a_file_is_read_line_by_line(tmp_path):
 def test_a_bad_line_is_named(tmp_path, line):
     path = write(tmp_path / "a.tsv", f"pos\tok\n\n{line}\npos\tok\n")
     with pytest.raises(DataError) as caught:
-        labeled.read_tsv(path)
+        labeled.read_file(path)
     start = f"{path}, line 3: a label, a tab and a text were expected, got {line!r}."
     assert str(caught.value) == start
 
@@ -210,7 +210,7 @@ def test_a_bad_line_is_named(tmp_path, line):
 def test_hostile_files_are_read_or_refused_in_one_sentence(tmp_path_factory, content):
     path = write(tmp_path_factory.getbasetemp() / "hostile.tsv", content)
     try:
-        split = labeled.read_tsv(path)
+        split = labeled.read_file(path)
     except DataError as error:
         assert str(path) in str(error) and "\n" not in str(error)
     else:

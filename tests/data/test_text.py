@@ -1,10 +1,13 @@
 """Text read, reduced to letters, and split into characters and words."""
 
+import bz2
 import errno
+import gzip
+import lzma
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from seqjax.data.text import DataError, detokenize, keep_letters, read_text, tokenize
@@ -61,7 +64,6 @@ def test_a_text_without_a_word_is_refused(tmp_path, content):
         ("é漢".encode() + b"\x80 more", "80", 5),  # 2 + 3 bytes before it
         (b"cut short \xe6\xbc", "e6", 10),
         ("caf\xe9 au lait".encode("latin-1"), "e9", 3),
-        ("wide".encode("utf-16"), "ff", 0),
         (b"\xef\xbb\xbf\x85", "85", 3),  # a byte-order mark has bytes too
         (b"line\r\nline\r\n\xed\xa0\x80", "ed", 12),  # so have line ends; a surrogate
     ],
@@ -76,9 +78,31 @@ def test_the_error_gives_the_offset_of_the_first_bad_byte(
     assert str(error.value) == f"{path} is not UTF-8: {place}."
 
 
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (gzip.compress(b"text"), "compressed by gzip"),
+        (bz2.compress(b"text"), "compressed by bzip2"),
+        (lzma.compress(b"text"), "compressed by xz"),
+        (b"PK\x03\x04\x14\x00\x08\x08\xff", "a zip archive"),
+        (b"%PDF-1.7\n%\xe2\xe3", "a PDF"),
+        (b"RIFF\xff\xff\xff\xffWAVEfmt ", "a wav recording"),
+        ("wide".encode("utf-16"), "UTF-16"),
+        ("wide".encode("utf-16-be").join([b"\xfe\xff", b""]), "UTF-16"),
+    ],
+)
+def test_other_kinds_of_files_are_named(tmp_path, content, kind):
+    path = write(tmp_path, content)
+    with pytest.raises(DataError) as error:
+        read_text(path)
+    assert str(error.value).startswith(f"{path} is {kind}")
+    assert str(error.value).endswith("; UTF-8 text was expected.")
+
+
 @fuzz
 @given(before=messy, after=st.binary())
 def test_the_offset_counts_bytes_not_characters(tmp_path_factory, before, after):
+    assume(before or after[:1] not in (b"\xfe", b"\xd8"))  # UTF-16, or an image
     start = before.encode()
     path = write(tmp_path_factory.getbasetemp(), start + b"\xff" + after)
     with pytest.raises(DataError, match=rf"byte 0xff at byte offset {len(start)}\.$"):
