@@ -1,0 +1,27 @@
+"""One case of a reader."""
+
+from pathlib import Path
+
+from experiments.common.errors import UserError
+from seqjax.data.text import DataError
+from tests.fuzz.readers import Reader
+
+
+def check_case(reader: Reader, folder: Path, content: bytes) -> bool:
+    """Whether a reader accepts a content; the result accounts for all of it.
+
+    Raises:
+      AssertionError: if rows are lost, or the refusal is not one sentence that names
+        the file.
+    """
+    path = folder / "vocab.json"
+    path.write_bytes(content)
+    try:
+        found = reader.read(path)
+    except (DataError, UserError) as error:
+        sentence = str(error)
+        assert path.name in sentence and "\n" not in sentence, sentence
+        assert sentence.endswith((".", "?")), sentence
+        return False
+    reader.check(content, found)
+    return True

@@ -1,0 +1,224 @@
+"""Every reader of files: hostile contents, and what a result must account for.
+
+A reader returns a result or raises `DataError` or `UserError` with one sentence that
+names the file. The checks count rows independently of the library.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+
+from experiments.common.flag_files import expand
+from experiments.common.workdir import RunConfig, Workdir
+from seqjax.data import (
+    corpora,
+    document_files,
+    parallel,
+    poems,
+    tagged,
+    transcripts,
+    vocab,
+    wav,
+)
+from seqjax.data.text import decode
+from tests.fuzz.contents import cells, damaged, joined, lines, split_lines, words
+
+
+class Reader(NamedTuple):
+    """A reader and its fuzzing."""
+
+    contents: st.SearchStrategy[bytes]
+    read: Callable[[Path], Any]
+    check: Callable[[bytes, Any], None]
+
+
+def check_text(content: bytes, corpus: corpora.Corpus) -> None:
+    text = content.decode().removeprefix("\ufeff").replace("\r\n", "\n")
+    assert corpus.train + corpus.valid + corpus.test == text
+
+
+# Rows with a number, repeated: enough for the three parts of a split by hash.
+pairs = st.builds(
+    lambda content, times: b"".join(
+        content.replace(b"#", str(i).encode()) for i in range(times)
+    ),
+    lines(joined("\t", (cells.map("{}#".format), cells)), max_size=4),
+    st.sampled_from((1, 150, 150)),
+)
+
+
+def check_pairs(content: bytes, corpus: parallel.ParallelCorpus) -> None:
+    rows = [line.split("\t")[:2] for line in split_lines(content) if line.strip()]
+    found = [
+        list(pair)
+        for part in (corpus.train, corpus.valid, corpus.test)
+        for pair in zip(*part, strict=True)
+    ]
+    assert sorted(found) == sorted(rows)
+
+
+def read_documents(path: Path) -> list[tuple[str, str]]:
+    return document_files.parse_documents(path.read_bytes(), path)
+
+
+def check_documents(content: bytes, found: list[tuple[str, str]]) -> None:
+    rows = [line for line in split_lines(content) if line.strip()]
+    if "\t" in rows[0] or not {",", ";"} & set(rows[0]):
+        letters = [c for line in rows for c in line if not c.isspace()]
+        kept = [c for pair in found for text in pair for c in text if not c.isspace()]
+        header = len(rows) - len(found)
+        assert header in (0, 1)
+        assert header or kept == letters
+        return
+    text = "\n".join(split_lines(content)).replace("\r", "?")
+    delimiter = max(",;", key=rows[0].count)
+    records = list(csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
+    records = [r for r in records if any(cell.strip() for cell in r)]
+    assert len(records) - len(found) in (0, 1)
+
+
+def check_tagged(content: bytes, sentences: list[tagged.Sentence]) -> None:
+    rows = [line for line in split_lines(content) if line.strip()]
+    rows = [line for line in rows if not line.startswith("-DOCSTART-")]
+    number = sum(len(sentence.tokens) for sentence in sentences)
+    assert all(len(s.tokens) == len(s.tags) > 0 for s in sentences)
+    if any(len(line.split("\t")) == 10 for line in rows):  # CoNLL-U leaves lines out
+        assert 0 < number <= len(rows)
+    else:
+        assert number == len(rows)
+
+
+def check_poems(content: bytes, found: tuple[list[poems.Poem], str]) -> None:
+    rows = [line for line in split_lines(content) if line.strip()]
+    assert [p.title for p in found[0]] == [r.split(":")[0].strip() for r in rows]
+    assert [p.content for p in found[0]] == [r.split(":", 1)[1].strip() for r in rows]
+
+
+def read_transcripts(path: Path) -> transcripts.Transcripts:
+    return transcripts.parse_transcripts(decode(path.read_bytes(), path), path)
+
+
+def check_transcripts(content: bytes, found: transcripts.Transcripts) -> None:
+    rows = [line for line in split_lines(content) if line.strip()]
+    assert [t for _, t in found.values()] == [
+        tuple(row.split("\t")[1].lower().split()) for row in rows
+    ]
+
+
+@st.composite
+def wavs(draw) -> bytes:
+    """A wav file, half of the time with a header that may not fit its samples."""
+    kind, channels, bits, rate = 1, 1, draw(st.sampled_from((8, 16, 24, 32))), 8000
+    data = draw(
+        st.binary(min_size=4, max_size=96).map(lambda b: b[: len(b) // 12 * 12])
+    )
+    size = len(data)
+    if draw(st.booleans()):
+        kind = draw(st.sampled_from((1, 3, 0xFFFE, 7)))
+        channels = draw(st.sampled_from((1, 2, 3, 0, 65535)))
+        bits = draw(st.sampled_from((8, 16, 24, 32, 64, 12, 0)))
+        rate = draw(st.sampled_from((8000, 16000, 44100, 11025, 0, 1, 2**32 - 1)))
+        size = draw(st.sampled_from((size, 0, 2**32 - 1, size + 5, 3)))
+    align = channels * bits // 8 % 65536
+    header = b"".join(
+        value.to_bytes(size, "little")
+        for value, size in (
+            *((kind, 2), (channels, 2), (rate, 4)),
+            *((rate * align % 2**32, 4), (align, 2), (bits, 2)),
+        )
+    )
+    chunk = draw(
+        st.sampled_from((b"", b"LIST\x04\0\0\0abcd", b"fact\x04\0\0\0\1\0\0\0"))
+    )
+    body = b"WAVEfmt " + len(header).to_bytes(4, "little") + header + chunk
+    body += b"data" + size.to_bytes(4, "little") + data
+    return (
+        b"RIFF"
+        + draw(st.sampled_from((len(body), 0, 2**32 - 1))).to_bytes(4, "little")
+        + body
+    )
+
+
+def check_wav(content: bytes, samples: np.ndarray) -> None:
+    assert samples.dtype == np.float32 and samples.ndim == 1 and len(samples)
+    assert np.isfinite(samples).all()
+
+
+def check_flags(content: bytes, found: list[str]) -> None:
+    rows = [line.strip(" \t") for line in split_lines(content)]
+    assert found == [r for r in rows if r and not r.startswith(("#", "//"))]
+
+
+def read_vocab(path: Path) -> tuple[vocab.Vocab, str]:
+    return Workdir(path.parent, RunConfig()).read_vocab()
+
+
+def check_vocab(content: bytes, found: tuple[vocab.Vocab, str]) -> None:
+    sha256, tokens = json.loads(content.removeprefix(b"\xef\xbb\xbf"))
+    assert found[0].tokens == tokens and found[1] == sha256
+
+
+tags = st.sampled_from(("O", "B-x", "I-x", "B-y", "E-x", "S-y", "PRON"))
+conllu = joined("\t", (st.sampled_from(("1", "2", "3-4", "5.1")), *[words] * 9))
+vocabs = st.lists(st.one_of(words, cells), max_size=6).map(
+    lambda tokens: json.dumps(["0" * 64, ["<unk>", *tokens]]).encode()
+)
+flags = st.one_of(
+    joined("", (st.just("--"), words, st.just("="), cells)),
+    joined("", (st.sampled_from(("# ", "//", "  ")), cells)),
+)
+
+# The file's name decides nothing, but for vocab.json.
+READERS = {
+    "text": Reader(damaged(lines(cells)), corpora.load_file, check_text),
+    "pairs": Reader(damaged(pairs), parallel.load_tsv, check_pairs),
+    "documents": Reader(
+        damaged(lines(joined("\t", (words, cells)))), read_documents, check_documents
+    ),
+    "csv documents": Reader(
+        damaged(
+            lines(
+                st.one_of(
+                    *(
+                        joined(delimiter, (words, text))
+                        for delimiter in ",;"
+                        for text in (cells, cells.map('"{}"'.format))
+                    )
+                )
+            )
+        ),
+        read_documents,
+        check_documents,
+    ),
+    "tagged": Reader(
+        damaged(lines(st.one_of(joined("\t", (words, tags)), st.just("")))),
+        lambda path: tagged.parse(decode(path.read_bytes(), path), path),
+        check_tagged,
+    ),
+    "conllu": Reader(
+        damaged(lines(st.one_of(conllu, conllu, st.sampled_from(("", "# x"))))),
+        lambda path: tagged.parse(decode(path.read_bytes(), path), path),
+        check_tagged,
+    ),
+    "poems": Reader(
+        damaged(lines(joined(":", (cells, cells)))), poems.read, check_poems
+    ),
+    "transcripts": Reader(
+        damaged(lines(joined("\t", (words.map("{}.wav".format), cells)))),
+        read_transcripts,
+        check_transcripts,
+    ),
+    "wav": Reader(damaged(wavs()), wav.read, check_wav),
+    "flags": Reader(
+        damaged(lines(flags)),
+        lambda path: list(expand([f"--flagfile={path}"])),
+        check_flags,
+    ),
+    "vocab": Reader(damaged(vocabs), read_vocab, check_vocab),
+}
