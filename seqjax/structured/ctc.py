@@ -14,6 +14,7 @@ classification: labelling unsegmented sequence data with recurrent neural networ
 ICML 2006.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,9 +24,12 @@ import numpy as np
 from jax import lax
 
 from seqjax.decoding.hypotheses import Hypotheses
-from seqjax.nn.masks import valid_steps
+from seqjax.nn.masks import as_lengths, valid_steps
 
 BLANK = 0
+# The log of 0 in `log_prob`: finite, so that its gradients are, and below the log
+# probability of every path.
+LOG_ZERO = -1e30
 
 
 def collapse(path: Sequence[int]) -> list[int]:
@@ -50,9 +54,11 @@ def steps_needed(labels: jax.Array, lengths: jax.Array) -> jax.Array:
     Returns:
       integers [...].
     """
+    lengths = as_lengths(lengths, len(labels), labels.shape[1:], of="labels")
     repeated = labels[1:] == labels[:-1]  # [L - 1, ...]
-    inside = valid_steps(max(len(labels) - 1, 0), lengths - 1)
-    return lengths + (repeated & inside).sum(axis=0, dtype=lengths.dtype)
+    steps = jnp.arange(len(repeated), dtype=jnp.int32)
+    inside = steps.reshape(-1, *[1] * lengths.ndim) < lengths - 1
+    return lengths + (repeated & inside).sum(axis=0, dtype=jnp.int32)
 
 
 def loss(
@@ -63,19 +69,26 @@ def loss(
 ) -> tuple[jax.Array, jax.Array]:
     """-log P(labels), summed over the sequences, and the number of labels.
 
-    A sequence with fewer steps than its labels need has P = 0 and does not count.
+    A sequence with P = 0 does not count, and its gradient is zero: one with fewer steps
+    than its labels need, or with a logit of -inf on every path.
 
     Args:
-      logits: [T, ..., V]; any values past the lengths.
+      logits: [T, ..., V], T at least 1; any values past the lengths, and -inf for a
+        symbol that is impossible at a step.
       lengths: integers [...], in steps.
       labels: integers [L, ...] in 1 .. V - 1; any values past the label lengths.
       label_lengths: integers [...].
 
     Returns:
       (total, count), as `losses.cross_entropy`.
+
+    Raises:
+      ValueError: if the shapes do not fit together, or lengths are not integers in
+        0 .. T, or label_lengths in 0 .. L.
     """
     losses = -log_prob(logits, lengths, labels, label_lengths)
-    possible = steps_needed(labels, label_lengths) <= lengths
+    possible = losses < jnp.inf
+    label_lengths = as_lengths(label_lengths, len(labels))
     losses = jnp.where(possible, losses, jnp.zeros_like(losses))
     count = jnp.where(possible, label_lengths, 0)
     return losses.sum(), count.sum().astype(losses.dtype)
@@ -87,18 +100,36 @@ def log_prob(
     labels: jax.Array,
     label_lengths: jax.Array,
 ) -> jax.Array:
-    """log P(labels) of each sequence, [...]; about -1e5 where P = 0.
+    """log P(labels) of each sequence, [...]; -inf where P = 0.
+
+    Where P = 0, the gradient is zero.
 
     Args:
       logits, lengths, labels, label_lengths: see `loss`.
     """
     import optax  # here, so that models and decoding need only jax and NumPy
 
-    batch_shape = lengths.shape
-    logits = logits.reshape(len(logits), -1, logits.shape[-1])  # [T, B, V]
-    labels = labels.reshape(len(labels), logits.shape[1])  # [L, B]
-    real = valid_steps(len(logits), lengths.reshape(-1))  # [T, B]
-    inside = valid_steps(len(labels), label_lengths.reshape(-1))  # [L, B]
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+    if jnp.finfo(logits.dtype).bits < 32:
+        logits = logits.astype(jnp.float32)
+    num_steps, *batch_shape, num_symbols = logits.shape
+    if num_steps == 0 or list(labels.shape[1:]) != batch_shape:
+        raise ValueError(
+            f"ctc: logits must be [T, ..., V], T at least 1, and labels [L, ...], got "
+            f"{logits.shape} and {labels.shape}"
+        )
+    lengths = as_lengths(lengths, num_steps, batch_shape, of="logits")
+    label_lengths = as_lengths(
+        label_lengths, len(labels), batch_shape, "label_lengths", "logits"
+    )
+    size = math.prod(batch_shape)
+    logits = logits.reshape(num_steps, size, num_symbols)  # [T, B, V]
+    labels = labels.reshape(len(labels), size)  # [L, B]
+    real = valid_steps(num_steps, lengths.reshape(size))  # [T, B]
+    inside = valid_steps(len(labels), label_lengths.reshape(size))  # [L, B]
+    impossible = jnp.isneginf(logits)
+    stuck = (impossible.all(axis=-1) & real).any(axis=0)  # [B]
+    logits = jnp.where(impossible, LOG_ZERO, logits)
     logits = jnp.where(real[..., None], logits, jnp.zeros_like(logits))
     labels = jnp.where(inside, labels, BLANK)
     losses = optax.ctc_loss(
@@ -107,8 +138,10 @@ def log_prob(
         labels.T,
         (~inside).T.astype(logits.dtype),
         blank_id=BLANK,
+        log_epsilon=LOG_ZERO,
     )
-    return -losses.reshape(batch_shape)
+    none = stuck | (losses > -0.5 * LOG_ZERO)
+    return jnp.where(none, -jnp.inf, -losses).reshape(batch_shape)
 
 
 def greedy(logits: jax.Array, lengths: jax.Array) -> Hypotheses:
@@ -124,18 +157,26 @@ def greedy(logits: jax.Array, lengths: jax.Array) -> Hypotheses:
       Hypotheses with tokens [B, 1, T], blanks after the end, and the log probability of
       the path as score.
     """
-    log_probs = jax.nn.log_softmax(logits)
+    lengths = as_lengths(lengths, len(logits), logits.shape[1:-1], of="logits")
+    log_probs = _log_probs(logits)
     path = jnp.argmax(log_probs, axis=-1).astype(jnp.int32)  # [T, B]
     real = valid_steps(len(logits), lengths)
     previous = jnp.concatenate([jnp.full_like(path[:1], BLANK), path[:-1]])
-    kept = real & (path != BLANK) & (path != previous)
+    scores = jnp.where(real, log_probs.max(axis=-1), 0.0).sum(axis=0)
+    kept = real & (path != BLANK) & (path != previous) & ~jnp.isneginf(scores)
     # Removed symbols are written to an extra column, which is cut off.
     columns = jnp.where(kept, jnp.cumsum(kept, axis=0) - 1, len(path))
     rows = jnp.arange(path.shape[1])
     tokens = jnp.full((path.shape[1], len(path) + 1), BLANK, jnp.int32)
     tokens = tokens.at[rows, columns].set(jnp.where(kept, path, BLANK))[:, :-1]
-    scores = jnp.where(real, log_probs.max(axis=-1), 0.0).sum(axis=0)
     return Hypotheses(tokens[:, None], scores[:, None], kept.sum(axis=0)[:, None])
+
+
+def _log_probs(logits: jax.Array) -> jax.Array:
+    """log softmax; -inf where all logits of a step are."""
+    impossible = jnp.isneginf(logits).all(axis=-1, keepdims=True)
+    log_probs = jax.nn.log_softmax(jnp.where(impossible, 0.0, logits))
+    return jnp.where(impossible, -jnp.inf, log_probs)
 
 
 class _Beam(NamedTuple):
@@ -212,7 +253,8 @@ def beam_search(
                 f"{max_length}"
             )
         return greedy(logits, lengths)
-    log_probs = jax.nn.log_softmax(logits)
+    lengths = as_lengths(lengths, len(logits), logits.shape[1:-1], of="logits")
+    log_probs = _log_probs(logits)
     real = valid_steps(len(logits), lengths)
     empty = jnp.full((logits.shape[1], beam_size), -jnp.inf, log_probs.dtype)
     beam = _Beam(

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqjax.structured import ctc
+from tests.equality import assert_same
 
 T, B, V, L = 5, 3, 3, 4
 ALL = 63  # labellings of at most 5 labels out of 2, including the empty one
@@ -134,11 +135,7 @@ def test_greedy_is_the_most_probable_path(seed, lengths):
 @given(seeds, sizes)
 def test_a_beam_of_one_is_greedy(seed, lengths):
     logits, lengths = draw(seed, lengths), np.array(lengths, np.int32)
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        search(logits, lengths, beam_size=1),
-        greedy(logits, lengths),
-    )
+    assert_same(search(logits, lengths, beam_size=1), greedy(logits, lengths))
 
 
 def test_a_beam_of_one_has_no_maximum_length():
