@@ -207,7 +207,7 @@ class SpeechMinibatches:
         self, samples: Sequence[np.ndarray], encoded: Sequence[np.ndarray]
     ) -> np.ndarray:
         """Whether each has at least as many steps as a path to its labels."""
-        steps: Any = self._model.num_steps(self._frames(samples))  # type: ignore[arg-type]  # NumPy too
+        steps = np.asarray(self._model.num_steps(self._frames(samples)))
         needed = [len(e) + int((e[1:] == e[:-1]).sum()) for e in encoded]
         return steps >= np.array(needed, int)
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from seqjax.audio.features import hertz_to_mel, zero_padding
+from seqjax.nn.masks import as_lengths
 
 
 def spectral_tilt(
@@ -22,6 +23,7 @@ def spectral_tilt(
       lengths: integers [...]; the result is zero past them.
       deviation: standard deviation of a and b, in the unit of xs.
     """
+    lengths = as_lengths(lengths, len(xs), xs.shape[1:-1])
     u = np.linspace(-1, 1, xs.shape[-1])
     shapes = jnp.asarray([u, (3 * u**2 - 1) / 2], xs.dtype)  # [2, D]
     weights = jax.random.normal(key, (*lengths.shape, 2), xs.dtype)
@@ -48,6 +50,7 @@ def vocal_tract_perturbation(
     Source: Jaitly and Hinton, "Vocal tract length perturbation (VTLP) improves speech
     recognition", 2013.
     """
+    lengths = as_lengths(lengths, len(xs), xs.shape[1:-1])
     num_mels, span = xs.shape[-1], np.log1p(strength)
     distance = hertz_to_mel(rate / 2) / (num_mels + 1)
     hertz = 10 ** (distance * np.arange(1, num_mels + 1) / 2595) - 1  # 700 Hz each
@@ -81,6 +84,7 @@ def spec_augment(
 
     Source: Park et al., "SpecAugment", 2019, arXiv:1904.08779.
     """
+    lengths = as_lengths(lengths, len(xs), xs.shape[1:-1])
     k_time, k_band = jax.random.split(key)
     size = jnp.full(lengths.shape, xs.shape[-1], lengths.dtype)
     longest = jnp.minimum(lengths // 2, max_frames)

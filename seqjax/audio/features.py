@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqjax.nn.masks import valid_steps
+from seqjax.nn.masks import as_lengths, valid_steps
 
 EPSILON = 1e-8  # added to variances and powers, which may be 0
 
@@ -24,6 +24,7 @@ def num_frames(num_samples: jax.Array, size: int, hop: int) -> jax.Array:
       size: W, in samples.
       hop: distance between the starts of consecutive frames, in samples.
     """
+    num_samples = as_lengths(num_samples, name="num_samples")
     return 1 + (jnp.maximum(num_samples, size - hop) - size) // hop
 
 
@@ -127,11 +128,12 @@ def deltas(xs: jax.Array, lengths: jax.Array, reach: int = 2) -> jax.Array:
 
     Source: The HTK Book, equation 5.16.
     """
-    times = jnp.arange(len(xs)).reshape(-1, *[1] * lengths.ndim)
+    lengths = as_lengths(lengths, len(xs), xs.shape[1:-1])
+    times = jnp.arange(len(xs), dtype=jnp.int32).reshape(-1, *[1] * lengths.ndim)
     last = jnp.maximum(lengths - 1, 0)[None]
 
     def moved(n: int) -> jax.Array:
-        indices = jnp.clip(times + n, 0, last.astype(times.dtype))  # [T, ...]
+        indices = jnp.clip(times + n, 0, last)  # [T, ...]
         return jnp.take_along_axis(xs, indices[..., None], axis=0)
 
     steps = range(1, reach + 1)
@@ -152,6 +154,7 @@ def normalize(xs: jax.Array, lengths: jax.Array, per_feature: bool = True) -> ja
     Returns:
       [T, ..., D], zero past the lengths.
     """
+    lengths = as_lengths(lengths, len(xs), xs.shape[1:-1])
     count = jnp.maximum(lengths, 1)[..., None].astype(xs.dtype)
 
     def mean(xs: jax.Array) -> jax.Array:

@@ -16,6 +16,7 @@ from seqjax.audio.features import (
     power_spectrum,
     zero_padding,
 )
+from seqjax.nn.masks import as_lengths
 
 NORMALIZATIONS = ("all", "each", "none")
 
@@ -100,6 +101,7 @@ class FrontEnd:
         Returns:
           (xs [T, ..., D], lengths [...] in frames); xs is zero past the lengths.
         """
+        lengths = as_lengths(lengths, len(samples), samples.shape[1:], of="samples")
         samples = zero_padding(samples[..., None], lengths)[..., 0]
         count = jnp.maximum(lengths, 1).astype(samples.dtype)
         power = (samples**2).sum(axis=0) / count

@@ -30,6 +30,7 @@ from seqjax.baselines.emissions import (
     normalized_logs,
     random_log_probs,
 )
+from seqjax.nn.masks import as_lengths
 from seqjax.structured import linear_chain
 
 Array = jax.Array
@@ -110,6 +111,8 @@ class HMM:
           xs: [T, ...].
           belief: log p(s_0) [..., K]; None is `params.initial`.
         """
+        if len(xs) == 0:
+            raise ValueError(f"HMM: xs must be [T, ...], T at least 1, got {xs.shape}")
         unary = self.emission.log_prob(params.emission, xs)
         start = params.initial if belief is None else belief
         return unary.at[0].add(start), params.transition
@@ -148,7 +151,8 @@ class HMM:
         start = params.initial if belief is None else belief
         start = jnp.broadcast_to(start, unary.shape[1:])
         if lengths is None:
-            lengths = jnp.full(unary.shape[1:-1], len(unary))
+            lengths = jnp.full(unary.shape[1:-1], len(unary), jnp.int32)
+        lengths = as_lengths(lengths, len(unary), unary.shape[1:-1])
         last = jnp.maximum(lengths - 1, 0)[None, ..., None]
         last = jnp.take_along_axis(found.filtered, last, axis=0)[0]
         next_state = jax.nn.logsumexp(last[..., :, None] + pairwise, axis=-2)
@@ -296,6 +300,12 @@ class HMM:
             counts = self.statistics(params, *minibatch, parallel)
             return jax.tree.map(jnp.add, total, counts), None
 
+        if len(xs) != len(lengths) or not len(xs):
+            raise ValueError(
+                f"xs [N, T, ...] and lengths [N, ...] must have the same N, at least "
+                f"1, got {xs.shape} and {jnp.shape(lengths)}"
+            )
+        lengths = as_lengths(lengths, xs.shape[1])
         shapes = jax.eval_shape(self.statistics, params, xs[0], lengths[0])
         zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         counts, _ = jax.lax.scan(add, zero, (xs, lengths))

@@ -12,7 +12,7 @@ from seqjax.models.word_dropout import word_dropout
 from seqjax.nn import layers, losses
 from seqjax.nn.activations import tanh
 from seqjax.nn.attention import masked_softmax
-from seqjax.nn.masks import valid_steps
+from seqjax.nn.masks import as_lengths, valid_steps
 from seqjax.recurrence import Bidirectional, Stack, Unrollable, unroll
 
 POOLINGS = ("last", "max", "mean", "attention")
@@ -133,10 +133,11 @@ class Classifier:
         Args:
           params: from `init`.
           tokens: integers [T, ...]; any values past the lengths.
-          lengths: integers [...], 0 allowed.
+          lengths: integers [...] of any dtype, 0 allowed.
           key: random key for dropout; None turns dropout off.
         """
         k_outputs, k_pooled = (None, None) if key is None else jax.random.split(key)
+        lengths = as_lengths(lengths, len(tokens), tokens.shape[1:], of="tokens")
         ys = self._outputs(params, tokens, lengths, k_outputs)
         pooled = self._pool(params.pool, ys, lengths)  # [..., H]
         pooled = layers.dropout(k_pooled, pooled, self.dropout)
@@ -213,6 +214,8 @@ class Classifier:
 
     def _last(self, ys: jax.Array, lengths: jax.Array) -> jax.Array:
         """The outputs at the last step; of a backward half, at the first step."""
+        if len(ys) == 0:
+            return jnp.zeros(ys.shape[1:], ys.dtype)
         indices = jnp.maximum(lengths - 1, 0)[None, ..., None]
         last = jnp.take_along_axis(ys, indices, axis=0)[0]
         top = _last_layer(self.cell)

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from seqjax.cell_protocol import Params
 from seqjax.nn import layers
-from seqjax.nn.masks import valid_steps
+from seqjax.nn.masks import as_lengths, valid_steps
 from seqjax.recurrence import Unrollable, unroll
 from seqjax.structured import ctc
 
@@ -91,9 +92,9 @@ class CTCModel:
             out=layers.dense_init(k_out, self.cell.output_size, self.num_symbols),
         )
 
-    def num_steps(self, num_frames: jax.Array) -> jax.Array:
+    def num_steps(self, num_frames: ArrayLike) -> jax.Array:
         """ceil(T / k), the number of steps of T frames."""
-        return -(-num_frames // self.stacking)
+        return -(-as_lengths(num_frames) // self.stacking)
 
     def apply(
         self,
@@ -114,6 +115,7 @@ class CTCModel:
           (logits [T / k, ..., V], lengths [...] in steps).
         """
         keys = (None,) * 3 if key is None else jax.random.split(key, 3)
+        lengths = as_lengths(lengths, len(xs), xs.shape[1:-1])
         drop = partial(layers.dropout, rate=self.dropout, locked=self.locked)
         xs = stack_frames(xs, lengths, self.stacking)  # [T / k, ..., k D]
         lengths = self.num_steps(lengths)
@@ -147,6 +149,6 @@ def stack_frames(xs: jax.Array, lengths: jax.Array, k: int) -> jax.Array:
     xs = jnp.where(valid_steps(len(xs), lengths)[..., None], xs, jnp.zeros_like(xs))
     rest = jnp.zeros((-len(xs) % k, *xs.shape[1:]), xs.dtype)
     xs = jnp.concatenate([xs, rest])
-    xs = xs.reshape(-1, k, *xs.shape[1:])  # [T, ..., D] -> [T / k, k, ..., D]
+    xs = xs.reshape(len(xs) // k, k, *xs.shape[1:])  # [T, ..., D] -> [T / k, k, ..., D]
     xs = jnp.moveaxis(xs, 1, -2)  # [T / k, ..., k, D]
-    return xs.reshape(*xs.shape[:-2], -1)
+    return xs.reshape(*xs.shape[:-2], k * xs.shape[-1])

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from seqjax.cell_protocol import Params
 from seqjax.models.word_dropout import word_dropout
 from seqjax.nn import layers, losses
-from seqjax.nn.masks import valid_steps
+from seqjax.nn.masks import as_lengths, valid_steps
 from seqjax.recurrence import Unrollable, unroll
 from seqjax.structured import linear_chain
 from seqjax.structured.bio import OUTSIDE, bio_potentials
@@ -205,6 +205,7 @@ class Tagger:
         lengths: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
         """`loss` from the logits of `apply`, for callers that also need the logits."""
+        lengths = as_lengths(lengths, len(logits), logits.shape[1:-1], of="logits")
         real = valid_steps(len(logits), lengths)  # [T, ...]
         tags = jnp.where(real, tags, 0)
         if params.crf is None:
@@ -226,6 +227,7 @@ class Tagger:
           logits: from `apply`.
           lengths: integers [...].
         """
+        lengths = as_lengths(lengths, len(logits), logits.shape[1:-1], of="logits")
         if self.outside_bias:
             logits = logits.at[..., self.tags.index(OUTSIDE)].add(-self.outside_bias)
         unary, pairs = logits, jnp.zeros((len(self.tags),) * 2, logits.dtype)
@@ -254,6 +256,7 @@ def char_features(
     Returns:
       [..., F].
     """
+    lengths = as_lengths(lengths, len(chars), chars.shape[1:], "char_lengths", "words")
     real = valid_steps(len(chars), lengths)  # [W, ...]
     xs = layers.embed(params.embed, chars)  # [W, ..., E]
     xs = jnp.where(real[..., None], xs, jnp.zeros_like(xs))
@@ -269,7 +272,12 @@ def _potentials(
     crf: CRFParams, logits: jax.Array, lengths: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """(unary, pairwise); start and end scores are part of the unary potentials."""
-    real, not_last = (valid_steps(len(logits), n) for n in (lengths, lengths - 1))
-    last = (real & ~not_last)[..., None]
+    if len(logits) == 0:
+        raise ValueError(
+            f"Tagger: a CRF needs logits [T, ..., K] with T at least 1, got "
+            f"{logits.shape}"
+        )
+    times = jnp.arange(len(logits), dtype=jnp.int32).reshape(-1, *[1] * lengths.ndim)
+    last = (times == lengths - 1)[..., None]
     unary = logits + jnp.where(last, crf.end, jnp.zeros_like(crf.end))
     return unary.at[0].add(crf.start), crf.pairs

@@ -276,6 +276,7 @@ def forecast_all(
         history = values[rows]  # [tau, B, D]
         return model.forecast(params, history, horizon, key)
 
+    origins = np.asarray(origins, int)  # an unsigned one minus tau would wrap around
     size, found = min(batch_size, len(origins)), []
     for i in range(0, len(origins), size):
         starts = origins[i : i + size] - model.tau

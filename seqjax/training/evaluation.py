@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from seqjax.nn.masks import as_lengths
 from seqjax.training.step import Carry, Params
 
 
@@ -15,7 +16,8 @@ def windows(tokens: jax.Array, starts: jax.Array, num_steps: int) -> jax.Array:
 
     Positions past the end of `tokens` repeat the last token; mask them.
     """
-    positions = starts + jnp.arange(num_steps + 1, dtype=starts.dtype)[:, None]
+    starts = as_lengths(starts, len(tokens), name="starts")
+    positions = starts + jnp.arange(num_steps + 1, dtype=jnp.int32)[:, None]
     return tokens.at[positions].get(mode="clip")
 
 
@@ -46,10 +48,12 @@ def make_evaluate(
     ) -> tuple[jax.Array, jax.Array]:
         def body(carry: Carry, begin: jax.Array) -> tuple[Carry, Any]:
             window = windows(tokens, begin, num_steps)
-            positions = begin + jnp.arange(num_steps, dtype=begin.dtype)[:, None]
+            positions = begin + jnp.arange(num_steps, dtype=jnp.int32)[:, None]
             (total, count), carry = loss_fn(params, carry, window, positions < ends)
             return carry, (total, count)
 
+        starts = as_lengths(starts, len(tokens), name="starts")
+        ends = as_lengths(ends, len(tokens), starts.shape[1:], "ends", "starts")
         carry = initial_carry(starts.shape[1:])
         return jax.lax.scan(body, carry, starts)[1]
 

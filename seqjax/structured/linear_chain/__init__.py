@@ -22,7 +22,7 @@ All functions take
     unary      [T, ..., K]
     pairwise   [K, K] for all, [..., K, K] per sequence, or [T, ..., K, K] per step;
                pairwise[t] leads from t-1 to t, and pairwise[0] is not read
-    lengths    integers [...]; None is T
+    lengths    integers [...] in 0 .. T, of any integer dtype; None is T
     parallel   use associative scans: the same numbers, faster on devices with many
                cores
 

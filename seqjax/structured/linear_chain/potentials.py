@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from seqjax.nn.masks import as_lengths, valid_steps
+
 
 def prepare(
     unary: ArrayLike, pairwise: ArrayLike, lengths: ArrayLike | None
@@ -13,13 +15,14 @@ def prepare(
     Args:
       unary: [T, ..., K].
       pairwise: [K, K], [..., K, K] or [T, ..., K, K].
-      lengths: integers [...]; None is T.
+      lengths: integers [...] of any dtype; None is T.
 
     Returns:
       (unary, pairwise, real): in one dtype of at least float32, and bool [T, ...].
 
     Raises:
-      ValueError: if the shapes do not fit together.
+      ValueError: if the shapes do not fit together, or lengths are not integers in
+        0 .. T.
     """
     unary, pairwise = jnp.asarray(unary), jnp.asarray(pairwise)
     dtype = jnp.result_type(unary, pairwise)
@@ -31,12 +34,9 @@ def prepare(
     num_steps, *batch, _ = unary.shape
     shape = _pairwise_shape(unary, pairwise)
     if lengths is None:
-        lengths = jnp.full(batch, num_steps)
-    lengths = jnp.asarray(lengths)
-    if lengths.shape != tuple(batch):
-        raise ValueError(f"lengths must be {batch}, got {list(lengths.shape)}")
-    times = jnp.arange(num_steps, dtype=lengths.dtype)
-    real = times.reshape(-1, *(1,) * len(batch)) < lengths  # [T, ...]
+        lengths = jnp.full(batch, num_steps, jnp.int32)
+    lengths = as_lengths(lengths, num_steps, batch, of="unary")
+    real = valid_steps(num_steps, lengths)  # [T, ...]
     per_step = pairwise.ndim > unary.ndim
     pairwise = jnp.broadcast_to(pairwise.astype(dtype), shape)
     if per_step:
