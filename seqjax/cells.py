@@ -49,6 +49,15 @@ def _check_hidden_size(cell: "RNN | GRU | LSTM") -> None:
         )
 
 
+def _project(cell: "RNN | GRU | LSTM", w_x: jax.Array, xs: jax.Array) -> jax.Array:
+    if xs.shape[-1:] != w_x.shape[:1]:
+        raise ValueError(
+            f"{type(cell).__name__}: xs must have the {w_x.shape[0]} features of "
+            f"w_x {w_x.shape}, got xs {xs.shape}"
+        )
+    return matmul(xs, w_x)
+
+
 class RNNParams(NamedTuple):
     """Parameters of an RNN."""
 
@@ -127,7 +136,7 @@ class RNN:
 
     def project(self, params: RNNParams, xs: jax.Array) -> jax.Array:
         """xs @ w_x: [T, ..., D] -> [T, ..., H]."""
-        return matmul(xs, params.w_x)
+        return _project(self, params.w_x, xs)
 
     def step(
         self, params: RNNParams, state: jax.Array, z: jax.Array, dot: Dot = jnp.dot
@@ -242,7 +251,7 @@ class GRU:
 
     def project(self, params: Params, xs: jax.Array) -> jax.Array:
         """xs @ w_x: [T, ..., D] -> [T, ..., 3H]."""
-        return matmul(xs, params.w_x)
+        return _project(self, params.w_x, xs)
 
     def step(
         self, params: Params, state: jax.Array, z: jax.Array, dot: Dot = jnp.dot
@@ -355,7 +364,7 @@ class LSTM:
 
     def project(self, params: LSTMParams, xs: jax.Array) -> jax.Array:
         """xs @ w_x: [T, ..., D] -> [T, ..., 4H]."""
-        return matmul(xs, params.w_x)
+        return _project(self, params.w_x, xs)
 
     def step(
         self, params: LSTMParams, state: LSTMState, z: jax.Array, dot: Dot = jnp.dot

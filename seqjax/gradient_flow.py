@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqjax.cell_protocol import Cell, Params, State
-from seqjax.recurrence import initial_state
+from seqjax.recurrence import Bidirectional, Stack, initial_state
 from seqjax.truncation import scale_gradient
 
 
@@ -38,6 +38,9 @@ def state_gradients(
       (state_grads, param_grads): a pytree like the state with leaves [T, ..., H], and
       a pytree like params.
 
+    Raises:
+      ValueError: the cell is a Stack or a Bidirectional.
+
     Example:
       >>> cell = seqjax.GRU(8)
       >>> params, xs = cell.init(jax.random.key(0), 3), jnp.ones((20, 2, 3))
@@ -46,6 +49,11 @@ def state_gradients(
       >>> norms.shape
       (20, 2)
     """
+    if isinstance(cell, Stack | Bidirectional):
+        raise ValueError(
+            f"state_gradients: needs a cell with one state per step, got a "
+            f"{type(cell).__name__}"
+        )
     if factors is None:
         factors = jnp.ones(len(xs))
     start = initial_state(cell, params, xs.shape[1:-1])

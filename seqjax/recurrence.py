@@ -5,17 +5,17 @@ lengths [...].
 """
 
 import dataclasses
-import numbers
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from seqjax.cell_protocol import Cell, Params, State
+from seqjax.engine import checks
 from seqjax.engine.run_cell import run_cell
 from seqjax.nn.layers import dropout
-from seqjax.nn.masks import valid_steps
+from seqjax.nn.masks import as_lengths, valid_steps
 
 Unrollable: TypeAlias = "Cell | Stack | Bidirectional"
 
@@ -47,8 +47,10 @@ def unroll(
       cell: a `Cell`, a Stack or a Bidirectional.
       params: parameters, as `cell.init` returns them.
       xs: inputs [T, ..., D].
-      state: initial state; None means `cell.initial_state`, in the dtype of params.
-      lengths: integers [...] in 0 .. T, one per sequence; None means T for all.
+      state: initial state; None means `cell.initial_state`, in the dtype to which
+        params and xs promote.
+      lengths: integers [...] in 0 .. T, one per sequence, of any integer dtype; None
+        means T for all. See `masks.as_lengths`.
       reverse: run backward in time.
       key: random key for the dropout of a Stack; None turns dropout off.
       fused: use the fused loop, which computes each weight gradient as one product
@@ -63,8 +65,13 @@ def unroll(
       (state, ys): the state after the last step, and ys [T, ..., output_size].
 
     Raises:
-      ValueError: xs has no time axis, lengths are not integers of the batch shape, or
-        checkpoint_every is not an integer of at least 1.
+      ValueError: xs has no time axis or another width than the parameters, the state
+        has another form than `cell.initial_state`, lengths are not integers of the
+        batch shape in 0 .. T, or checkpoint_every is not an integer of at least 1.
+      TypeError: a step does not keep the dtypes of the state, or the fused loop is
+        differentiated in forward mode (`jvp`, `jacfwd`). If the call is compiled
+        before it is differentiated, as in `jax.jvp(jax.jit(f), ...)`, the error is that
+        of `jax.custom_vjp`.
 
     Example:
       >>> cell = seqjax.Stack((seqjax.LSTM(64), seqjax.LSTM(64)))
@@ -74,21 +81,36 @@ def unroll(
       >>> ys.shape
       (35, 2, 64)
     """
-    lengths = None if lengths is None else jnp.asarray(lengths)
-    _check(xs, lengths, checkpoint_every)
+    checks.check_arguments(xs, checkpoint_every)
+    num_steps, batch_shape = xs.shape[0], xs.shape[1:-1]
+    valid = None
+    if lengths is not None:
+        lengths = as_lengths(lengths, num_steps, batch_shape, "unroll: lengths")
+        valid = valid_steps(num_steps, lengths)
     if state is None:
-        state = initial_state(cell, params, xs.shape[1:-1])
-    options: dict[str, Any] = {
-        "lengths": lengths,
-        "fused": fused,
-        "checkpoint_every": checkpoint_every,
-    }
+        state = initial_state(cell, params, batch_shape, xs.dtype)
+    else:
+        checks.check_state(cell, state, batch_shape)
+    if fused:
+        checks.refuse_forward_mode(params, xs, state)
+    options = {"valid": valid, "fused": fused, "checkpoint_every": checkpoint_every}
+    return _unroll(cell, params, xs, state, reverse, key, **options)
+
+
+def _unroll(
+    cell: "Unrollable",
+    params: Params,
+    xs: jax.Array,
+    state: State,
+    reverse: bool,
+    key: jax.Array | None,
+    **options: Any,
+) -> tuple[State, jax.Array]:
     if isinstance(cell, Stack):
         return _unroll_stack(cell, params, xs, state, reverse, key, **options)
     if isinstance(cell, Bidirectional):
         return _unroll_bidirectional(cell, params, xs, state, reverse, key, **options)
-    valid = None if lengths is None else valid_steps(xs.shape[0], lengths)
-    return run_cell(cell, params, xs, state, valid, reverse, fused, checkpoint_every)
+    return run_cell(cell, params, xs, state, reverse=reverse, **options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,14 +184,8 @@ def _unroll_stack(
             k_between, k_within = jax.random.split(jax.random.fold_in(key, layer))
         if layer > 0:
             ys = dropout(k_between, ys, stack.dropout, stack.locked)
-        last, ys = unroll(
-            cell,
-            params[layer],
-            ys,
-            state[layer],
-            reverse=reverse,
-            key=k_within,
-            **options,
+        last, ys = _unroll(
+            cell, params[layer], ys, state[layer], reverse, k_within, **options
         )
         states.append(last)
     return tuple(states), ys
@@ -241,11 +257,11 @@ def _unroll_bidirectional(
     **options: Any,
 ) -> tuple[State, jax.Array]:
     keys = (None, None) if key is None else jax.random.split(key)
-    forward, ys_f = unroll(
-        both.cell, params[0], xs, state[0], reverse=reverse, key=keys[0], **options
+    forward, ys_f = _unroll(
+        both.cell, params[0], xs, state[0], reverse, keys[0], **options
     )
-    backward, ys_b = unroll(
-        both.cell, params[1], xs, state[1], reverse=not reverse, key=keys[1], **options
+    backward, ys_b = _unroll(
+        both.cell, params[1], xs, state[1], not reverse, keys[1], **options
     )
     if both.merge == "sum":
         return (forward, backward), ys_f + ys_b
@@ -260,37 +276,27 @@ def is_bidirectional(cell: Unrollable) -> bool:
 
 
 def initial_state(
-    cell: Unrollable, params: Params, batch_shape: tuple[int, ...]
+    cell: Unrollable,
+    params: Params,
+    batch_shape: tuple[int, ...],
+    dtype: DTypeLike | None = None,
 ) -> State:
-    """`cell.initial_state` with its float leaves in the dtype of the parameters."""
+    """`cell.initial_state`, its float leaves in the dtype of params and of inputs.
+
+    Args:
+      cell, params: as `unroll`.
+      batch_shape: the shape of xs between T and D.
+      dtype: the dtype of the inputs; only a float dtype counts.
+    """
     state = cell.initial_state(batch_shape)
     dtypes = [p.dtype for p in jax.tree.leaves(params)]
+    if dtype is not None and jnp.issubdtype(dtype, jnp.floating):
+        dtypes.append(jnp.dtype(dtype))
     if not dtypes:
         return state
-    dtype = jnp.result_type(*dtypes)
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.result_type(*dtypes)
     return jax.tree.map(
         lambda s: s.astype(dtype) if jnp.issubdtype(s.dtype, jnp.floating) else s,
         state,
     )
-
-
-def _check(
-    xs: jax.Array, lengths: jax.Array | None, checkpoint_every: int | None
-) -> None:
-    if xs.ndim < 2:
-        raise ValueError(f"unroll: xs must be [T, ..., D], got shape {xs.shape}")
-    is_integer = isinstance(checkpoint_every, numbers.Integral)
-    if checkpoint_every is not None and not (is_integer and checkpoint_every >= 1):
-        raise ValueError(
-            f"unroll: checkpoint_every must be an integer of at least 1, got "
-            f"{checkpoint_every}"
-        )
-    if lengths is None:
-        return
-    if lengths.shape != xs.shape[1:-1]:
-        raise ValueError(
-            f"unroll: lengths must have the batch shape of xs, {xs.shape[1:-1]}, "
-            f"got {lengths.shape}"
-        )
-    if not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise ValueError(f"unroll: lengths must be integers, got {lengths.dtype}")

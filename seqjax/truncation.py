@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqjax.cell_protocol import Cell, Dot, Params, State
+from seqjax.engine.checks import check_state
 from seqjax.recurrence import (
     Stack,
     Unrollable,
@@ -80,8 +81,8 @@ def truncated_unroll(
       (state, ys): the same values as `unroll`.
 
     Raises:
-      ValueError: the cell is bidirectional; its two directions have different steps
-        before a state.
+      ValueError: the factors are not [T], or the cell is bidirectional; its two
+        directions have different steps before a state.
 
     Example:
       >>> cell = seqjax.GRU(8)
@@ -93,10 +94,16 @@ def truncated_unroll(
         return unroll(cell, params, xs, state, **options)
     if is_bidirectional(cell):
         raise ValueError("truncated_unroll: the cell must not be bidirectional")
+    if jnp.shape(factors) != xs.shape[:1]:
+        raise ValueError(
+            f"truncated_unroll: factors must be [T] = {xs.shape[:1]}, got "
+            f"{jnp.shape(factors)}"
+        )
     if state is None:
-        state = initial_state(cell, params, xs.shape[1:-1])
+        state = initial_state(cell, params, xs.shape[1:-1], xs.dtype)
+    check_state(cell, state, xs.shape[1:-1])
     state = _attach_factors(cell, state, factors)
-    state, ys = unroll(_truncate(cell), params, xs, state, **options)
+    state, ys = unroll(_truncate(cell, len(xs)), params, xs, state, **options)
     return _detach_factors(state), ys
 
 
@@ -111,6 +118,7 @@ class _TruncatedCell:
     """A cell whose step scales the gradient into the state before it."""
 
     cell: Cell
+    num_steps: int  # T
 
     @property
     def output_size(self) -> int:
@@ -119,6 +127,10 @@ class _TruncatedCell:
     @property
     def gate_size(self) -> int | None:
         return getattr(self.cell, "gate_size", None)
+
+    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> _TruncatedState:
+        state = self.cell.initial_state(batch_shape)
+        return _attach_factors(self.cell, state, jnp.ones(self.num_steps))
 
     def project(self, params: Params, xs: jax.Array) -> Any:
         return self.cell.project(params, xs)
@@ -132,11 +144,12 @@ class _TruncatedCell:
         return _TruncatedState(cell, state.factors, state.step + 1), y
 
 
-def _truncate(cell: Unrollable) -> Unrollable:
+def _truncate(cell: Unrollable, num_steps: int) -> Unrollable:
     if isinstance(cell, Stack):
-        return dataclasses.replace(cell, cells=tuple(map(_truncate, cell.cells)))
-    # `unroll` calls neither `init` nor, as it gets a state, `initial_state`.
-    return cast(Cell, _TruncatedCell(cast(Cell, cell)))
+        cells = tuple(_truncate(part, num_steps) for part in cell.cells)
+        return dataclasses.replace(cell, cells=cells)
+    # `unroll` does not call `init`.
+    return cast(Cell, _TruncatedCell(cast(Cell, cell), num_steps))
 
 
 def _attach_factors(cell: Unrollable, state: State, factors: jax.Array) -> State:

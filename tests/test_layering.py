@@ -50,7 +50,7 @@ LAYERS = [
     {"structured.linear_chain.paths"},
     {"structured.linear_chain"},
     {"structured"},
-    {"cells", "engine.buffers", "engine.tracing"},
+    {"cells", "engine.buffers", "engine.checks", "engine.tracing"},
     {"engine.planned_step"},
     {"engine.fused"},
     {"engine.run_cell"},

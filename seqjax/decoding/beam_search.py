@@ -81,7 +81,8 @@ def beam_search(
       Hypotheses with tokens [B, N, L].
 
     Raises:
-      ValueError: if beam_size, n_best or max_length is out of range.
+      ValueError: if beam_size, n_best or max_length is out of range, the arrays of
+        state and context do not begin with one B, or the prefix is not [B, P].
 
     Example:
       >>> logits = jnp.log(jnp.array([[0.1, 0.6, 0.3], [0.5, 0.1, 0.4], [1, 1, 1]]))
@@ -118,7 +119,7 @@ def beam_search(
     rules = Rules(eos, length_penalty, coverage, min_length, no_repeat_ngram)
     step, rules = rules.for_context(step, context)
     search = _Search(step, bos, rules, max_length, early_stopping)
-    forced = forced_tokens(prefix, batch_size(state), max_length)
+    forced = forced_tokens(prefix, batch_size(state, context), max_length)
     start = jax.vmap(partial(search.start, beam_size, n_best))(state)
     advance = jax.vmap(search.advance, in_axes=(None, 0, 0, 0))
 

@@ -49,7 +49,7 @@ def exhaustive(
       Hypotheses with K = n_best.
 
     Raises:
-      ValueError: if n_best or max_length is below 1.
+      ValueError: if n_best or max_length is below 1, or as `beam_search`.
     """
     if not (n_best >= 1 and max_length >= 1):
         raise ValueError(
@@ -58,7 +58,7 @@ def exhaustive(
         )
     rules = Rules(eos, length_penalty, coverage, min_length, no_repeat_ngram)
     step, rules = rules.for_context(step, context)
-    forced = forced_tokens(prefix, batch_size(state), max_length)
+    forced = forced_tokens(prefix, batch_size(state, context), max_length)
 
     def search(state: State, forced: jax.Array, context: Context) -> Hypotheses:
         state = jax.tree.map(lambda s: s[None], state)

@@ -131,17 +131,44 @@ def best_first(
 def forced_tokens(
     prefix: ArrayLike | None, num_sentences: int, max_length: int
 ) -> jax.Array:
-    """Pad a prefix [B, P] to forced tokens [B, L]; -1 is a free choice."""
+    """Pad a prefix [B, P] to forced tokens [B, L]; -1 is a free choice.
+
+    Raises:
+      ValueError: if the prefix is not integers [B, P].
+    """
     forced = jnp.full((num_sentences, max_length), -1, jnp.int32)
     if prefix is None:
         return forced
-    prefix = jnp.asarray(prefix, jnp.int32)[:, :max_length]
+    prefix = jnp.asarray(prefix)
+    fits = prefix.ndim == 2 and len(prefix) == num_sentences
+    if not (fits and jnp.issubdtype(prefix.dtype, jnp.integer)):
+        raise ValueError(
+            f"the prefix must be integers [B, P] with B = {num_sentences}, got "
+            f"{prefix.dtype} {prefix.shape}"
+        )
+    prefix = prefix[:, :max_length].astype(jnp.int32)
     return forced.at[:, : prefix.shape[1]].set(prefix)
 
 
-def batch_size(state: State) -> int:
-    """B, the leading dimension of the leaves of a state."""
-    return len(jax.tree.leaves(state)[0])
+def batch_size(state: State, context: Context = None) -> int:
+    """B, the leading dimension of all leaves of a state and of a context.
+
+    Raises:
+      ValueError: if the state has no leaves, or the leaves begin with different sizes.
+    """
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves((state, context))]
+    if not jax.tree.leaves(state):
+        raise ValueError(
+            f"the state must hold at least one array [B, ...], which tells the number "
+            f"of sentences B, got {state!r}; a step without a state can take "
+            f"jnp.zeros((B, 0))"
+        )
+    if len({shape[:1] for shape in shapes}) > 1 or () in shapes:
+        raise ValueError(
+            f"all arrays of the state and the context must begin with the number of "
+            f"sentences B, got shapes {', '.join(map(str, shapes))}"
+        )
+    return shapes[0][0]
 
 
 def _completes_ngram(

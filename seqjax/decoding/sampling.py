@@ -97,7 +97,7 @@ def greedy(
       Hypotheses with K = 1.
 
     Raises:
-      ValueError: if max_length is below 1.
+      ValueError: if max_length is below 1, or as `beam_search`.
     """
 
     def choose(_: Key, log_probs: jax.Array) -> jax.Array:
@@ -140,7 +140,8 @@ def sample(
       without truncation.
 
     Raises:
-      ValueError: if max_length is below 1, or as `sample_token`.
+      ValueError: if max_length or num_samples is below 1, or as `sample_token` and
+        `beam_search`.
     """
     choose = partial(sample_token, temperature=temperature, top_k=top_k, top_p=top_p)
     rules = Rules(eos, length_penalty, coverage, min_length, no_repeat_ngram)
@@ -174,8 +175,10 @@ def _generate(
     """`num_paths` sequences per sentence, of the tokens that `choose` returns."""
     if max_length < 1:
         raise ValueError(f"max_length must be at least 1, got {max_length}")
+    if num_paths < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_paths}")
     step, rules = rules.for_context(step, context)
-    num_sentences = batch_size(state)
+    num_sentences = batch_size(state, context)
     forced = forced_tokens(prefix, num_sentences, max_length)
     keys = None if key is None else jax.random.split(key, (num_sentences, num_paths))
 

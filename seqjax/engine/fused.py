@@ -32,7 +32,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqjax.engine import buffers, tracing
+from seqjax.engine import buffers, checks, tracing
 from seqjax.engine.planned_step import ByProduct, Leaves, PlannedStep, replace_leaves
 from seqjax.nn.layers import matmul_gradient
 
@@ -71,6 +71,7 @@ def scan(
     """
     x = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
     if not tracing.is_supported(step, params, state, x):
+        checks.check_step(step, params, xs, state)
         return lax.scan(partial(step, params), state, xs, num_steps, reverse=reverse)
     definitions: list[Any] = [jax.tree.structure(tree) for tree in (params, xs, state)]
     params_def, xs_def, state_def = definitions

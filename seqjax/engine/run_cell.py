@@ -13,6 +13,7 @@ from jax import lax
 
 from seqjax.cell_protocol import Cell, Dot, Params, State
 from seqjax.engine import fused as fused_loop
+from seqjax.engine.checks import check_step
 from seqjax.nn.layers import matmul
 
 _config: Any = jax.config  # jax declares its settings at run time
@@ -80,6 +81,7 @@ def _scan(
     if fused and num_steps > 0 and not _config.jax_disable_jit:
         gate_size = getattr(cell, "gate_size", None)
         return fused_loop.scan(step, params, xs, state, num_steps, reverse, gate_size)
+    check_step(step, params, xs, state)
     return lax.scan(partial(step, params), state, xs, num_steps, reverse=reverse)
 
 
@@ -94,7 +96,7 @@ def _scan_segments(
     num_steps = len(jax.tree.leaves(inputs)[0])
     whole = num_steps - num_steps % size
     segments = jax.tree.map(
-        lambda x: x[:whole].reshape(-1, size, *x.shape[1:]), inputs
+        lambda x: x[:whole].reshape(whole // size, size, *x.shape[1:]), inputs
     )  # [T, ...] -> [T/size, size, ...]
     rest = jax.tree.map(lambda x: x[whole:], inputs)
     if reverse:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from seqjax.cell_protocol import Params, State
 from seqjax.cells import Initializer
 from seqjax.nn import layers, losses
-from seqjax.recurrence import Unrollable, is_bidirectional
+from seqjax.recurrence import Unrollable, initial_state, is_bidirectional
 from seqjax.truncation import truncated_unroll
 
 
@@ -172,6 +172,6 @@ class LanguageModel:
           window.
         """
         if state is None:
-            state = self.initial_state(batch.shape[1:])
+            state = initial_state(self.cell, params.cell, batch.shape[1:])
         state, logits = self.apply(params, batch[:-1], state, key, factors=factors)
         return losses.cross_entropy(logits, batch[1:], mask), state

@@ -16,7 +16,14 @@ from seqjax.nn.attention import Attention
 from seqjax.nn.attention_cell import AttentionCell
 from seqjax.nn.layers import DenseParams, dense_init, dropout, embed, embed_init, matmul
 from seqjax.nn.losses import smoothed_cross_entropy
-from seqjax.recurrence import Unrollable, unroll
+from seqjax.nn.masks import as_lengths, valid_steps
+from seqjax.recurrence import (
+    Bidirectional,
+    Stack,
+    Unrollable,
+    is_bidirectional,
+    unroll,
+)
 
 
 class Seq2SeqParams(NamedTuple):
@@ -58,7 +65,8 @@ class Seq2Seq:
       locked: drop the same units of a sequence at all its steps.
 
     Raises:
-      ValueError: if sizes or names do not fit together.
+      ValueError: if sizes or names do not fit together, or the decoder is
+        bidirectional.
 
     Example:
       >>> encoder = seqjax.Bidirectional(seqjax.GRU(16))
@@ -87,7 +95,16 @@ class Seq2Seq:
     locked: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.decoder, Stack | Bidirectional):
+            raise ValueError(
+                f"Seq2Seq: decoder must be a tuple of cells, got a "
+                f"{type(self.decoder).__name__}"
+            )
         object.__setattr__(self, "decoder", tuple(self.decoder))  # hashable
+        if not self.decoder:
+            raise ValueError("Seq2Seq: the decoder needs at least one cell, got none")
+        for cell in self.decoder:
+            _check_decoder_cell(cell)
         if self.tied and not self.attention and self.embed_size != self._width:
             raise ValueError(
                 f"Seq2Seq: tied embeddings need embed_size {self._width}, the "
@@ -199,7 +216,10 @@ class Seq2Seq:
                 step, state, encoded, target, k_sampling, sampling
             )
         logits = self.apply(params, source, lengths, inputs, k_dropout)
-        mask = jnp.arange(len(target))[:, None] < target_lengths
+        target_lengths = as_lengths(
+            target_lengths, len(target), target.shape[1:], "target_lengths", "targets"
+        )
+        mask = valid_steps(len(target), target_lengths)
         return smoothed_cross_entropy(logits, target, mask, label_smoothing)
 
     def start(
@@ -221,6 +241,7 @@ class Seq2Seq:
           (DecoderState, Encoded), whose leaves begin with B.
         """
         keys = (None,) * 3 if key is None else jax.random.split(key, 3)
+        lengths = as_lengths(lengths, len(source), source.shape[1:], of="sources")
         table = params.source_embed
         if table is None:
             table = params.target_embed
@@ -230,7 +251,7 @@ class Seq2Seq:
         )
         memory = dropout(keys[2], memory, self.dropout, self.locked)
         memory = memory.swapaxes(0, 1)  # [S, B, M] -> [B, S, M], zero past the lengths
-        mask = jnp.arange(len(source)) < lengths[:, None]  # [B, S]
+        mask = valid_steps(len(source), lengths).T  # [B, S]
         summary = self._bridge.summary(last)
         states = self._bridge.apply(params.bridge, last, summary, memory.dtype)
         return self._decoder.start(
@@ -285,6 +306,19 @@ class Seq2Seq:
     def _read_out(self, params: Seq2SeqParams, ys: jax.Array) -> jax.Array:
         w = params.target_embed.T if params.out_w is None else params.out_w
         return matmul(ys, w) + params.out_b
+
+
+def _check_decoder_cell(cell: Cell) -> None:
+    if is_bidirectional(cell):
+        raise ValueError(
+            "Seq2Seq: a bidirectional cell cannot be in the decoder: its backward half "
+            "reads the tokens to be predicted, and a translation has no future to read"
+        )
+    if isinstance(cell, Stack):
+        raise ValueError(
+            "Seq2Seq: decoder must be a tuple of cells, one per layer, got a Stack in "
+            "it"
+        )
 
 
 def _decoder_params(params: Seq2SeqParams) -> DecoderParams:

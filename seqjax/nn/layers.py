@@ -1,5 +1,6 @@
 """Layers without a state: dense, embedding and dropout, as init and apply functions."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -54,17 +55,25 @@ def matmul(xs: jax.Array, w: jax.Array) -> jax.Array:
     of its gradient multiply in bfloat16 and add in float32. XLA ignores this setting on
     a CPU, so a custom VJP implements it there. That product has no forward-mode
     derivative.
+
+    Raises:
+      ValueError: if the widths D differ.
     """
     if w.ndim != 2:
         return jnp.dot(xs, w)
-    flat = xs.reshape(-1, xs.shape[-1])  # [..., D] -> [N, D]
+    if xs.shape[-1:] != w.shape[:1]:
+        raise ValueError(
+            f"the last axis of xs must have the size of the first axis of w, got xs "
+            f"{xs.shape} and w {w.shape}"
+        )
+    flat = xs.reshape(math.prod(xs.shape[:-1]), xs.shape[-1])  # [..., D] -> [N, D]
     product = _bf16_product if _bf16_on_cpu(flat, w) else jnp.matmul
     return product(flat, w).reshape(*xs.shape[:-1], w.shape[-1])
 
 
 def matmul_gradient(xs: jax.Array, ct: jax.Array) -> jax.Array:
     """The gradient of w in matmul(xs, w), from xs [..., D] and ct [..., H]: [D, H]."""
-    xs, ct = (a.reshape(-1, a.shape[-1]) for a in (xs, ct))
+    xs, ct = (a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) for a in (xs, ct))
     if not _bf16_on_cpu(xs, ct):
         return xs.T @ ct
     # The barrier makes XLA store the transpose: it has no fast bfloat16 product that
