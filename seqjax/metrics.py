@@ -63,13 +63,26 @@ def bleu(
 
 
 def mse(forecasts: ArrayLike, values: ArrayLike) -> float:
-    """mean (y - f)^2 over arrays of one shape, in float64."""
-    return float(np.mean(np.subtract(values, forecasts, dtype=np.float64) ** 2))
+    """mean (y - f)^2 over arrays of one shape, in float64; nan if they are empty."""
+    return _mean(_errors(forecasts, values) ** 2)
 
 
 def mae(forecasts: ArrayLike, values: ArrayLike) -> float:
-    """mean |y - f| over arrays of one shape, in float64."""
-    return float(np.mean(np.abs(np.subtract(values, forecasts, dtype=np.float64))))
+    """mean |y - f| over arrays of one shape, in float64; nan if they are empty."""
+    return _mean(np.abs(_errors(forecasts, values)))
+
+
+def _errors(forecasts: ArrayLike, values: ArrayLike) -> np.ndarray:
+    shapes = np.shape(forecasts), np.shape(values)
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"forecasts and values must have one shape, got {shapes[0]} and {shapes[1]}"
+        )
+    return np.subtract(values, forecasts, dtype=np.float64)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else math.nan
 
 
 def mase(
@@ -85,27 +98,38 @@ def mase(
     Args:
       forecasts, values: [..., D].
       train: [N, D], the training rows.
-      period: m, rows in a season, below N.
+      period: m, rows in a season, at least 1 and below N.
 
     Returns:
-      The mean over the columns; inf if a column repeats exactly.
+      The mean over the columns; inf if a column repeats exactly, nan without forecasts.
+
+    Raises:
+      ValueError: if forecasts and values differ in shape, or the period is outside
+        1 .. N - 1.
 
     Source: Hyndman and Koehler, "Another look at measures of forecast accuracy",
     International Journal of Forecasting 22, 2006.
     """
-    errors = np.abs(np.subtract(values, forecasts, dtype=np.float64))
+    errors = np.abs(_errors(forecasts, values))
     train = np.asarray(train)
+    if not 1 <= period < len(train):
+        raise ValueError(
+            f"mase: the period must be in 1 .. {len(train) - 1}, below the number of "
+            f"training rows, got {period}"
+        )
     naive = np.abs(np.subtract(train[period:], train[:-period], dtype=np.float64))
     scales = naive.mean(axis=0)  # [D]
+    if not errors.size:
+        return math.nan
     if (scales == 0).any():
         return math.inf
     return float((errors.reshape(-1, errors.shape[-1]).mean(axis=0) / scales).mean())
 
 
 def coverage(lower: ArrayLike, upper: ArrayLike, values: ArrayLike) -> float:
-    """The share of values within [lower, upper]."""
+    """The share of values within [lower, upper]; nan if there are none."""
     values = np.asarray(values)
-    return float(np.mean((np.asarray(lower) <= values) & (values <= upper)))
+    return _mean((np.asarray(lower) <= values) & (values <= upper))
 
 
 def fails_from(squared_errors: ArrayLike, limit: float, width: int) -> int | None:
@@ -139,12 +163,24 @@ def confusion(predicted: ArrayLike, labels: ArrayLike, num_labels: int) -> np.nd
       predicted, labels: integers [N] in [0, C).
       num_labels: C.
 
+    Raises:
+      ValueError: if the shapes differ, or an index is outside [0, C).
+
     Example:
       >>> confusion([0, 1, 1], [0, 0, 1], 2).tolist()
       [[1, 1], [0, 1]]
     """
+    indices = np.asarray(labels, int), np.asarray(predicted, int)
+    if indices[0].shape != indices[1].shape:
+        raise ValueError(
+            f"labels and predictions must have one shape, got {indices[0].shape} and "
+            f"{indices[1].shape}"
+        )
+    outside = [i for part in indices for i in part.ravel() if not 0 <= i < num_labels]
+    if outside:
+        raise ValueError(f"a label must be in 0 .. {num_labels - 1}, got {outside[0]}")
     counts = np.zeros((num_labels, num_labels), int)
-    np.add.at(counts, (np.asarray(labels, int), np.asarray(predicted, int)), 1)
+    np.add.at(counts, indices, 1)
     return counts
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqjax import metrics
 from seqjax.metrics import (
     accuracy,
     bleu,
@@ -211,3 +212,35 @@ def test_error_rates_are_of_the_whole_corpus():
     assert math.isnan(error_rate([[]], [["a"]]))
     with pytest.raises(ValueError, match="zip"):
         error_rate([["a"]], [])
+
+
+def test_values_at_a_limit_are_covered_and_do_not_fail():
+    assert metrics.coverage([1, 1, 1], [2, 2, 2], [1, 2, 2.5]) == 2 / 3
+    assert metrics.fails_from([1.0, 1.0, 1.5], limit=1.0, width=1) == 2
+    assert metrics.fails_from([1.0, 2.0], limit=1.0, width=2) == 0
+    assert metrics.fails_from([3.0, 2.0, 3.0], limit=1.0, width=1) == 0
+
+
+def test_empty_forecasts_have_no_error_and_shapes_must_be_equal():
+    empty = np.zeros((0, 2))
+    assert math.isnan(metrics.mse(empty, empty))
+    assert math.isnan(metrics.mae(empty, empty))
+    assert math.isnan(metrics.coverage(empty, empty, empty))
+    assert math.isnan(metrics.mase(empty, empty, np.arange(8.0).reshape(4, 2)))
+    for measure in (metrics.mse, metrics.mae):
+        with pytest.raises(ValueError, match=r"one shape, got \(3,\) and \(3, 1\)"):
+            measure(np.zeros(3), np.zeros((3, 1)))
+
+
+@pytest.mark.parametrize("period", [0, 4, 5])
+def test_a_season_is_shorter_than_the_training_rows(period):
+    with pytest.raises(ValueError, match=rf"in 1 .. 3, .* got {period}"):
+        metrics.mase(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((4, 1)), period)
+
+
+def test_labels_outside_of_the_confusion_matrix_are_refused():
+    for predicted, labels in (([0, 2], [0, 1]), ([0, 1], [-1, 1])):
+        with pytest.raises(ValueError, match=r"must be in 0 .. 1, got"):
+            metrics.confusion(predicted, labels, 2)
+    with pytest.raises(ValueError, match=r"one shape, got \(3,\) and \(2,\)"):
+        metrics.confusion([0, 1], [0, 1, 1], 2)

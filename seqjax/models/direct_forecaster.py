@@ -145,6 +145,6 @@ def _segments(xs: jax.Array, size: int) -> jax.Array:
     """[T, ..., F] -> [T / size, ..., size * F]."""
     if size == 1:
         return xs
-    xs = xs.reshape(-1, size, *xs.shape[1:])  # [T / size, size, ..., F]
+    xs = xs.reshape(len(xs) // size, size, *xs.shape[1:])  # [T / size, size, ..., F]
     xs = jnp.moveaxis(xs, 1, -2)  # [T / size, ..., size, F]
-    return xs.reshape(*xs.shape[:-2], -1)
+    return xs.reshape(*xs.shape[:-2], size * xs.shape[-1])

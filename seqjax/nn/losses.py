@@ -31,6 +31,9 @@ def cross_entropy(
       `metrics.perplexity` of the sums of both over all batches, not a mean of
       perplexities.
 
+    Raises:
+      ValueError: if the shapes do not fit together.
+
     Example:
       >>> total, count = cross_entropy(jnp.zeros((7, 3, 28)), jnp.ones((7, 3), int))
       >>> print(f"{total / count:.4f}")  # ln 28
@@ -38,6 +41,16 @@ def cross_entropy(
 
     Source: for label smoothing, Szegedy et al. 2016, arXiv:1512.00567, section 7.
     """
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"cross_entropy: labels must be [...] for logits [..., V], got "
+            f"{labels.shape} and {logits.shape}"
+        )
+    if mask is not None and mask.shape != labels.shape:
+        raise ValueError(
+            f"cross_entropy: the mask must have the shape of labels, {labels.shape}, "
+            f"got {mask.shape}"
+        )
     import optax  # here, so that models and decoding need only jax and NumPy
 
     if jnp.finfo(logits.dtype).bits < 32:

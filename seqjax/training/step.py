@@ -4,6 +4,9 @@ A loss function has the signature
 
     loss_fn(params, carry, batch, key) -> ((total, count), carry)
 
+A minibatch whose count is 0 changes nothing but what the optimizer does on a gradient
+of zero.
+
 `carry` is what one minibatch passes to the next: the recurrent state under truncated
 backpropagation through time, else None. The gradient is that of the mean total / count.
 It never reaches into an earlier minibatch, because the incoming carry is a constant;
@@ -137,7 +140,9 @@ def make_train_step(
 
         def mean_loss(params: Params) -> tuple[jax.Array, Any]:
             (total, count), carry = loss_fn(params, state.carry, batch, key)
-            return total / count, (total, count, carry)
+            # A minibatch without predictions has a gradient of zero.
+            mean = total / jnp.where(count > 0, count, jnp.ones_like(count))
+            return mean, (total, count, carry)
 
         grads, (total, count, carry) = jax.grad(mean_loss, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)

@@ -97,3 +97,21 @@ def test_state_is_carried_but_no_gradient_crosses_a_minibatch():
     np.testing.assert_allclose(metrics.grad_norm, norm, rtol=1e-5)
     other = optax.tree.norm(jax.grad(through)(state.params))
     assert abs(other - norm) > 1e-4
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_a_minibatch_without_predictions_has_a_gradient_of_zero(name):
+    def loss(params, carry, batch, key):
+        total, count = jnp.sum(params * batch), jnp.sum(batch != 0, dtype=jnp.float32)
+        return (total, count), carry
+
+    optimizer = training.make_optimizer(name, 0.1, 1.0)
+    step = jax.jit(training.make_train_step(loss, optimizer))
+    state = training.init_state(jnp.ones(3), optimizer, None, jax.random.key(0))
+    state, metrics = step(state, jnp.zeros(3))
+    assert (float(metrics.total), float(metrics.count)) == (0.0, 0.0)
+    assert float(metrics.grad_norm) == 0.0
+    np.testing.assert_array_equal(state.params, np.ones(3))
+    state, metrics = step(state, jnp.asarray([2.0, 0.0, 0.0]))
+    assert float(metrics.grad_norm) == 2.0  # of the mean, over a count of 1
+    assert np.isfinite(state.params).all() and state.params[0] < 1
