@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import seqjax
-from tests import quick
+from tests import equality, quick
 
 # LLVM's optimizations are slow, and jaxlib 0.10 miscompiles some plain scans with them.
 compiled = partial(jax.jit, compiler_options=quick.OPTIONS)
@@ -82,12 +82,10 @@ def assert_both_same(pair, tolerance=1e-10):
     if isinstance(pair, Exception):
         raise pair
     got, want = pair
-    assert jax.tree.structure(got) == jax.tree.structure(want)
-    for g, w in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        assert g.dtype == w.dtype
-        if jnp.issubdtype(g.dtype, jax.dtypes.prng_key):
-            g, w = jax.random.key_data(g), jax.random.key_data(w)
-        np.testing.assert_allclose(g, w, rtol=tolerance, atol=tolerance)
+    assert [g.dtype for g in jax.tree.leaves(got)] == [
+        w.dtype for w in jax.tree.leaves(want)
+    ]
+    equality.assert_close(got, want, rtol=tolerance, atol=tolerance)
 
 
 def is_float(a):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import seqjax
+from tests.equality import assert_close, assert_same
 from tests.law_cells import ALL, BIDIRECTIONAL, CELLS, FORWARD, MGU, STACKS, H
 
 T, B, D = 6, 4, 3
@@ -37,11 +38,6 @@ def setup(cell, key, dtype=jnp.float32):
         return jnp.asarray(values, dtype) if is_float else s + 3
 
     return params, xs, jax.tree.map(vary, cell.initial_state((B,)))
-
-
-def assert_close(got, want, atol=1e-6):
-    assert jax.tree.structure(got) == jax.tree.structure(want)
-    jax.tree.map(lambda g, w: np.testing.assert_allclose(g, w, atol=atol), got, want)
 
 
 def scalar(last, ys):
@@ -199,7 +195,7 @@ def test_gradients_of_padding_are_exactly_zero_and_the_others_unchanged(
 def test_length_zero_returns_the_initial_state(cell, key):
     params, xs, state = setup(cell, key)
     last, ys = seqjax.unroll(cell, params, xs, state, jnp.zeros(B, int))
-    jax.tree.map(np.testing.assert_array_equal, last, state)
+    assert_same(last, state)
     assert not ys.any()
 
 
@@ -247,7 +243,7 @@ def test_every_recurrent_product_goes_through_dot(cell, key):
     first = cell.step(params, state, z, dot=no_product)
     second = cell.step(other, state, z, dot=no_product)
     assert seen
-    jax.tree.map(np.testing.assert_array_equal, first, second)
+    assert_same(first, second)
 
 
 @every
@@ -278,7 +274,7 @@ def test_outputs_before_a_change_do_not_change(cell, key, t):
     params, xs, state = setup(cell, key)
     ys = seqjax.unroll(cell, params, xs, state)[1]
     changed = seqjax.unroll(cell, params, xs.at[t].add(1.0), state)[1]
-    np.testing.assert_array_equal(changed[:t], ys[:t])
+    assert_same(changed[:t], ys[:t])
     assert (changed[t] != ys[t]).any()
 
 

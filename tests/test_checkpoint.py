@@ -10,6 +10,7 @@ import pytest
 import seqjax
 from seqjax import training
 from seqjax.checkpoint import CheckpointError, Checkpoints
+from tests import equality
 
 
 @pytest.fixture
@@ -34,7 +35,8 @@ def bits(tree):
 
 
 def assert_same(a, b):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
+    """Bit for bit."""
+    equality.assert_same(a, b)
     for x, y in zip(bits(a), bits(b), strict=True):
         assert x.dtype == y.dtype
         assert x.tobytes() == y.tobytes()

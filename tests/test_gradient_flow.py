@@ -8,6 +8,7 @@ import pytest
 import seqjax
 from seqjax.gradient_flow import state_gradients
 from seqjax.truncation import truncated_unroll
+from tests import equality
 
 T, B, D, H = 5, 2, 3, 4
 CELLS = {"rnn": seqjax.RNN(H), "gru": seqjax.GRU(H), "lstm": seqjax.LSTM(H)}
@@ -19,9 +20,8 @@ def inputs(cell):
     return cell.init(k_params, D), jax.random.normal(k_xs, (T, B, D))
 
 
-def assert_close(a, b, tolerance=1e-5):
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
+def assert_close(got, want, tolerance=1e-5):
+    equality.assert_close(got, want, rtol=tolerance, atol=tolerance)
 
 
 def loss_of_the_last(state):

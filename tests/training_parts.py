@@ -35,11 +35,3 @@ def parts(cell=CELLS[0], name="sgd", rate=0.5, clip=1.0, dropout=0.0):
 
 def copy(tree):
     return jax.tree.map(jnp.copy, tree)
-
-
-def assert_same(a, b):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-            x, y = jax.random.key_data(x), jax.random.key_data(y)
-        np.testing.assert_array_equal(x, y)

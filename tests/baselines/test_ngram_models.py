@@ -328,3 +328,12 @@ def test_a_sample_raises_where_p_is_undefined():
     assert [next(stream), next(stream)] == [1, 2]
     with pytest.raises(ValueError, match="0/0"):
         next(stream)
+
+
+@pytest.mark.parametrize("order", [2, 3, 4])
+def test_a_sample_uses_the_whole_context_of_the_order(order):
+    """Of a text in which only order - 1 tokens decide the next one."""
+    text = [*[0] * (order - 1), 1] * 30
+    model = laplace(count_ngrams(text, 2, order), [0.0] * order)
+    stream = model.sample(text[:9], np.random.default_rng(0))
+    assert list(itertools.islice(stream, 40)) == text[9 : 9 + 40]

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqjax.decoding import beam_search, exhaustive, greedy, penalties
+from tests.equality import assert_same
 from tests.search_models import EOS, PENALTIES, Rules, draw, find, rows
 from tests.search_oracle import (
     EVERY_PENALTY,
@@ -24,11 +25,6 @@ from tests.search_oracle import (
 )
 
 LONG = 10
-
-
-def same(one, other):
-    for ours, theirs in zip(one, other, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_the_result_does_not_depend_on_the_batch():
@@ -52,7 +48,7 @@ def test_early_stopping_changes_nothing(penalty, n_best):
     for seed in range(4):
         model = draw(seed, 5, 24, eager=np.linspace(-2, 3, 24), sticky=seed)
         ours = find("beam_search", model, rules, n_best=n_best)
-        same(
+        assert_same(
             ours, find("beam_search", model, rules, n_best=n_best, early_stopping=False)
         )
         if seed == 0:
@@ -65,7 +61,7 @@ def test_fewer_results_are_the_first_of_more():
     model, rules = draw(1, 5, 24, eager=1.0), Rules(LONG, "gnmt", 0.6)
     more = find("beam_search", model, rules, n_best=3)
     fewer = find("beam_search", model, rules, n_best=1)
-    same(fewer, jax.tree.map(lambda leaf: leaf[:, :1], more))
+    assert_same(fewer, jax.tree.map(lambda leaf: leaf[:, :1], more))
 
 
 def table_step(table):
@@ -229,8 +225,8 @@ def test_a_beam_of_one_is_greedy(rules):
     for seed, eager in enumerate([0.0, 1.5, -1.5]):
         model = draw(seed, eager=eager, sticky=2.0)
         want = assert_agrees("greedy", model, rules)
-        same(assert_agrees("beam_search", model, rules, beam_size=1), want)
-        same(find("beam_search", model, rules, beam_size=1, n_best=1), want)
+        assert_same(assert_agrees("beam_search", model, rules, beam_size=1), want)
+        assert_same(find("beam_search", model, rules, beam_size=1, n_best=1), want)
 
 
 def test_a_beam_of_one_ends_like_greedy():
@@ -273,7 +269,7 @@ def test_random_models_agree_with_brute_force(data):
     model = draw(seed, vocab_size, batch, data.draw(each, "eager"))
     beam = {"beam_size": width, "n_best": n_best}
     narrow = assert_agrees("beam_search", model, rules, **beam)
-    same(narrow, find("beam_search", model, rules, early_stopping=False, **beam))
+    assert_same(narrow, find("beam_search", model, rules, early_stopping=False, **beam))
     every = assert_agrees("exhaustive", model, rules, n_best=n_best)
     beam["beam_size"] = vocab_size**length
     full = assert_agrees("beam_search", model, rules, **beam)

@@ -15,6 +15,7 @@ from seqjax import models
 from seqjax.baselines import MLP, LinearAR
 from seqjax.data import buckets, labeled
 from seqjax.models.decoder_inputs import shift_right
+from tests.equality import assert_same
 
 VOCAB, T, B, D = 9, 6, 3, 2
 LENGTHS = np.array([6, 0, 4], np.int32)
@@ -154,7 +155,7 @@ def test_a_key_turns_dropout_on(case):
     loss, apply = jax.jit(partial(loss_of, case)), jax.jit(case.model.apply)
     assert loss(params) == loss(params)
     first, second = (apply(params, *case.inputs) for _ in range(2))
-    jax.tree.map(np.testing.assert_array_equal, first, second)
+    assert_same(first, second)
     totals = [
         float(loss(params, jax.random.key(k))[0]) if k is not None else loss(params)[0]
         for k in (None, 0, 0, 1)

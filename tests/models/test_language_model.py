@@ -13,6 +13,7 @@ from seqjax import training
 from seqjax.baselines import numpy_rnn
 from seqjax.models.language_model import LanguageModel
 from seqjax.truncation import fixed_factors
+from tests.equality import assert_close
 
 V, T, B, H = 11, 6, 3, 5
 MODELS = {
@@ -175,11 +176,6 @@ def start(model, key):
     return model.init(k_params), state
 
 
-def assert_equal(a, b, tolerance):
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_allclose(x, y, atol=tolerance)
-
-
 @pytest.mark.parametrize(("name", "period"), [("embedding", 1), ("deep", 4)])
 def test_truncation_is_chunks_with_a_constant_state(name, period, window, key):
     model = MODELS[name]
@@ -200,7 +196,7 @@ def test_truncation_is_chunks_with_a_constant_state(name, period, window, key):
 
     (a, da), (b, db) = (jax.value_and_grad(f)(params) for f in (whole, in_chunks))
     np.testing.assert_allclose(a, b, rtol=1e-6)
-    assert_equal(da, db, 1e-5)
+    assert_close(da, db, atol=1e-5)
 
 
 def test_random_truncation_is_unbiased(window, key):
@@ -225,6 +221,6 @@ def test_random_truncation_is_unbiased(window, key):
         probability = np.prod([keep if k else 1 - keep for k in kept])
         drawn = step(jnp.asarray(kept, jnp.float32) / keep)
         mean = jax.tree.map(lambda m, p: m + probability * p, mean, drawn)  # noqa: B023
-    assert_equal(mean, full, 1e-5)
+    assert_close(mean, full, atol=1e-5)
     gap = jax.tree.map(lambda a, b: jnp.max(jnp.abs(a - b)), full, unlike)
     assert max(map(float, jax.tree.leaves(gap))) > 1e-3

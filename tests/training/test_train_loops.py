@@ -12,7 +12,8 @@ from seqjax import training
 from seqjax.baselines import numpy_rnn
 from seqjax.data import batching
 from seqjax.models.language_model import LanguageModel
-from tests.training_parts import CELLS, TOKENS, B, H, T, V, assert_same, copy, parts
+from tests.equality import assert_close, assert_same
+from tests.training_parts import CELLS, TOKENS, B, H, T, V, copy, parts
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=["rnn", "deep"])
@@ -24,10 +25,7 @@ def test_loop_is_its_steps_one_by_one(cell):
         one, metrics = jax.jit(step)(one, training.windows(tokens, starts, T))
         total, count = total + metrics.total, count + metrics.count
     many, summed = loop(state, tokens, plan, 0, len(plan))
-    for a, b in zip(
-        jax.tree.leaves(one.params), jax.tree.leaves(many.params), strict=True
-    ):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert_close(one.params, many.params)
     np.testing.assert_allclose(summed.total, total, rtol=1e-6)
     assert summed.count == count == len(plan) * B * T
     assert many.step == len(plan)
