@@ -13,6 +13,7 @@ from seqjax.truncation import (
     random_factors,
     truncated_unroll,
 )
+from tests import equality
 
 T, B, D, H = 5, 2, 3, 4
 CELLS = {
@@ -43,9 +44,8 @@ def gradients(cell, factors):
     return jax.grad(loss)(params)
 
 
-def assert_close(a, b, tolerance=1e-5):
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
+def assert_close(got, want, tolerance=1e-5):
+    equality.assert_close(got, want, rtol=tolerance, atol=tolerance)
 
 
 @every_cell
@@ -129,3 +129,24 @@ def test_the_initial_state_has_the_dtype_of_the_parameters(x64):
     found = truncated_unroll(cell, params, xs, jnp.ones(T))
     assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype(jnp.float64)}
     assert_close(found, want, 1e-12)
+
+
+@pytest.mark.parametrize("period", [1, 2, T])
+@pytest.mark.parametrize("name", ["lstm", "stack"])
+def test_the_gradient_of_a_given_state_is_that_of_the_first_segment(name, period):
+    """The factor of step 0 is 1: no truncation lies between the state and step 0."""
+    cell = CELLS[name]
+    params, xs = inputs(cell)
+    state = jax.tree.map(lambda s: s + 0.3, cell.initial_state((B,)))
+
+    def of_start(run, num_steps):
+        def loss(state):
+            return jnp.sum(jnp.sin(run(state)[1][:num_steps]))
+
+        return jax.grad(loss)(state)
+
+    factors = fixed_factors(T, period)
+    found = of_start(lambda s: truncated_unroll(cell, params, xs, factors, s), T)
+    want = of_start(lambda s: seqjax.unroll(cell, params, xs, s), period)
+    assert_close(found, want)
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(found))

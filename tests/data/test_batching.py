@@ -195,3 +195,13 @@ def test_whole_text_by_hand():
     starts, ends = whole_text(11, 3, 2)  # 10 predictions: rows of 4, 4 and 2
     assert starts.tolist() == [[0, 4, 8], [2, 6, 10]]
     assert ends.tolist() == [4, 8, 10]
+
+
+@pytest.mark.parametrize("num_tokens", [31, 34, 37, 40])
+def test_every_token_but_the_first_is_predicted_in_some_epoch(num_tokens):
+    """Also those of the last windows, which an epoch may leave out."""
+    drawn = set()
+    for epoch in range(60):
+        starts = random_sampling(epoch_rng(0, epoch), num_tokens, 2, 5)
+        drawn |= set((windows(starts, 5)[..., :-1] + 1).ravel().tolist())
+    assert drawn == set(range(1, num_tokens))

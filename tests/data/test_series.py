@@ -209,3 +209,14 @@ def test_a_series_that_is_too_short_is_refused_with_the_needed_rows(tmp_path):
     assert "train part there are 48 rows" in refused(data.check_length, series, 41, 8)
     assert "valid part there are 12 rows" in refused(data.check_length, series, 20, 13)
     assert Path(path).exists()
+
+
+@pytest.mark.parametrize("batch_size", [4, 7, 30])
+def test_every_window_is_drawn_in_some_epoch(batch_size):
+    starts = np.arange(3, 20)
+    drawn = set()
+    for seed in range(60):
+        plan = data.shuffled(np.random.default_rng(seed), starts, batch_size)
+        assert len(set(plan.ravel().tolist())) == plan.size
+        drawn |= set(plan.ravel().tolist())
+    assert drawn == set(starts.tolist())
