@@ -18,7 +18,13 @@ jax.config.update("jax_default_matmul_precision", "highest")
 
 @pytest.fixture(autouse=True, scope="session")
 def compiled_programs(tmp_path_factory):
-    """Each program is compiled once, also for other workers and commands."""
+    """Each program is compiled once, also for other workers and commands.
+
+    A folder in the environment serves several runs.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        yield
+        return
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # that of all workers
