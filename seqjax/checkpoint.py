@@ -7,8 +7,12 @@ killed process or a disk error, is not used; the checkpoint before it is.
 Needs orbax-checkpoint: `pip install "seqjax[experiments]"`.
 """
 
+import contextlib
 import hashlib
+import re
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -18,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 CHECKSUMS = "SHA256SUMS"
+PARTIAL = ".partial"  # the end of the name of a folder that is being written
 State = TypeVar("State")  # a pytree of arrays
 
 
@@ -73,11 +78,61 @@ class Checkpoints:
             state=ocp.args.StandardSave(_to_numpy(state)),
             progress=ocp.args.JsonSave(progress),
         )
-        path = self.directory / str(step)
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-            checkpointer.save(path, args=args, force=True)
+        path = self.directory / f"{step}{PARTIAL}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            _plain(path) as plain,
+            ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
+        ):
+            checkpointer.save(plain, args=args, force=True)
         (path / CHECKSUMS).write_text(_checksums(path))
-        leftovers = list(self.directory.glob("*.orbax-checkpoint-tmp*"))
+        self._finish(step)
+
+    def copy(self, other: "Checkpoints", step: int) -> None:
+        """Copy a checkpoint of another directory, then delete as `save` does.
+
+        Args:
+          other: the checkpoints to copy from.
+          step: the name of the checkpoint there and here.
+        """
+        path = self.directory / f"{step}{PARTIAL}"
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(other.directory / str(step), path)
+        self._finish(step)
+
+    def progress(self) -> dict[str, Any]:
+        """The progress of the newest checkpoint, without its state.
+
+        Raises:
+          CheckpointError: if there is none, it is damaged, or orbax is missing.
+        """
+        if not self.steps():
+            raise CheckpointError(f"there is no checkpoint in {self.directory}.")
+        ocp, path = _orbax(), self.directory / str(self.steps()[-1])
+        return dict(_restore(ocp, path, progress=ocp.args.JsonRestore()).progress)
+
+    def remove(self, step: int) -> None:
+        """Delete a checkpoint, and with the last one the directory and an empty parent.
+
+        Args:
+          step: the name of the checkpoint.
+        """
+        shutil.rmtree(self.directory / str(step))
+        with contextlib.suppress(OSError):  # not empty
+            self.directory.rmdir()
+            self.directory.parent.rmdir()
+
+    def _finish(self, step: int) -> None:
+        """Give a complete checkpoint its name, and delete all that is not kept."""
+        path = self.directory / str(step)
+        if path.exists():
+            shutil.rmtree(path)
+        path.with_name(f"{step}{PARTIAL}").rename(path)
+        leftovers = [
+            p
+            for p in self.directory.iterdir()
+            if p.name.endswith(PARTIAL) or ".orbax-checkpoint-tmp" in p.name
+        ]
         # A run that continues from an earlier checkpoint replaces the later ones.
         kept = [s for s in self.steps() if s <= step][-self.keep :]
         leftovers += [self.directory / str(s) for s in self._folders() if s not in kept]
@@ -118,17 +173,24 @@ class Checkpoints:
         )
 
 
-def _read(ocp: ModuleType, path: Path, template: State) -> tuple[State, dict[str, Any]]:
+def _restore(ocp: ModuleType, path: Path, **args: Any) -> Any:
+    """The parts of a checkpoint that `args` name, if it is not damaged."""
     checksums = path / CHECKSUMS
     if not checksums.exists() or checksums.read_bytes() != _checksums(path).encode():
         raise CheckpointError(
             f"{path} is damaged: its files do not match its {CHECKSUMS}."
         )
-    args = ocp.args.Composite(
-        state=ocp.args.PyTreeRestore(), progress=ocp.args.JsonRestore()
+    with (
+        _plain(path) as plain,
+        ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
+    ):
+        return checkpointer.restore(plain, args=ocp.args.Composite(**args))
+
+
+def _read(ocp: ModuleType, path: Path, template: State) -> tuple[State, dict[str, Any]]:
+    restored = _restore(
+        ocp, path, state=ocp.args.PyTreeRestore(), progress=ocp.args.JsonRestore()
     )
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        restored = checkpointer.restore(path, args=args)
     expected, leaves = _to_numpy(template), jax.tree.leaves(template)
     describe = {name: (a.shape, str(a.dtype)) for name, a in expected.items()}
     found = {name: (a.shape, str(a.dtype)) for name, a in restored.state.items()}
@@ -144,6 +206,22 @@ def _read(ocp: ModuleType, path: Path, template: State) -> tuple[State, dict[str
         )
     ]
     return jax.tree.unflatten(jax.tree.structure(template), values), restored.progress
+
+
+@contextlib.contextmanager
+def _plain(path: Path) -> Iterator[Path]:
+    """`path` by a name that orbax reads as it is.
+
+    orbax takes brackets for a pattern, backslashes for slashes and a scheme like "gs:"
+    for a bucket. A symbolic link in a temporary folder hides them.
+    """
+    if re.fullmatch(r"[\w/. +-]*", str(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="seqjax-") as folder:
+        link = Path(folder) / "link"
+        link.symlink_to(path.parent, target_is_directory=True)
+        yield link / path.name
 
 
 def _is_key(leaf: Any) -> bool:

@@ -126,6 +126,50 @@ def test_damage_to_any_file_restores_the_checkpoint_before(tmp_path, state, how)
     assert checkpoints.restore(state)[1] == {"step": 20}
 
 
+NAMES = (
+    *("a[b]", "[!x]", "a\\b", "\\", "*", "?", "a b ", "ü漢", "a#b%20", "{x}", "gs:"),
+    *("~", "$HOME", "a\nb", "-x", "..x", "a'b\"c", "file:", "x@1,y"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_may_have_any_name(tmp_path, name):
+    checkpoints = Checkpoints(tmp_path / name / "inner")
+    state = {"w": jnp.arange(3.0)}
+    for step in (1, 2):
+        checkpoints.save(step, state, {"step": step})
+    assert {p.name for p in checkpoints.directory.iterdir()} == {"1", "2"}
+    restored, progress, _ = checkpoints.restore({"w": jnp.zeros(3)})
+    assert_same(restored, state)
+    assert progress == checkpoints.progress() == {"step": 2}
+
+
+def test_a_copy_is_what_was_saved_and_only_the_newest_stay(tmp_path, state):
+    ours, theirs = Checkpoints(tmp_path / "a", 2), Checkpoints(tmp_path / "b", 9)
+    for step in (5, 9):
+        theirs.save(step, other(state, step), {"step": step})
+    (tmp_path / "a" / "8.partial").mkdir(parents=True)
+    for step in (5, 9):
+        ours.copy(theirs, step)
+    assert {p.name for p in ours.directory.iterdir()} == {"5", "9"}
+    restored, *_ = ours.restore(state, 5)
+    assert_same(restored, other(state, 5))
+    ours.copy(theirs, 5)  # after continuing from before 9
+    assert ours.steps() == [5]
+
+
+def test_with_the_last_checkpoint_empty_folders_are_removed(tmp_path, state):
+    checkpoints = Checkpoints(tmp_path / "run" / "last")
+    for step in (1, 2):
+        checkpoints.save(step, state, {})
+    checkpoints.remove(2)
+    assert checkpoints.steps() == [1]
+    checkpoints.remove(1)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        checkpoints.progress()
+
+
 def test_no_complete_checkpoint_is_an_error_of_one_sentence(tmp_path, state):
     checkpoints = Checkpoints(tmp_path)
     with pytest.raises(CheckpointError, match="there is no checkpoint in"):
@@ -164,7 +208,7 @@ def test_without_orbax_the_error_names_the_extra(tmp_path, state, monkeypatch):
             checkpoints.restore(state, step)
 
 
-@pytest.mark.parametrize("name", ["9.orbax-checkpoint-tmp-1", "9"])
+@pytest.mark.parametrize("name", ["9.orbax-checkpoint-tmp-1", "9", "9.partial"])
 def test_leftovers_of_a_killed_save_are_ignored_and_removed(tmp_path, state, name):
     (tmp_path / name).mkdir()
     checkpoints = Checkpoints(tmp_path)
