@@ -94,7 +94,7 @@ class LoopMetrics(NamedTuple):
     """The fields of `training.Metrics`."""
 
     total: float
-    count: int  # type: ignore[assignment]  # hides tuple.count, which nothing uses
+    count: float  # type: ignore[assignment]  # hides tuple.count, which nothing uses
     grad_norm: float
     param_norm: float
     update_norm: float
@@ -111,15 +111,22 @@ def make_train_loop(
       carry_state: start each minibatch from the final state of the one before.
 
     Returns:
-      train_loop(state, tokens, plan, begin, end) -> (state, LoopMetrics).
+      train_loop(state, tokens, plan, begin, end, total=0, count=0) -> (state,
+      LoopMetrics).
     """
 
     def train_loop(
-        state: Any, tokens: Any, plan: Any, begin: int, end: int
+        state: Any,
+        tokens: Any,
+        plan: Any,
+        begin: int,
+        end: int,
+        total: float = 0.0,
+        count: float = 0,
     ) -> tuple[Any, LoopMetrics]:
         tokens, plan = np.asarray(tokens), np.asarray(plan)
         params, h = jax.tree.map(np.asarray, (state.params, state.carry))
-        step, total, count, grad_norm = int(state.step), 0.0, 0, 0.0
+        step, grad_norm = int(state.step), 0.0
         before = params
         for starts in plan[begin:end]:
             if not np.isfinite(total + grad_norm):

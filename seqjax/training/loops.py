@@ -30,10 +30,21 @@ class Metrics(NamedTuple):
 
 
 class TrainLoop(Protocol):
-    """Training on the minibatches begin .. end - 1 of a plan."""
+    """Training on the minibatches begin .. end - 1 of a plan.
+
+    The sums of the metrics begin with `total` and `count`: those of an earlier call
+    make the sums of two calls equal to those of one, bit for bit.
+    """
 
     def __call__(
-        self, state: TrainState, data: Any, plan: Any, begin: int, end: int
+        self,
+        state: TrainState,
+        data: Any,
+        plan: Any,
+        begin: int,
+        end: int,
+        total: float = 0.0,
+        count: float = 0.0,
     ) -> tuple[TrainState, Metrics]: ...
 
 
@@ -51,13 +62,19 @@ def make_train_loop(
       get_batch: (data, plan[i]) -> batch, such as `windows` with its steps bound.
 
     Returns:
-      train_loop(state, data, plan, begin, end) -> (state, Metrics). The call reuses the
-      buffers of `state`.
+      train_loop(state, data, plan, begin, end, total=0, count=0) -> (state, Metrics).
+      The call reuses the buffers of `state`.
     """
 
     @partial(jax.jit, donate_argnums=0)
     def train_loop(
-        state: TrainState, data: Any, plan: Any, begin: int, end: int
+        state: TrainState,
+        data: Any,
+        plan: Any,
+        begin: int,
+        end: int,
+        total: float = 0.0,
+        count: float = 0.0,
     ) -> tuple[TrainState, Metrics]:
         def step(loop: Any) -> Any:
             i, state, summed = loop
@@ -83,14 +100,18 @@ def make_train_loop(
             )
             return loop, state.params
 
-        metrics = jax.eval_shape(train_step, state, get_batch(data, plan[begin]))[1]
-        zero = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
+        found = jax.eval_shape(train_step, state, get_batch(data, plan[begin]))[1]
+        earlier = StepMetrics(
+            jnp.asarray(total, found.total.dtype),
+            jnp.asarray(count, found.count.dtype),
+            jnp.zeros((), found.grad_norm.dtype),
+        )
         # Two rounds of one inner loop give the update of the last step. The norm of
         # every update would take up to 3 % of the time.
         (_, state, summed), before = jax.lax.while_loop(
             lambda loops: unfinished(loops[0], end),
             steps,
-            ((begin, state, zero), state.params),
+            ((begin, state, earlier), state.params),
         )
         return state, Metrics(*summed, *_norms(state.params, before))
 
@@ -110,9 +131,10 @@ def make_batch_loop(train_step: TrainStep) -> TrainLoop:
       train_step: from `make_train_step`.
 
     Returns:
-      train_loop(state, data, plan, begin, end) -> (state, Metrics as floats): `plan` is
-      a list of functions that make a minibatch; `data` is not used. A call of no steps
-      compiles what the plan needs. The call reuses the buffers of `state`.
+      train_loop(state, data, plan, begin, end, total=0, count=0) -> (state, Metrics as
+      floats): `plan` is a list of functions that make a minibatch; `data` is not used.
+      A call of no steps compiles what the plan needs. The call reuses the buffers of
+      `state`.
     """
     step = jax.jit(train_step, donate_argnums=0)
     programs: dict[tuple[tuple[int, ...], ...], Callable[..., Any]] = {}
@@ -129,6 +151,8 @@ def make_batch_loop(train_step: TrainStep) -> TrainLoop:
         plan: Sequence[Callable[[], Batch]],
         begin: int,
         end: int,
+        total: float = 0.0,
+        count: float = 0.0,
     ) -> tuple[TrainState, Metrics]:
         del data
         if begin == end:
@@ -146,7 +170,7 @@ def make_batch_loop(train_step: TrainStep) -> TrainLoop:
                 jax.block_until_ready(steps[-1 - MAX_QUEUED])
         norms = _norms(state.params, before)
 
-        total, count, grad_norm = 0.0, 0.0, 0.0
+        grad_norm = 0.0
         for later, metrics in zip(
             reversed(range(len(steps))), jax.device_get(steps), strict=True
         ):

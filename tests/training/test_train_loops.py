@@ -12,6 +12,7 @@ from seqjax import training
 from seqjax.baselines import numpy_rnn
 from seqjax.data import batching
 from seqjax.models.language_model import LanguageModel
+from seqjax.training import loops
 from tests.equality import assert_close, assert_same
 from tests.training_parts import CELLS, TOKENS, B, H, T, V, copy, parts
 
@@ -147,6 +148,76 @@ def test_batch_loop_waits_for_the_device_once_a_call(monkeypatch):
     assert set(waits) == {5}
 
 
+def test_batch_loop_queues_a_bounded_number_of_minibatches(monkeypatch):
+    """Before it makes minibatch i, minibatch i - 1 - MAX_QUEUED is done."""
+    made, waited = [], []
+
+    def step(state, batch):
+        metrics = training.StepMetrics(batch.sum(), batch.size, batch[0])
+        return state.replace(step=state.step + 1), metrics
+
+    def make(i):
+        made.append((i, len(waited)))
+        return jnp.full(2, float(i))
+
+    def wait(metrics):
+        waited.append(float(metrics.grad_norm))
+
+    monkeypatch.setattr(jax, "block_until_ready", wait)
+    _, state, *_ = parts()
+    number = loops.MAX_QUEUED + 5
+    plan = [partial(make, i) for i in range(number)]
+    training.make_batch_loop(step)(state, None, plan, 0, number)
+    assert waited == [float(i) for i in range(5)]
+    queued = loops.MAX_QUEUED
+    assert made == [(i, max(0, i - queued)) for i in range(number)]
+    assert 1 < loops.MAX_QUEUED < 100
+
+
+@pytest.mark.parametrize("kind", ["train_loop", "batch_loop"])
+def test_sums_go_on_from_those_of_an_earlier_call(kind):
+    """Bit for bit, and whatever the pieces."""
+    if kind == "train_loop":
+        _, state, _, loop, plan = parts(CELLS[0], "adam", 0.01)
+    else:
+        state, step, plan = batch_parts()
+        loop = training.make_batch_loop(step)
+    tokens, n = jnp.asarray(TOKENS), len(plan)
+    _, whole = loop(copy(state), tokens, plan, 0, n, 0.0, 0.0)
+    sums = (0.0, 0.0)
+    for begin, end in ((0, 1), (1, 4), (4, n)):
+        state, metrics = loop(state, tokens, plan, begin, end, *sums)
+        sums = (float(metrics.total), float(metrics.count))
+    assert [float(x) for x in metrics] == [float(x) for x in whole]
+
+
+@pytest.mark.parametrize("kind", ["train_loop", "batch_loop"])
+def test_the_optimizer_advances_with_every_step(kind):
+    """Adam with a falling rate on (w - x)^2 / 2, by hand in float64."""
+
+    def loss_fn(params, carry, x, key):
+        return (0.5 * (params["w"] - x) ** 2, jnp.ones(())), carry
+
+    optimizer = training.make_optimizer("adam", lambda count: 0.1 / (count + 1))
+    params = {"w": jnp.zeros(())}
+    state = training.init_state(params, optimizer, None, jax.random.key(0))
+    xs = jnp.asarray([3.0, -1.0, 4.0, 1.0, -5.0, 9.0])
+    step = training.make_train_step(loss_fn, optimizer)
+    if kind == "train_loop":
+        loop, plan = training.make_train_loop(step, lambda data, x: x), xs
+    else:
+        loop, plan = training.make_batch_loop(step), [lambda x=x: x for x in xs]
+    for begin, end in ((0, 2), (2, 6)):
+        state, _ = loop(state, None, plan, begin, end)
+    w = m = v = 0.0
+    for t, x in enumerate(xs.tolist(), 1):
+        g = w - x
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        hat = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        w -= 0.1 / t * hat
+    np.testing.assert_allclose(state.params["w"], w, rtol=1e-5)
+
+
 @pytest.mark.parametrize("field", ["total", "grad_norm"])
 def test_loop_stops_at_the_first_step_that_is_not_finite(field):
     _, state, step, _, plan = parts()
@@ -182,6 +253,7 @@ def test_numpy_loop_is_the_jax_loop(carried):
     plan = batching.sequential_partition(batching.epoch_rng(0, 0), len(TOKENS), B, T)
     by_hand = numpy_rnn.make_train_loop(0.5, T, carried)
     ours, found = by_hand(state, TOKENS, plan, 2, 9)
+    middle, half = by_hand(state, TOKENS, plan, 2, 5)
     theirs, summed = loop(state, jnp.asarray(TOKENS), jnp.asarray(plan), 2, 9)
     for a, b in zip(
         jax.tree.leaves((ours.params, ours.carry, ours.step)),
@@ -190,6 +262,8 @@ def test_numpy_loop_is_the_jax_loop(carried):
     ):
         np.testing.assert_allclose(a, b, atol=1e-5)
     np.testing.assert_allclose(found, summed, rtol=1e-5)
+    _, rest = by_hand(middle, TOKENS, plan, 5, 9, half.total, half.count)
+    assert rest[:2] == found[:2]
     unchanged, none = by_hand(ours, TOKENS, plan, 9, 9)
     assert none[:3] == (0, 0, 0) and none.update_norm == 0
     assert none.param_norm == found.param_norm and unchanged.step == ours.step
