@@ -87,16 +87,16 @@ def start(corpus, workdir, *more):
         )
 
 
-def kill_after(process, workdir, num_lines):
-    """SIGKILL once metrics.jsonl has so many lines."""
+def kill_after(process, workdir, num_lines, number=signal.SIGKILL):
+    """Send a signal once metrics.jsonl has so many lines; the exit code."""
     deadline = time.monotonic() + 60
     metrics = workdir / "metrics.jsonl"
     while not metrics.exists() or metrics.read_text().count("\n") < num_lines:
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline, "the run is too slow to be killed"
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(number)
+    return process.wait()
 
 
 def refused(capsys, *argv, code=2):

@@ -17,6 +17,7 @@ import jax
 import pooch
 from absl import flags
 
+from experiments.common import activity, interrupts
 from experiments.common.console import note
 from experiments.common.errors import UserError
 from experiments.common.flag_files import expand
@@ -50,6 +51,9 @@ def launch(
     Raises:
       SystemExit: with code 2 after a mistake of the user, 130 after Ctrl-C.
     """
+    if argv is None:  # a process of our own
+        interrupts.install()
+        activity.start()
     _prepare_output()
     argv = list(sys.argv[1:] if argv is None else argv)
     with _exit_on_mistakes():
@@ -61,7 +65,9 @@ def launch(
             )
         _use_compilation_cache()
         _keep_freed_memory()
+        activity.begin("the data" if mode == next(iter(modes)) else f"--mode={mode}")
         modes[mode](config)
+    interrupts.end_if_requested()
 
 
 def parse(
@@ -193,8 +199,7 @@ def _exit_on_mistakes() -> Iterator[None]:
     except OSError as error:  # a full disk, a folder that was removed
         _fail(f"{error.filename or 'a file'}: {error.strerror}.")
     except KeyboardInterrupt:
-        note("interrupted.")
-        sys.exit(130)
+        interrupts.leave()
 
 
 def _fail(error: object) -> None:

@@ -1,5 +1,6 @@
 """What a command prints: progress, notes and tables."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,13 +13,18 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from experiments.common import activity
 from seqjax.data.vocab import UNK
+
+LINE_SECONDS = 8.0  # between two lines of a bar where there is no terminal
 
 
 def note(message: str) -> None:
@@ -35,8 +41,16 @@ def note_unknown(documents: Iterable[np.ndarray]) -> None:
         note(f"{unknown:,} of {number:,} tokens are unknown: read as <unk>.")
 
 
+class _Activity(ProgressColumn):
+    """What the command does now; drawn again all the time."""
+
+    def render(self, task: Task) -> Text:
+        del task
+        return Text(activity.described().removesuffix(" so far"))
+
+
 class ProgressBar:
-    """A bar on a terminal; plain lines elsewhere, at least one every half minute.
+    """A bar on a terminal; plain lines elsewhere, at least one every LINE_SECONDS.
 
     Example:
       >>> with ProgressBar(total=1000, done=0) as bar:
@@ -47,7 +61,7 @@ class ProgressBar:
     def __init__(self, total: int, done: int = 0) -> None:
         console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("training"),
+            _Activity(Column(no_wrap=True)),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -57,19 +71,22 @@ class ProgressBar:
         )
         self._task = self._progress.add_task("", total=total, completed=done)
         self._done, self._last_line = done, time.monotonic()
+        self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if not self._progress.disable:
+            self._open.enter_context(activity.bar())
+        self._open.enter_context(self._progress)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._open.close()
 
     def advance(self, steps: int, text: str) -> None:
         """Move on by `steps` and show `text` beside the bar."""
         self._progress.update(self._task, advance=steps, description=text)
         self._done += steps
-        if self._progress.disable and time.monotonic() - self._last_line > 30:
+        if self._progress.disable and time.monotonic() - self._last_line > LINE_SECONDS:
             self.line(f"step {self._done}: {text}")
 
     def line(self, text: str) -> None:

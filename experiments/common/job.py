@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from experiments.common.settings import Settings, setting
 from seqjax.metrics import perplexity
-from seqjax.training import TrainState
+from seqjax.training import TrainLoop, TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,18 @@ class TrainConfig(Settings):
         50, "Number of minibatches in a compiled call and a line of metrics.", minimum=1
     )
     checkpoint_every: int = setting(
-        500, "Number of minibatches between checkpoints.", minimum=1, resumable=True
+        500,
+        "Number of minibatches between checkpoints; every validation and an interrupt "
+        "save one too.",
+        minimum=1,
+        resumable=True,
+    )
+    checkpoint_minutes: float = setting(
+        5.0,
+        "Number of minutes after which a checkpoint is saved whatever the number of "
+        "minibatches.",
+        minimum=0,
+        resumable=True,
     )
     patience: int = setting(
         0,
@@ -89,7 +100,12 @@ class Progress:
     cursor: int = 0  # minibatches done of this epoch
     total: float = 0.0  # summed loss of this epoch so far
     count: float = 0.0  # predictions of this epoch so far
+    line_total: float = 0.0  # summed loss since the last line of metrics
+    line_count: float = 0.0  # predictions since then
+    line_seconds: float = 0.0  # in compiled calls since then
     train_measure: float = math.nan  # Objective.measure over the last epoch
+    validated: bool = True  # no step was made since the last validation
+    finished: bool = False  # the run has ended, with its last validation
     best_value: float = math.nan  # of Objective.criterion
     best_perplexity: float = math.nan  # at that validation; breaks ties
     best_step: int = 0
@@ -104,7 +120,7 @@ class Job:
     """What a run does.
 
     Attributes:
-      train_loop: (state, data, plan, begin, end) -> (state, training.Metrics).
+      train_loop: a `training.TrainLoop`.
       data: what the loop reads, on the device.
       plan: epoch -> its minibatches, a sequence of some length.
       total_steps: the number of minibatches after which the run ends; an estimate
@@ -118,7 +134,7 @@ class Job:
         improvement.
     """
 
-    train_loop: Callable[..., Any]
+    train_loop: TrainLoop
     data: Any
     plan: Callable[[int], Any]
     total_steps: int

@@ -3,9 +3,10 @@
 import codecs
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from experiments.common import activity
 from experiments.common.console import note
 from experiments.common.errors import UserError
 from experiments.common.settings import Settings, setting
@@ -48,7 +49,7 @@ def check_output(output: str | None) -> None:
 
 def read_lines(path: str | None) -> list[str]:
     """All lines of a file, or of standard input."""
-    content = sys.stdin.buffer.read() if path is None else read_bytes(path)
+    content = _typed(sys.stdin.buffer.read) if path is None else read_bytes(path)
     name = path or "standard input"
     text = decode(content, name, may_be_empty=True)
     if "\r" in text and "\n" not in text:
@@ -60,12 +61,21 @@ def read_lines(path: str | None) -> list[str]:
 
 def typed_lines() -> Iterator[str]:
     """The lines of standard input one by one, as they are typed."""
-    for number, line in enumerate(sys.stdin.buffer):
+    lines = iter(lambda: _typed(sys.stdin.buffer.readline), b"")
+    for number, line in enumerate(lines):
         # Only the first line may begin with a byte-order mark: `decode` removes one.
         mark = "\ufeff" if number and line.startswith(codecs.BOM_UTF8) else ""
         text = mark + decode(line, "standard input", may_be_empty=True)
         yield text.removesuffix("\n")
         sys.stdout.flush()
+
+
+def _typed(read: Callable[[], bytes]) -> bytes:
+    """What `read` returns; the command is silent while it waits for the user."""
+    activity.begin(None)
+    content = read()
+    activity.begin("the answer")
+    return content
 
 
 def write_lines(path: str | None, lines: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import optax
 
+from experiments.common import activity
 from experiments.common.errors import UserError
 from experiments.common.settings import Settings, setting
 from seqjax import training
@@ -113,6 +114,7 @@ def initial_train_state(
       carry: what the first minibatch starts from; None where minibatches stand alone.
       **init_options: further arguments of `model.init`.
     """
+    activity.begin("the parameters")
     k_params, k_run = jax.random.split(jax.random.key(seed))
     params = model.init(k_params, **init_options)
     return training.init_state(params, optimizer, carry, k_run)

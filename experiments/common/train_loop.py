@@ -2,8 +2,16 @@
 
 Restored on resume, in this order: the TrainState (parameters, optimizer, step, key,
 carry), the `Progress`, and metrics.jsonl cut back to the step of the checkpoint.
-Compiled calls end at multiples of `log_every` within an epoch, and checkpoints are
-taken only there, so that a resumed run makes the very calls of an uninterrupted one.
+
+Compiled calls end at multiples of `log_every` within an epoch, where a line of metrics
+is logged, at multiples of `checkpoint_every`, and wherever CALL_SECONDS are over, so
+that an interrupt is soon noticed. Where they end changes nothing: the sums of a line go
+from call to call, and a resumed run equals an uninterrupted run bit for bit from a
+checkpoint at any step.
+
+Checkpoints are saved at multiples of `checkpoint_every`, after `checkpoint_minutes`,
+before a validation, after the last one, and at an interrupt. A checkpoint that was
+saved before its validation is validated when the run resumes.
 """
 
 import dataclasses
@@ -14,12 +22,15 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
+from experiments.common import activity, interrupts
 from experiments.common.console import ProgressBar, note
 from experiments.common.errors import UserError
 from experiments.common.job import Job, Progress, TrainConfig
 from experiments.common.workdir import Workdir
 from seqjax.checkpoint import Checkpoints
 from seqjax.training import TrainState
+
+CALL_SECONDS = 1.0  # of a compiled call, at most, if a minibatch takes no longer
 
 
 def fit(
@@ -50,47 +61,93 @@ class _Training:
             workdir.checkpoints / "best", config.average_checkpoints
         )
         self.progress = Progress()
+        self.pace = 1  # minibatches of a call that takes CALL_SECONDS
 
     def run(self, state: TrainState) -> tuple[TrainState, Progress]:
-        started, job, config = time.perf_counter(), self.job, self.config
+        started = time.perf_counter()
         state = self.resume(state)
         progress = self.progress
-        earlier, saved = progress.seconds, progress.step
+        self.started = started - progress.seconds
+        self.saved, self.saved_at = self.place(), started
+        progress.finished = False
         if not self.is_finished():
-            # A call of no steps compiles, so that the clock below measures training.
-            plan = job.plan(progress.epoch)
-            state, _ = job.train_loop(state, job.data, plan, 0, 0)
-        with ProgressBar(job.total_steps, progress.step) as bar:
-            while not self.is_finished():
-                state = self.call(state, bar)
-                finished = self.is_finished()
-                epoch_ended = (
-                    progress.cursor == 0 and progress.epoch % config.eval_every == 0
-                )
-                if finished or epoch_ended:
-                    improved = self.validate(state, bar)
-                    if epoch_ended and not improved:
-                        scale = state.learning_rate_scale * job.plateau_factor
-                        state = state.replace(learning_rate_scale=scale)
-                    finished = self.is_finished()
-                progress.seconds = earlier + time.perf_counter() - started
-                if finished or progress.step - saved >= config.checkpoint_every:
-                    self.check_parameters(state)
-                    self.last.save(progress.step, state, dataclasses.asdict(progress))
-                    saved = progress.step
+            state = self.compile(state)
+        with ProgressBar(self.job.total_steps, progress.step) as bar:
+            while True:
+                if self.is_validation_due():
+                    self.save(state)
+                    state = self.validate(state, bar)
+                if self.is_finished():
+                    break
+                activity.begin("the training")
+                with interrupts.held():
+                    state = self.call(state, bar)
+                    if interrupts.requested() or self.is_checkpoint_due():
+                        self.save(state)
+        progress.finished = True
+        self.save(state)
         return state, progress
 
     def resume(self, state: TrainState) -> TrainState:
         if not self.last.steps():
             self.workdir.rewind_metrics(0)
             return state
-        state, progress, unreadable = self.last.restore(state)
+        state, saved, unreadable = self.last.restore(state)
         for sentence in unreadable:
             note(f"{sentence} Continuing from the one before.")
-        self.progress = Progress(**progress)
-        self.workdir.rewind_metrics(self.progress.step)
-        note(f"continuing from step {self.progress.step} in {self.workdir.path}.")
+        progress = self.progress = Progress(**saved)
+        criterion = None if progress.validated else self.job.objective.criterion
+        self.workdir.rewind_metrics(progress.step, criterion)
+        note(f"continuing from step {progress.step} in {self.workdir.path}.")
+        self.keep()
         return state
+
+    def compile(self, state: TrainState) -> TrainState:
+        """A call of no steps, so that the clocks of later calls measure training."""
+        plan, clock = self.job.plan(self.progress.epoch), time.perf_counter()
+        activity.begin("the training step")
+        state, _ = self.job.train_loop(state, self.job.data, plan, 0, 0, 0.0, 0.0)
+        seconds = time.perf_counter() - clock
+        print(f"compiling the training step took {seconds:.1f} s", flush=True)
+        return state
+
+    def save(self, state: TrainState) -> None:
+        """Save a checkpoint, unless this very step is saved."""
+        progress = self.progress
+        if self.saved == self.place():
+            return
+        self.check_parameters(state)
+        progress.seconds = time.perf_counter() - self.started
+        with interrupts.held():
+            self.last.save(progress.step, state, dataclasses.asdict(progress))
+            self.keep()
+        self.saved, self.saved_at = self.place(), time.perf_counter()
+
+    def place(self) -> tuple[int, bool, bool]:
+        """What differs between two checkpoints of a run."""
+        return self.progress.step, self.progress.validated, self.progress.finished
+
+    def keep(self) -> None:
+        step, path = self.progress.step, self.workdir.path
+        interrupts.keep(
+            f"step {step:,} is saved in {path}; the same command continues from there"
+        )
+
+    def is_checkpoint_due(self) -> bool:
+        minutes = (time.perf_counter() - self.saved_at) / 60
+        return (
+            self.progress.step % self.config.checkpoint_every == 0
+            or minutes >= self.config.checkpoint_minutes
+        )
+
+    def is_validation_due(self) -> bool:
+        ended = self.steps_left() <= 0 or self.has_ended_epoch()
+        return ended and not self.progress.validated
+
+    def has_ended_epoch(self) -> bool:
+        """Whether an epoch has just ended whose number asks for a validation."""
+        progress = self.progress
+        return progress.cursor == 0 and progress.epoch % self.config.eval_every == 0
 
     def is_finished(self) -> bool:
         patience = self.config.patience
@@ -111,33 +168,51 @@ class _Training:
         return epoch + cursor / len(self.job.plan(epoch))
 
     def call(self, state: TrainState, bar: ProgressBar) -> TrainState:
-        """One compiled call of up to `log_every` minibatches, and its metrics."""
-        job, progress, every = self.job, self.progress, self.config.log_every
+        """One compiled call, and a line of metrics where one ends."""
+        job, progress, config = self.job, self.progress, self.config
         if progress.cursor == 0:
             state = job.new_epoch(state)
             progress.total = progress.count = 0.0
         plan, begin = job.plan(progress.epoch), progress.cursor
-        end = int(
-            min(begin + every - begin % every, len(plan), begin + self.steps_left())
+        line_end = int(
+            min(
+                begin + config.log_every - begin % config.log_every,
+                len(plan),
+                begin + self.steps_left(),
+            )
         )
-        clock = time.perf_counter()
-        state, summed = job.train_loop(state, job.data, plan, begin, end)
+        to_checkpoint = (
+            config.checkpoint_every - progress.step % config.checkpoint_every
+        )
+        end = min(line_end, begin + self.pace, begin + to_checkpoint)
+        clock, sums = time.perf_counter(), (progress.line_total, progress.line_count)
+        state, summed = job.train_loop(state, job.data, plan, begin, end, *sums)
         metrics = {k: float(v) for k, v in summed._asdict().items()}
         seconds = time.perf_counter() - clock
-        total, count = metrics["total"], metrics["count"]
-        if not (math.isfinite(total) and math.isfinite(metrics["grad_norm"])):
-            what = "gradient" if math.isfinite(total) else "loss"
+        if not (
+            math.isfinite(metrics["total"]) and math.isfinite(metrics["grad_norm"])
+        ):
+            what = "gradient" if math.isfinite(metrics["total"]) else "loss"
             self.stop(what, int(state.step))
+        in_time = int((end - begin) * CALL_SECONDS / max(seconds, 1e-9))
+        self.pace = max(1, min(in_time, 4 * self.pace))
 
         progress.step += end - begin
         progress.cursor = end % len(plan)
         progress.epoch += end == len(plan)
-        progress.total += total
-        progress.count += count
-        objective = job.objective
-        progress.train_measure = objective.of_sums(progress.total, progress.count)
-        progress.predictions += count
-        progress.train_seconds += seconds
+        progress.validated = False
+        progress.line_total, progress.line_count = metrics["total"], metrics["count"]
+        progress.line_seconds += seconds
+        if end == line_end:
+            self.log_line(state, metrics)
+        bar.advance(end - begin, self.shown())
+        return state
+
+    def log_line(self, state: TrainState, metrics: Mapping[str, float]) -> None:
+        """Log a line of metrics, and begin the sums of the next."""
+        job, progress, objective = self.job, self.progress, self.job.objective
+        total, count = progress.line_total, progress.line_count
+        seconds = max(progress.line_seconds, 1e-9)
         numbers = {
             f"train_{objective.measure}": objective.of_sums(total, count),
             **{k: v for k, v in metrics.items() if k.endswith("_norm")},
@@ -147,39 +222,57 @@ class _Training:
             rate = float(job.learning_rate(progress.step - 1))
             numbers["learning_rate"] = rate * float(state.learning_rate_scale)
         self.workdir.log(step=progress.step, epoch=self.epochs_done(), **numbers)
-        bar.advance(end - begin, f"{objective.measure} {progress.train_measure:.3f}")
-        return state
+        progress.total += total
+        progress.count += count
+        progress.train_measure = objective.of_sums(progress.total, progress.count)
+        progress.predictions += count
+        progress.train_seconds += progress.line_seconds
+        progress.line_total = progress.line_count = progress.line_seconds = 0.0
 
-    def validate(self, state: TrainState, bar: ProgressBar) -> bool:
-        """Whether validation improved on the best so far; the best state is saved."""
+    def shown(self) -> str:
+        """The training number so far, for the bar."""
         progress, objective = self.progress, self.job.objective
-        numbers = self.job.validate(state)
+        total = progress.total + progress.line_total
+        value = objective.of_sums(total, progress.count + progress.line_count)
+        return f"{objective.measure} {value:.3f}"
+
+    def validate(self, state: TrainState, bar: ProgressBar) -> TrainState:
+        """Validate a state that is saved, and keep it if it is the best so far."""
+        progress, objective = self.progress, self.job.objective
+        with activity.compiling("the validation", bar.line):
+            numbers = self.job.validate(state)
         if any(map(math.isnan, numbers.values())):
+            self.last.remove(progress.step)
             self.stop("validation loss", progress.step)
+        self.log_validation(numbers, bar)
+        improved = self.is_improvement(numbers)
+        if improved or self.breaks_tie(numbers):
+            progress.best_value = numbers[objective.criterion]
+            progress.best_perplexity = numbers.get("valid_perplexity", math.nan)
+            progress.best_step = progress.step
+            self.best.copy(self.last, progress.step)
+        progress.stale = 0 if improved else progress.stale + 1
+        progress.validated = True
+        if improved or not self.has_ended_epoch():
+            return state
+        scale = state.learning_rate_scale * self.job.plateau_factor
+        return state.replace(learning_rate_scale=scale)
+
+    def log_validation(self, numbers: Mapping[str, float], bar: ProgressBar) -> None:
+        progress, objective = self.progress, self.job.objective
+        measure, value = objective.measure, progress.train_measure
         self.workdir.log(
             step=progress.step,
             epoch=self.epochs_done(),
-            **{f"epoch_{objective.measure}": progress.train_measure},
+            **{f"epoch_{measure}": value},
             **numbers,
         )
         shown = (f"{k.replace('_', ' ')} {v:.3f}" for k, v in numbers.items())
         speed = progress.predictions / progress.train_seconds
         bar.line(
-            f"epoch {progress.epoch}, step {progress.step}: train {objective.measure} "
-            f"{progress.train_measure:.3f}, {', '.join(shown)}, "
-            f"{speed:,.0f} {objective.unit}/s"
+            f"epoch {progress.epoch}, step {progress.step}: train {measure} "
+            f"{value:.3f}, {', '.join(shown)}, {speed:,.0f} {objective.unit}/s"
         )
-        improved = self.is_improvement(numbers)
-        if improved or self.breaks_tie(numbers):
-            self.check_parameters(state)
-            progress.best_value = numbers[objective.criterion]
-            progress.best_perplexity = numbers.get("valid_perplexity", math.nan)
-            progress.best_step = progress.step
-            progress.stale = 0 if improved else progress.stale + 1
-            self.best.save(progress.step, state, dataclasses.asdict(progress))
-        else:
-            progress.stale += 1
-        return improved
 
     def is_improvement(self, numbers: Mapping[str, float]) -> bool:
         objective = self.job.objective

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments.common import activity, interrupts
 from experiments.common.console import note
 from experiments.common.errors import UserError
 from experiments.common.job import Job, Progress, TrainConfig
@@ -26,6 +27,7 @@ from seqjax.data.batching import epoch_rng
 from seqjax.training import TrainState
 
 LEARNING_CURVE = "learning_curve.png"
+LENGTHS = {"epochs", "train_tokens"}  # settings of the length of a run
 
 
 def open_run(
@@ -40,7 +42,8 @@ def open_run(
     """The Workdir of a run, its settings compared with those it was started with.
 
     Settings declared `resumable` may differ; so may --seed where nothing is trained,
-    and --epochs where no learning rate schedule spans the run.
+    and --epochs where no learning rate schedule spans the run. Where one does, a
+    finished run may be given more epochs or tokens.
 
     Args:
       config: the command's config.
@@ -62,10 +65,16 @@ def open_run(
         names.add("epochs")
     names -= set(fixed)
     folder = config.run.workdir if path is None else path
-    workdir = Workdir(folder, config, (LEARNING_CURVE, *files), names)
+    lengths = LENGTHS - set(fixed) if training else set()
+    workdir = Workdir(folder, config, (LEARNING_CURVE, *files), names, lengths)
     if not training and not workdir.holds_a_run():
         raise UserError(f"{workdir.path} holds no run; train one there first.")
     workdir.check()
+    if training and workdir.has_checkpoints():
+        interrupts.keep(
+            f"the checkpoints in {workdir.path} stay; the same command continues from "
+            f"the last"
+        )
     return workdir
 
 
@@ -94,6 +103,7 @@ def train_model(
 ) -> Trained:
     """Train in an open workdir, choose the parameters, draw the learning curve."""
     state, progress = fit(job, workdir, state, config)
+    activity.begin("the evaluation")
     params = state.params
     if config.checkpoint == "best":
         params = restore_params(workdir, config, state)

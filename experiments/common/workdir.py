@@ -22,7 +22,7 @@ except ImportError:  # Windows has no such lock
 
 from experiments.common.errors import UserError
 from experiments.common.settings import Settings, entries, flag_line, setting
-from seqjax.checkpoint import CHECKSUMS
+from seqjax.checkpoint import Checkpoints
 from seqjax.data.text import decode, split_lines
 from seqjax.data.vocab import Vocab
 
@@ -66,6 +66,7 @@ class Workdir:
         `attention_*.png` stands for several.
       free: names of settings that may change from one start to the next; all others
         decide the model or the data.
+      lengths: names of settings that may grow when the run is finished.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Workdir:
         config: Settings,
         files: Sequence[str] = (),
         free: Collection[str] = (),
+        lengths: Collection[str] = (),
     ) -> None:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
@@ -87,7 +89,7 @@ class Workdir:
             e.name: flag_line(e.name, e.value)
             for e in entries(type(config).defaults(given))
         }
-        self._free = frozenset(free)
+        self._free, self._lengths = frozenset(free), frozenset(lengths)
 
     def file(self, name: str) -> Path:
         """The path of a file that the command has declared.
@@ -118,19 +120,30 @@ class Workdir:
             )
         if not self._has_results():
             return
-        differ = [
-            f"--{name} ({there} there, {here} here)"
+        differ = {
+            name: (there, here)
             for name, line in self._values.items()
             if name not in self._free
             and (there := _value(stored, name)) != (here := _value([line], name))
             and not (there == UNSET and line == self._defaults[name])
+        }
+        grown = {name for name in differ if name in self._lengths}
+        grown = {name for name in grown if _grows(*differ[name])}
+        if grown == differ.keys() and (not differ or self.is_finished()):
+            return
+        found = [
+            f"--{k} ({there} there, {here} here)" for k, (there, here) in differ.items()
         ]
-        if differ:
-            more = f" and {len(differ) - 5} more" if len(differ) > 5 else ""
-            raise UserError(
-                f"{self.path} holds another run: {', '.join(differ[:5])}{more}; "
-                f"choose another --workdir or the same flags."
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        advice = "choose another --workdir or the same flags"
+        if grown == differ.keys():
+            advice = (
+                "the schedule of the learning rate spans the run, so that it can be "
+                "given more only when it is finished"
             )
+        raise UserError(
+            f"{self.path} holds another run: {', '.join(found[:5])}{more}; {advice}."
+        )
 
     def _check_empty(self) -> None:
         """Refuse to write into a folder that holds files of ours but no run."""
@@ -149,7 +162,14 @@ class Workdir:
 
     def has_checkpoints(self) -> bool:
         """Whether there is a checkpoint to continue from."""
-        return any(self.checkpoints.glob(f"*/*/{CHECKSUMS}"))
+        kinds = (Checkpoints(self.checkpoints / kind) for kind in ("last", "best"))
+        return any(kind.steps() for kind in kinds)
+
+    def is_finished(self) -> bool:
+        """Whether the run has ended; one in several folders, by its summary."""
+        if not self.has_checkpoints():
+            return self._summary.exists()
+        return bool(Checkpoints(self.checkpoints / "last").progress().get("finished"))
 
     def _has_results(self) -> bool:
         return self.has_checkpoints() or self._summary.exists()
@@ -249,14 +269,21 @@ class Workdir:
             self._metrics, lambda text: [json.loads(t) for t in split_lines(text)]
         )
 
-    def rewind_metrics(self, step: int) -> None:
-        """Drop the lines written after `step`, from which training continues."""
+    def rewind_metrics(self, step: int, without: str | None = None) -> None:
+        """Drop the lines written after `step`, from which training continues.
+
+        Args:
+          without: a name that lines of this very step must lack.
+        """
         if not self._metrics.exists():
             return
         kept = []
         for line in self._metrics.read_bytes().split(b"\n"):
             try:
-                if json.loads(line)["step"] <= step:
+                found = json.loads(line)
+                if found["step"] < step or (
+                    found["step"] == step and without not in found
+                ):
                     kept.append(line.decode() + "\n")
             except (ValueError, TypeError, KeyError):  # a line cut short by a kill
                 continue
@@ -292,6 +319,11 @@ def _finite(numbers: Mapping[str, Any]) -> dict[str, Any]:
         k: None if isinstance(v, float) and not math.isfinite(v) else v
         for k, v in numbers.items()
     }
+
+
+def _grows(there: str, here: str) -> bool:
+    """Whether a number of a run is raised; 0 is none."""
+    return there.isdigit() and here.isdigit() and 0 < int(there) < int(here)
 
 
 def _value(lines: Sequence[str | None], name: str) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common import activity, interrupts
 from experiments.common.console import ProgressBar, note
 from experiments.common.errors import UserError
 from experiments.common.workdir import Workdir
@@ -29,24 +31,57 @@ def fit(
     checkpoints = Checkpoints(workdir.checkpoints / "last")
     params = initial_params(config.run.seed, model, data)
     params, progress = resume(workdir, checkpoints, params)
-    earlier, step = progress["seconds"], jax.jit(model.baum_welch_step)
     batches = minibatches(data.train, train.num_steps, train.batch_size)
+    step = compiled_step(model, params, batches, config.model.prior)
+    earlier, saved_at = progress["seconds"], started
     with ProgressBar(train.iterations, progress["iterations"]) as bar:
         while not is_finished(train, progress):
-            # A step returns the likelihood of the parameters that it was given.
-            params, log_likelihood = step(params, *batches, config.model.prior)
-            progress = advanced(progress, float(log_likelihood), len(data.train))
-            progress["seconds"] = earlier + time.perf_counter() - started
-            iteration, per_token = progress["iterations"], progress["per_token"]
-            workdir.log(step=iteration, log_likelihood=progress["log_likelihood"])
-            text = f"log-likelihood {per_token:.4f} per token"
-            bar.advance(1, text)
-            if iteration % 10 == 0:
-                bar.line(f"iteration {iteration}: {text}")
-            finished = is_finished(train, progress)
-            if finished or iteration % train.checkpoint_every == 0:
-                checkpoints.save(iteration, params, progress)
+            with interrupts.held():
+                # A step returns the likelihood of the parameters that it was given.
+                params, log_likelihood = step(params, *batches, config.model.prior)
+                progress = advanced(progress, float(log_likelihood), len(data.train))
+                progress["seconds"] = earlier + time.perf_counter() - started
+                report(workdir, progress, bar)
+                minutes = (time.perf_counter() - saved_at) / 60
+                if (
+                    interrupts.requested()
+                    or is_finished(train, progress)
+                    or progress["iterations"] % train.checkpoint_every == 0
+                    or minutes >= train.checkpoint_minutes
+                ):
+                    checkpoints.save(progress["iterations"], params, progress)
+                    saved_at = time.perf_counter()
+                    keep(workdir, progress)
+    activity.begin("the evaluation")
     return params, progress
+
+
+def compiled_step(
+    model: HMM, params: HMMParams, batches: Any, prior: float
+) -> Callable[..., Any]:
+    """`model.baum_welch_step`, compiled before the iterations."""
+    with activity.compiling("the training step", print):
+        step = jax.jit(model.baum_welch_step).lower(params, *batches, prior).compile()
+    activity.begin("the training")
+    return step
+
+
+def report(workdir: Workdir, progress: dict[str, Any], bar: ProgressBar) -> None:
+    """Log an iteration, and show it."""
+    iteration, per_token = progress["iterations"], progress["per_token"]
+    workdir.log(step=iteration, log_likelihood=progress["log_likelihood"])
+    text = f"log-likelihood {per_token:.4f} per token"
+    bar.advance(1, text)
+    if iteration % 10 == 0:
+        bar.line(f"iteration {iteration}: {text}")
+
+
+def keep(workdir: Workdir, progress: dict[str, Any]) -> None:
+    """Set what an interrupt says."""
+    interrupts.keep(
+        f"iteration {progress['iterations']} is saved in {workdir.path}; the same "
+        f"command continues from there"
+    )
 
 
 def initial_params(seed: int, model: HMM, data: Observations) -> HMMParams:
@@ -72,6 +107,7 @@ def resume(
         for sentence in unreadable:
             note(f"{sentence} Continuing from the one before.")
         note(f"continuing from iteration {progress['iterations']} in {workdir.path}.")
+        keep(workdir, progress)
     workdir.rewind_metrics(progress["iterations"])
     return params, progress
 

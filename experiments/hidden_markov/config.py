@@ -57,7 +57,17 @@ class TrainConfig(Settings):
     batch_size: int = setting(32, "Number of sequences in a minibatch.", minimum=1)
     num_steps: int = setting(128, "Number of tokens in a sequence.", minimum=1)
     checkpoint_every: int = setting(
-        20, "Number of iterations between checkpoints.", minimum=1, resumable=True
+        20,
+        "Number of iterations between checkpoints; an interrupt saves one too.",
+        minimum=1,
+        resumable=True,
+    )
+    checkpoint_minutes: float = setting(
+        5.0,
+        "Number of minutes after which a checkpoint is saved whatever the number of "
+        "iterations.",
+        minimum=0,
+        resumable=True,
     )
 
 

@@ -2,10 +2,13 @@
 
 import fcntl
 import os
+import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 
+from seqjax.checkpoint import Checkpoints
 from tests.commands import files, metrics, summary
 from tests.small_language_model import (
     SMALL,
@@ -54,8 +57,47 @@ def test_more_epochs_of_a_constant_rate_go_on(corpus, tmp_path):
     assert summary(workdir)["train_perplexity"] == summary(whole)["train_perplexity"]
 
 
+def test_a_finished_run_is_given_more(corpus, tmp_path, capsys):
+    """Where the schedule spans the run, not before it is finished."""
+    workdir, more = tmp_path / "run", ("--epochs=3", "--schedule=cosine")
+    train(corpus, workdir, "--schedule=cosine")
+    step, first = saved_steps(workdir)[-1], metrics(workdir)
+    last = Checkpoints(workdir / "checkpoints" / "last")
+    for fewer in ("--epochs=1", "--hidden_size=13"):
+        argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL, *more, fewer)
+        assert "holds another run" in refused(capsys, *argv)
+    assert train(corpus, workdir, *more) == 0
+    assert f"continuing from step {step} " in capsys.readouterr().err
+    assert metrics(workdir)[: len(first)] == first
+    rates = [m["learning_rate"] for m in metrics(workdir) if "learning_rate" in m]
+    trained = [m for m in first if "learning_rate" in m]
+    assert rates[len(trained)] > rates[len(trained) - 1]  # of the longer schedule
+    assert saved_steps(workdir)[-1] == 1.5 * step
+    assert last.progress()["epoch"] == 3
+
+
+def test_an_unfinished_run_keeps_its_schedule(corpus, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    train(corpus, workdir, "--schedule=cosine")
+    last = Checkpoints(workdir / "checkpoints" / "last")
+    folder = workdir / "checkpoints" / "last" / str(last.steps()[-1])
+    shutil.rmtree(folder)
+    before = files(workdir)
+    argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL, "--epochs=3")
+    assert "given more only when it is finished" in refused(capsys, *argv)
+    assert files(workdir) == before
+
+
+def test_a_folder_of_any_name_trains_goes_on_and_is_read(corpus, tmp_path, capsys):
+    workdir = tmp_path / "a[b]*" / "c\\d ü{e}" / "gs:" / "run?"
+    train(corpus, workdir)
+    assert train(corpus, workdir) == 0
+    assert "continuing from step" in capsys.readouterr().err
+    assert command(f"--workdir={workdir}", "--mode=generate") == 0
+
+
 def test_killed_and_resumed_is_uninterrupted_bit_for_bit(corpus, tmp_path):
-    """Twice killed without warning, dropout, deep state and all."""
+    """Killed without warning, then interrupted; dropout, deep state and all."""
     more = (
         *("--num_layers=2", "--dropout=0.3", "--epochs=12", "--log_every=1"),
         *("--checkpoint_every=17", "--eval_every=3", "--cell=gru"),
@@ -65,7 +107,13 @@ def test_killed_and_resumed_is_uninterrupted_bit_for_bit(corpus, tmp_path):
     kill_after(start(corpus, broken, *more), broken, 60)
     written = len(metrics(broken)[:-1])
     assert 0 < written < len(metrics(whole))
-    kill_after(start(corpus, broken, *more), broken, written + 100)
+    process = start(corpus, broken, *more)
+    assert kill_after(process, broken, written + 20, signal.SIGINT) == 130
+    lines = Path(f"{broken}.err").read_text().splitlines()
+    assert lines[0].startswith("continuing from step")
+    saved = f"step {saved_steps(broken)[-1]:,} is saved in {broken}"
+    said = f"interrupted: {saved}; the same command continues from there."
+    assert lines[-1] == said
     assert start(corpus, broken, *more).wait() == 0
     assert "continuing from step" in Path(f"{broken}.err").read_text()
 
