@@ -1,11 +1,13 @@
-"""Wav files: PCM with 8, 16, 24 or 32 bits, read as float32 at 8 kHz, and changed.
+"""Wav files read as one channel of float32 at 8 kHz, written, and changed.
 
 Changes for data augmentation: another speed, and another tempo at the same pitch.
 """
 
-import io
+import math
+import struct
 import wave
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,22 +20,37 @@ CUTOFF = (
 )
 PIECE = 200  # samples at RATE in a segment of `tempo`
 NEAR = 60  # samples at RATE by which `tempo` may move a segment
-HIGHEST = 24 * RATE  # the length of the low-pass filter grows with the rate
+HIGHEST = 192_000  # the length of the low-pass filter grows with the rate
 LONGEST = 60  # seconds; the time of a search over labels grows with the square
-EXTENSIBLE = 0xFFFE  # the format tag of a header with the format in an identifier
-# The rest of an identifier, after the two bytes of the format.
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE  # format tags
+CODED = {2: "ADPCM", 6: "A-law", 7: "mu-law", 17: "ADPCM", 49: "GSM", 85: "MP3"}
+# The rest of the identifier in an extensible header, after the two bytes of the tag.
 IDENTIFIER = bytes.fromhex("000000001000800000aa00389b71")
+UNKNOWN_SIZE = 0x7FFF0000  # programs that write to a pipe announce at least this
+
+
+class _Wav(NamedTuple):
+    """What a wav file holds."""
+
+    tag: int
+    channels: int
+    rate: int
+    bits: int
+    data: bytes
+    announced: int  # bytes of data, as the header has it
 
 
 def read(path: str | Path) -> np.ndarray:
-    """The samples of a wav file, float32 [N] in [-1, 1).
+    """The samples of a wav file, float32 [N]; those of PCM files are in [-1, 1).
 
-    A file at a multiple of 8 kHz (16, 24, 32, 48 .. 192 kHz) is resampled to 8 kHz.
+    The samples are PCM with 8 to 32 bits or floating-point numbers with 32 or 64, also
+    with an extensible header. Several channels become their mean. A file at another
+    rate than 8 kHz, up to 192 kHz, is resampled. A file that a program wrote to a pipe,
+    with no size in its header, is read to its end.
 
     Raises:
-      DataError: with the file's name, if it cannot be read, is not a PCM wav file, is
-        truncated, has no samples, is longer than a minute, or has more than one
-        channel, more than 32 bits or another rate.
+      DataError: with the file's name, if it cannot be read, is not such a file, is
+        truncated, has no samples, is longer than a minute, or has a rate below 8 kHz.
     """
     content = read_bytes(path, "wav")
     return parse(content, path)
@@ -41,53 +58,80 @@ def read(path: str | Path) -> np.ndarray:
 
 def parse(content: bytes, path: str | Path) -> np.ndarray:
     """The samples in the bytes of a wav file; see `read`."""
-    try:
-        with wave.open(io.BytesIO(_plain(content))) as file:
-            channels, width, rate, count, *_ = file.getparams()
-            data = file.readframes(count)
-    except (wave.Error, EOFError, RuntimeError, ValueError) as error:
-        reason = f" ({error})" if str(error) else ""
-        raise DataError(f"{path} is not a PCM wav file{reason}.") from None
-    if channels != 1:
-        raise DataError(f"{path} has {channels} channels; only one is supported.")
-    if width > 4:
-        raise DataError(
-            f"{path} has {8 * width} bits per sample; at most 32 are supported."
-        )
-    if not RATE <= rate <= HIGHEST or rate % RATE:
-        raise DataError(
-            f"{path} has {rate} samples per second; only {RATE} and its multiples up "
-            f"to {HIGHEST} are supported."
-        )
-    if len(data) != count * width:
+    found = _chunks(content, path)
+    _check_format(found, path)
+    frame = found.channels * -(-found.bits // 8)
+    count, there = found.announced // frame, len(found.data) // frame
+    if there < count:
         raise DataError(
             f"{path} is truncated: its header announces {count} samples, but there are "
-            f"{len(data) // width}."
+            f"{there}."
         )
     if not count:
         raise DataError(f"{path} has no samples.")
-    if count > LONGEST * rate:
+    if count > LONGEST * found.rate:
         raise DataError(
-            f"{path} lasts {count / rate:.2f} seconds; at most {LONGEST} are supported."
+            f"{path} lasts {count / found.rate:.2f} seconds; at most {LONGEST} are "
+            f"supported."
         )
-    return decimate(_floats(data, width), rate // RATE)
+    samples = _floats(found.data[: count * frame], found)
+    if not np.isfinite(samples).all():
+        raise DataError(f"{path} has a sample that is not a finite number.")
+    if found.channels > 1:
+        samples = samples.reshape(count, found.channels).mean(axis=1)
+    return resample(samples, found.rate).astype(np.float32)
 
 
-def _plain(content: bytes) -> bytes:
-    """The file with a plain header in place of an extensible one.
+def _chunks(content: bytes, path: str | Path) -> _Wav:
+    """The format and the data in the chunks of a wav file."""
 
-    Python's wave reads no extensible header before version 3.12.
+    def refusal(reason: str) -> DataError:
+        return DataError(f"{path} is not a PCM wav file ({reason}).")
 
-    Raises:
-      wave.Error: if the identifier of an extensible header is not that of a format.
-    """
-    at = content.find(b"fmt ")
-    tag = int.from_bytes(content[at + 8 : at + 10], "little")
-    if at < 0 or tag != EXTENSIBLE or len(content) < at + 48:
-        return content
-    if content[at + 34 : at + 48] != IDENTIFIER:
-        raise wave.Error(f"unknown format: {tag}")
-    return content[: at + 8] + content[at + 32 : at + 34] + content[at + 10 :]
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        raise refusal("it does not begin with RIFF and WAVE")
+    total, at, form = int.from_bytes(content[4:8], "little"), 12, b""
+    while at + 8 <= len(content):
+        name, size = struct.unpack_from("<4sI", content, at)
+        at += 8
+        if name == b"data":
+            break
+        if name == b"fmt ":
+            form = content[at : at + size]
+        at += size + size % 2
+    else:
+        raise refusal("it has no data")
+    if len(form) < 16:
+        raise refusal("it has no format")
+    tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", form)
+    if tag == EXTENSIBLE and form[26:40] == IDENTIFIER:
+        tag = int.from_bytes(form[24:26], "little")
+    rest = len(content) - at
+    if size >= UNKNOWN_SIZE or (size == 0 and total != len(content) - 8):
+        size = rest
+    return _Wav(tag, channels, rate, bits, content[at : at + size], size)
+
+
+def _check_format(found: _Wav, path: str | Path) -> None:
+    if found.tag not in (PCM, FLOAT):
+        coding = CODED.get(found.tag, "an unknown format")
+        raise DataError(
+            f"{path} is coded as {coding} ({found.tag}); only PCM and floating-point "
+            f"samples are supported."
+        )
+    widths = range(1, 33) if found.tag == PCM else (32, 64)
+    if found.bits not in widths:
+        kind = "1 to 32" if found.tag == PCM else "32 or 64 floating-point"
+        raise DataError(
+            f"{path} has {found.bits} bits per sample; {kind} bits are supported."
+        )
+    if not found.channels:
+        raise DataError(f"{path} has 0 channels; at least 1 is needed.")
+    if not RATE <= found.rate <= HIGHEST:
+        raise DataError(
+            f"{path} has {found.rate} samples per second; {RATE} to {HIGHEST} are "
+            f"supported."
+        )
 
 
 def write(path: str | Path, samples: np.ndarray) -> None:
@@ -98,7 +142,11 @@ def write(path: str | Path, samples: np.ndarray) -> None:
         file.writeframes(np.clip(scaled, -(2**15), 2**15 - 1).astype("<i2").tobytes())
 
 
-def _floats(data: bytes, width: int) -> np.ndarray:
+def _floats(data: bytes, form: _Wav) -> np.ndarray:
+    """The samples of all channels, float32 or float64 [N]."""
+    if form.tag == FLOAT:
+        return np.frombuffer(data, f"<f{form.bits // 8}")
+    width = -(-form.bits // 8)
     if width == 1:  # the only unsigned width
         return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
     octets = np.frombuffer(data, np.uint8).reshape(-1, width)
@@ -107,27 +155,29 @@ def _floats(data: bytes, width: int) -> np.ndarray:
     return (wide.view("<i4")[:, 0] / 2.0**31).astype(np.float32)
 
 
-def decimate(samples: np.ndarray, factor: int) -> np.ndarray:
-    """Every factor-th sample, after a low-pass filter against aliasing.
+def resample(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Samples at another rate as samples at 8 kHz, after a low-pass filter.
 
-    The filter is a sinc with a Hamming window, with gain 1 for a constant.
+    The filter prevents aliasing. It is a sinc with a Hamming window, with gain 1 for a
+    constant; the polyphase form computes only the samples that are kept.
 
     Args:
-      samples: [N], at `factor` * 8 kHz.
-      factor: a positive integer.
+      samples: float [N].
+      rate: their number per second, at least 8000.
 
     Returns:
-      float32 [ceil(N / factor)].
+      float [ceil(N * 8000 / rate)].
 
     Source: Oppenheim and Schafer, "Discrete-time signal processing", sections 4.6, 7.5.
     """
-    if factor == 1:
+    if rate == RATE:
         return samples
-    half = HALF_WIDTH * factor
-    times = np.arange(-half, half + 1) / factor
+    from scipy.signal import resample_poly  # loads in a second: only where it is needed
+
+    up, down = RATE // math.gcd(rate, RATE), rate // math.gcd(rate, RATE)
+    times = np.arange(-HALF_WIDTH * down, HALF_WIDTH * down + 1) / down
     taps = np.sinc(2 * CUTOFF * times) * np.hamming(len(times))
-    low = np.convolve(samples, taps / taps.sum())[half : half + len(samples)]
-    return low[::factor].astype(np.float32)
+    return resample_poly(samples.astype(float), up, down, window=taps / taps.sum())
 
 
 def stretch(samples: np.ndarray, factor: float) -> np.ndarray:

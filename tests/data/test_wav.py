@@ -6,6 +6,7 @@ import wave
 
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from seqjax.data import wav
 from seqjax.data.text import DataError
@@ -48,17 +49,54 @@ def test_every_width_has_the_same_scale(width):
     assert found.dtype == np.float32
 
 
-@pytest.mark.parametrize("factor", [2, 3, 6])
-def test_higher_rates_are_resampled(factor):
-    rate, inner = 8000 * factor, slice(100, -100)
+@pytest.mark.parametrize(
+    "rate", [11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000, 192000]
+)
+def test_other_rates_are_resampled(rate):
+    """A tone below half of 8 kHz stays that tone, and a tone above it is removed."""
+    inner = slice(100, -100)
     data = packed(np.round(2**14 * tone(1000, rate)).astype(int).tolist(), 2)
     found = wav.parse(content(data, rate=rate), "a.wav")
-    assert len(found) == 4000
-    np.testing.assert_allclose(found[inner], 0.5 * tone(1000, 8000)[inner], atol=2e-3)
-    # Without the filter, aliasing would give a tone of 3000 Hz.
-    assert np.abs(wav.decimate(tone(5000, rate), factor)[inner]).max() < 5e-3
-    np.testing.assert_allclose(wav.decimate(np.ones(4000), factor)[inner], 1, atol=1e-6)
-    assert len(wav.decimate(np.ones(factor + 1), factor)) == 2
+    assert len(found) == -(-(rate // 2) * 8000 // rate) and found.dtype == np.float32
+    want = 0.5 * tone(1000, 8000)[inner]
+    np.testing.assert_allclose(found[inner][: len(want)], want, atol=5e-4)
+    for hertz in (4100, 5000, rate // 2 - 100):
+        assert np.abs(wav.resample(tone(hertz, rate), rate)[inner]).max() < 5e-3
+    constant = wav.resample(np.ones(rate), rate)[inner]
+    np.testing.assert_allclose(constant, 1, atol=2e-3 if rate % 8000 else 1e-6)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 6])
+def test_channels_become_their_mean(channels):
+    values = np.arange(5 * channels).reshape(5, channels) ** 2
+    found = wav.parse(content(packed(values.ravel().tolist(), 2), channels), "a.wav")
+    np.testing.assert_allclose(found, values.mean(axis=1) / 2**15, rtol=1e-6)
+
+
+def test_stereo_at_the_rate_of_compact_discs():
+    """One tone in both channels, another one in opposite phases, which cancels."""
+    left, right = tone(500, 44100) / 4, tone(900, 44100) / 4
+    both = np.stack([left + right, left - right], axis=1)
+    data = packed(np.round(2**15 * both.ravel()).astype(int).tolist(), 2)
+    found = wav.parse(content(data, channels=2, rate=44100), "a.wav")
+    np.testing.assert_allclose(found[99:-99], tone(500, 8000)[99:-99] / 4, atol=2e-4)
+
+
+@pytest.mark.parametrize("dtype", ["<u1", "<i2", "<i4", "<f4", "<f8"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_files_of_scipy_are_read(dtype, channels):
+    rng = np.random.default_rng(3)
+    samples = rng.uniform(-1, 1, (50, channels))
+    kind = np.dtype(dtype)
+    stored, offset, scale = samples.astype(kind), 0, 1.0
+    if kind.kind != "f":
+        scale, offset = 2.0 ** (8 * kind.itemsize - 1), 128 * (kind.kind == "u")
+        stored = np.round(samples * (scale - 1) + offset).astype(kind)
+    file = io.BytesIO()
+    wavfile.write(file, 8000, stored)
+    found = wav.parse(file.getvalue(), "a.wav")
+    want = ((stored.astype(float) - offset) / scale).mean(axis=1)
+    np.testing.assert_allclose(found, want, rtol=1e-6, atol=1e-7)
 
 
 def test_stretched_tones_are_lower():
@@ -102,51 +140,106 @@ def test_the_same_tempo_and_the_shortest_recordings():
         assert len(found) == max(1, round(length * factor))
 
 
-def broken_header(rate=8000, coding=1, bits=16):
-    """A file with a header of 44 bytes, written by hand."""
-    size = bits // 8
+def by_hand(coding=1, bits=16, rate=8000, channels=1, data=None, sizes=(None, None)):
+    """A file with a header of 44 bytes; `sizes` are those of the file and the data."""
+    size = channels * -(-bits // 8)
+    data = bytes(4 * size) if data is None else data
+    total, of_data = (
+        right if announced is None else announced
+        for announced, right in zip(sizes, (36 + len(data), len(data)), strict=True)
+    )
     return struct.pack(
-        *("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + 4 * size, b"WAVE", b"fmt ", 16),
-        *(coding, 1, rate, rate * size, size, bits, b"data", 4 * size),
-    ) + bytes(4 * size)
+        *("<4sI4s4sIHHIIHH4sI", b"RIFF", total, b"WAVE", b"fmt ", 16),
+        *(coding, channels, rate, rate * size, size, bits, b"data", of_data),
+    ) + bytes(data)
 
 
-def extensible(coding=1, bits=16, end="000000001000800000aa00389b71"):
+def extensible(coding=1, bits=16, end="000000001000800000aa00389b71", data=None):
     """A file with a header of 68 bytes, the format in an identifier of 16 bytes."""
     size = bits // 8
+    data = bytes([0] * (4 * size - 1) + [0x40]) if data is None else data
     return struct.pack(
-        *("<4sI4s4sIHHIIHHHHIH14s4sI", b"RIFF", 60 + 4 * size, b"WAVE", b"fmt ", 40),
+        *("<4sI4s4sIHHIIHHHHIH14s4sI", b"RIFF", 60 + len(data), b"WAVE", b"fmt ", 40),
         *(0xFFFE, 1, 8000, 8000 * size, size, bits, 22, bits, 4),
-        *(coding, bytes.fromhex(end), b"data", 4 * size),
-    ) + bytes([0] * (4 * size - 1) + [0x40])
+        *(coding, bytes.fromhex(end), b"data", len(data)),
+    ) + bytes(data)
 
 
+HALVES = np.array([0.5, -0.25, 1.5])
+PIPES = {
+    "zeros": (0, 0),
+    "size of the header": (36, 0),
+    "ffmpeg": (0xFFFFFFFF, 0xFFFFFFFF),
+    "sox": (0x7FFFF024, 0x7FFFF000),
+    "arecord": (0x80000024, 0x80000000),
+    "data alone": (None, 0xFFFFFFFF),
+}
+
+
+@pytest.mark.parametrize("sizes", PIPES.values(), ids=PIPES)
+@pytest.mark.parametrize("left_over", [b"", b"\x07"])
+def test_files_without_sizes_are_read_to_their_end(sizes, left_over):
+    """As programs write them that cannot go back to the header."""
+    data = packed([0, 2**14, -(2**13)], 2) + left_over
+    assert wav.parse(by_hand(data=data, sizes=sizes), "a.wav").tolist() == [
+        *(0, 0.5, -0.25)
+    ]
+    with pytest.raises(DataError, match=r"a\.wav has no samples"):
+        wav.parse(by_hand(data=b"", sizes=sizes), "a.wav")
+
+
+def test_chunks_around_the_data():
+    """Chunks of odd sizes are padded; what follows the data is no sound."""
+    plain = by_hand(data=packed([2**14, -(2**14)], 2))
+    odd = b"LIST" + struct.pack("<I", 5) + b"INFO\x01\x00"
+    inside = plain[:12] + odd + plain[12:36] + odd + plain[36:] + odd
+    assert wav.parse(inside, "a.wav").tolist() == [0.5, -0.5]
+    nothing = by_hand(data=b"") + odd
+    nothing = nothing[:4] + struct.pack("<I", len(nothing) - 8) + nothing[8:]
+    with pytest.raises(DataError, match=r"a\.wav has no samples"):
+        wav.parse(nothing, "a.wav")
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("make", [by_hand, extensible])
+def test_floating_point_samples_are_read(make, bits):
+    data = HALVES.astype(f"<f{bits // 8}").tobytes()
+    found = wav.parse(make(coding=3, bits=bits, data=data), "a.wav")
+    assert found.tolist() == HALVES.tolist() and found.dtype == np.float32
+
+
+NOT_PCM = "a.wav is not a PCM wav file "
 HOSTILE = {
-    "empty": (b"", "a.wav is not a PCM wav file"),
-    "text": (b"file\twords\n" * 9, "a.wav is not a PCM wav file (file does not"),
-    "header alone": (content()[:20], "a.wav is not a PCM wav file"),
-    "no data": (content()[:36], "a.wav is not a PCM wav file"),
+    "empty": (b"", NOT_PCM + "(it does not begin with RIFF and WAVE)"),
+    "text": (b"file\twords\n" * 9, NOT_PCM + "(it does not begin with RIFF"),
+    "big-endian": (b"RIFX" + content()[4:], NOT_PCM + "(it does not begin with RIFF"),
+    "header alone": (content()[:20], NOT_PCM + "(it has no data)"),
+    "no data": (content()[:36], NOT_PCM + "(it has no data)"),
+    "no format": (content()[:12] + content()[36:], NOT_PCM + "(it has no format)"),
     "cut short": (
         content()[:-3],
         "a.wav is truncated: its header announces 10 samples, but there are 8.",
     ),
     "no sample": (content(b""), "a.wav has no samples"),
-    "stereo": (content(channels=2), "a.wav has 2 channels; only one is supp"),
-    "44.1 kHz": (content(rate=44100), "a.wav has 44100 samples per second; only"),
-    "4 kHz": (content(rate=4000), "a.wav has 4000 samples per second; only"),
-    "floats": (broken_header(coding=3, bits=32), "not a PCM wav file (unknown format"),
-    "no rate": (broken_header(rate=0), "a.wav has 0 samples per second"),
-    "64 bits": (broken_header(bits=64), "a.wav has 64 bits per sample; at most 32"),
+    "no channel": (by_hand(channels=0, data=b"1"), "a.wav has 0 channels"),
+    "4 kHz": (content(rate=4000), "a.wav has 4000 samples per second; 8000 to 192000"),
+    "no rate": (by_hand(rate=0), "a.wav has 0 samples per second"),
+    "64 bits": (by_hand(bits=64), "a.wav has 64 bits per sample; 1 to 32 bits"),
+    "16-bit floats": (by_hand(3, 16), "has 16 bits per sample; 32 or 64 floating-"),
+    "no bits": (by_hand(bits=0), "a.wav has 0 bits per sample"),
     "200 kHz": (content(rate=200000), "a.wav has 200000 samples per second;"),
-    "1 MHz": (content(rate=10**6), "multiples up to 192000 are supported"),
+    "mu-law": (by_hand(7, 8), "a.wav is coded as mu-law (7); only PCM and floating"),
+    "another": (by_hand(0x1234), "coded as an unknown format (4660); only PCM"),
+    "not finite": (
+        by_hand(3, 32, data=np.float32([0, np.nan]).tobytes()),
+        "a.wav has a sample that is not a finite number.",
+    ),
     "a minute": (
         content(bytes(2 * 480080)),
         "a.wav lasts 60.01 seconds; at most 60 are supported.",
     ),
-    "floats, extensible": (extensible(3, 32), "not a PCM wav file (unknown format: 3)"),
-    "another, extensible": (extensible(end=14 * "00"), "(unknown format: 65534)"),
-    "extensible, cut": (extensible()[:40], "a.wav is not a PCM wav file"),
-    "no bits": (broken_header(bits=0), "a.wav is not a PCM wav file"),
+    "another, extensible": (extensible(end=14 * "00"), "unknown format (65534);"),
+    "extensible, cut": (extensible()[:40], NOT_PCM + "(it has no data)"),
 }
 
 
@@ -159,7 +252,7 @@ def test_unusable_files_are_refused(data, sentence):
 
 
 def test_a_header_by_hand_is_read():
-    assert wav.parse(broken_header(), "a.wav").tolist() == [0] * 4
+    assert wav.parse(by_hand(), "a.wav").tolist() == [0] * 4
     assert wav.parse(extensible(), "a.wav").tolist() == [0, 0, 0, 0.5]
     assert wav.parse(extensible(bits=24), "a.wav").tolist() == [0, 0, 0, 0.5]
     assert len(wav.parse(content(bytes(2 * 480000)), "a.wav")) == 480000
