@@ -15,7 +15,10 @@ LAYERS = [
         *("data.synthetic.syllables", "data.synthetic.memory_tasks"),
         *("data.synthetic.grammar.tables", "data.synthetic.grammar.spelling"),
     },
-    {"data.vocab", "data.sources", "data.synthetic.grammar.lexicon", "data.formats"},
+    {
+        *("data.vocab", "data.names", "data.sources", "data.formats"),
+        "data.synthetic.grammar.lexicon",
+    },
     {"data.synthetic.grammar.phrases"},
     {"data.synthetic.grammar.writer"},
     {"data.synthetic.grammar"},

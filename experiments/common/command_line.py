@@ -23,6 +23,7 @@ from experiments.common.errors import UserError
 from experiments.common.flag_files import expand
 from experiments.common.settings import Settings, entries, shown
 from seqjax.checkpoint import CheckpointError
+from seqjax.data.names import nearest, unknown_name
 from seqjax.data.text import DataError
 
 Modes = Mapping[str, Callable[[Any], Any]]
@@ -91,23 +92,42 @@ def parse(
         first = next(iter(modes))
         mode = present.pop("mode", first)
         if mode not in modes:
-            raise UserError(f"--mode must be one of {', '.join(modes)}, got {mode!r}.")
+            raise UserError(f"--mode: {unknown_name('mode', mode, list(modes))}")
         if len(arguments) < len(argv):
             _print_help(description, config_class.defaults(present), modes)
             sys.exit(0)
     except UnicodeError:
         raise UserError("a flag contains bytes that are not UTF-8.") from None
+    except flags.UnrecognizedFlagError as error:
+        reason = unknown_name("flag", f"--{error.flagname}", _flag_names(values))
+        hint = "" if reason.endswith("?") else " --help lists all flags."
+        raise UserError(reason + hint) from None
     except (flags.Error, OSError, ValueError) as error:
         sentence = str(error).removeprefix("ERROR:: ").replace("\n", " ")
         raise UserError(sentence) from None
     if rest[1:]:
-        raise UserError(f"unexpected argument {rest[1]!r}; flags begin with --.")
+        raise UserError(_unexpected(rest[1], _flag_names(values), modes))
     if mode != first:
         defaults = {entry.name: entry.value for entry in entries(config_class())}
         workdir = present.get("workdir", defaults["workdir"])
         if Path(workdir, "flags.txt").exists():
             return mode, config_class.of_run(**(present | {"workdir": workdir}))
     return mode, config_class.of(**present)
+
+
+def _flag_names(values: flags.FlagValues) -> list[str]:
+    """All flags as they are written."""
+    off = [f"--no{name}" for name in values if values[name].boolean]
+    return [*(f"--{name}" for name in values), *off, "--flagfile", "--help"]
+
+
+def _unexpected(argument: str, names: Sequence[str], modes: Modes) -> str:
+    """A sentence that an argument is neither a flag nor the value of one."""
+    near = nearest(argument.partition("=")[0], names)
+    if argument in modes and len(modes) > 1:
+        near = [f"--mode={argument}"]
+    hint = f"did you mean {near[0]}?" if near else "flags begin with --."
+    return f"unexpected argument {argument!r}; {hint}"
 
 
 def _flag_values(config_class: type[Settings], modes: Modes) -> flags.FlagValues:

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from experiments.common.errors import UserError
 from experiments.common.flag_files import flag_lines
-from seqjax.data.sources import unknown_name
+from seqjax.data.names import unknown_name
 
 
 def setting(
@@ -192,7 +192,8 @@ def _parse_flags(config: Settings, path: Path) -> dict[str, Any]:
         name, equals, text = line.removeprefix("--").partition("=")
         entry = known.get(name) or known.get(name.removeprefix("no"))
         if entry is None:
-            raise UserError(f"{path}, line {number}: there is no setting {name!r}.")
+            reason = unknown_name("setting", name, list(known))
+            raise UserError(f"{path}, line {number}: {reason}")
         try:
             found[entry.name] = _parse(entry, text) if equals else name == entry.name
         except ValueError:

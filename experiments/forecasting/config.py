@@ -207,7 +207,7 @@ class Config(Settings):
         There is no weight decay by default for optimizers other than adamw.
         """
         source = CSV if given.get("csv") is not None else given.get("dataset")
-        config = cls().replace(**DEFAULTS[source or "sine"])
+        config = cls().replace(**DEFAULTS.get(source or "sine", {}))
         if given.get("optimizer", "adamw") != "adamw":
             config = config.replace(weight_decay=0.0)
         return config

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqjax.data.sources import Source, fetch, sha256_of, unknown_name
+from seqjax.data.names import unknown_name
+from seqjax.data.sources import Source, fetch, sha256_of
 from seqjax.data.text import (
     DataError,
     decode,

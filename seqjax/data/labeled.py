@@ -11,7 +11,8 @@ import numpy as np
 
 from seqjax.data import buckets
 from seqjax.data.document_files import parse_documents
-from seqjax.data.sources import Source, fetch, hashed_share, sha256_of, unknown_name
+from seqjax.data.names import unknown_name
+from seqjax.data.sources import Source, fetch, hashed_share, sha256_of
 from seqjax.data.synthetic import opinions
 from seqjax.data.text import DataError, decode, read_bytes, split_lines
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from seqjax.data import formats
 from seqjax.data.corpora import SOURCES
-from seqjax.data.sources import fetch, sha256_of, split_by_hash, unknown_name
+from seqjax.data.names import unknown_name
+from seqjax.data.sources import fetch, sha256_of, split_by_hash
 from seqjax.data.synthetic import verses
 from seqjax.data.text import DataError, decode, read_bytes, split_lines
 

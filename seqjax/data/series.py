@@ -12,7 +12,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from seqjax.data.csv_columns import read_columns
-from seqjax.data.sources import Source, fetch, sha256_of, unknown_name
+from seqjax.data.names import unknown_name
+from seqjax.data.sources import Source, fetch, sha256_of
 from seqjax.data.text import DataError
 
 Rows = tuple[int, int]  # the rows [begin, end)

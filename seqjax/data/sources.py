@@ -4,10 +4,9 @@ The file of a data set is at `data_dir/NAME/FILE`. A missing file is fetched fro
 address and kept only if its sha256 is right: a dead address may return an error page.
 """
 
-import difflib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, TypeVar
@@ -107,6 +106,9 @@ def sha256_of(*contents: bytes) -> str:
 
     The sha256 of the joined files would not change where the end of one file moves to
     the beginning of the next.
+
+    >>> sha256_of(b"abc")[:16]
+    'ba7816bf8f01cfea'
     """
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
     return digests[0] if len(digests) == 1 else sha256_of("".join(digests).encode())
@@ -151,13 +153,3 @@ def split_by_hash(
                 f"{name} has no {kind} in its {part} part; more are needed."
             )
     return parts
-
-
-def unknown_name(kind: str, name: str, names: Sequence[str]) -> str:
-    """A sentence that `name` is unknown, with the nearest of `names`.
-
-    >>> unknown_name("dataset", "wiki", ["wikitext2", "python_docs"])
-    "there is no dataset 'wiki'; did you mean wikitext2?"
-    """
-    near = difflib.get_close_matches(name, names, n=2, cutoff=0.4) or names
-    return f"there is no {kind} {name!r}; did you mean {' or '.join(near)}?"

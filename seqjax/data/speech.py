@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from seqjax.data import wav
-from seqjax.data.sources import default_data_dir, sha256_of, unknown_name
+from seqjax.data.names import unknown_name
+from seqjax.data.sources import default_data_dir, sha256_of
 from seqjax.data.synthetic import syllables
 from seqjax.data.text import DataError, read_bytes, read_text, split_lines
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqjax.data import formats
+from seqjax.data.names import unknown_name
 from seqjax.data.sources import (
     Source,
     fetch,
     sha256_of,
     split_by_hash,
-    unknown_name,
 )
 from seqjax.data.synthetic import apples
 from seqjax.data.text import DataError, decode, read_bytes, split_lines

@@ -96,16 +96,16 @@ def test_the_users_own_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "near"),
     [
-        ("wikitext", "wikitext2"),
-        ("python-docs", "python_docs"),
-        ("timemachine", "time_machine"),
-        ("tang", "tang_poems"),
-        ("", "python_docs or time_machine or wikitext2 or tang_poems"),
-        ("qqq", "python_docs or time_machine or wikitext2 or tang_poems"),
+        ("wikitext", "did you mean wikitext2?"),
+        ("python-docs", "did you mean python_docs?"),
+        ("timemachine", "did you mean time_machine?"),
+        ("tang", "did you mean tang_poems?"),
+        ("", "there are python_docs, time_machine, wikitext2 and tang_poems."),
+        ("regime", "there are python_docs, time_machine, wikitext2 and tang_poems."),
     ],
 )
 def test_an_unknown_name_gives_the_nearest(name, near):
-    assert refused(name) == f"there is no dataset {name!r}; did you mean {near}?"
+    assert refused(name) == f"there is no dataset {name!r}; {near}"
 
 
 def test_letters_only_of_the_time_machine(tmp_path, publish):

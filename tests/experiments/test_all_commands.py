@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from experiments.common.settings import entries, shown
+from seqjax.data.names import nearest
 from tests.commands import refused, run
+from tests.typos import distance, typos
 
 COMMANDS = (
     *("language_model", "translation", "classification", "tagging", "poems", "speech"),
@@ -109,10 +111,53 @@ def test_mistakes_are_one_sentence(name, tmp_path, monkeypatch):
     main = importlib.import_module(name).main
     seed = "--seed must be at least 0, got -1."
     refused(run(main, "--seed=-1"), seed)
-    refused(run(main, "--sed=1"), "Unknown command line flag 'sed'")
+    refused(run(main, "--sed=1"), "there is no flag '--sed'; did you mean --seed")
     refused(run(main, "--seed=one"), "one")
     refused(run(main, "extra"), "unexpected argument 'extra'")
     refused(run(main, "--flagfile=nowhere.flags"), "nowhere.flags")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistyped_names_of_settings_and_choices_are_found():
+    """The right name is suggested, and only one as near comes before it."""
+    checked = set()
+    for command in COMMANDS:
+        config = config_class(f"experiments.{command}.__main__")()
+        kinds = {entry.name: list(entry.choices or ()) for entry in entries(config)}
+        kinds["flag"] = [*kinds, "mode"]
+        for kind, names in kinds.items():
+            pairs = [(typo, right) for right in names for typo in typos(right)]
+            for typo, right in pairs[::7]:  # all would take a minute
+                if typo in names or len(typo) < 3 or (kind, typo) in checked:
+                    continue
+                checked.add((kind, typo))
+                near = nearest(typo, names)
+                assert right in near, (kind, typo)
+                assert distance(typo, near[0]) <= 2 or near[0] == right, (typo, near)
+    assert len(checked) > 1000
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_mistyped_flag_mode_or_choice_is_one_sentence(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(f"experiments.{name}.__main__")
+    for given, meant in (("--work-dir=x", "workdir"), ("--workdirs=x", "workdir")):
+        sentence = f"there is no flag '{given[:-2]}'; did you mean --{meant}?"
+        refused(run(module.main, given), sentence)
+    refused(run(module.main, "--xyzzy"), "there is no flag '--xyzzy'. --help lists")
+    refused(run(module.main, "seeds=1"), "did you mean --seed?")
+    refused(run(module.main, "--flagfil=x"), "did you mean --flagfile?")
+    for entry in entries(module.Config()):
+        if entry.choices:
+            right = entry.choices[-1]
+            wrong = right.upper()
+            refused(
+                run(module.main, f"--{entry.name}={wrong}"), f"did you mean {right}"
+            )
+            refused(run(module.main, f"--{entry.name}=xyzzy"), "there is no")
+    for mode in getattr(module, "MODES", ()):
+        refused(run(module.main, f"--mode={mode}s"), f"did you mean {mode}?")
+        refused(run(module.main, mode), f"did you mean --mode={mode}?")
     assert list(tmp_path.iterdir()) == []
 
 

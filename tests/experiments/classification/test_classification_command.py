@@ -258,7 +258,7 @@ def test_folds_and_three_files(corpus, tmp_path):
 
 
 BAD_FLAGS = {
-    "--pooling=min": "did you mean mean",
+    "--pooling=min": "there are last, max, mean and attention",
     "--dataset=reviews": "did you mean movie_review",
     "--output=": "--output is empty",
     "--fold=3": "--fold splits the documents of a single file",
