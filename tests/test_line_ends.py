@@ -40,7 +40,10 @@ def transcribed(path):
 
 READERS = {  # name: (a line that holds a text, path -> the texts)
     "text": ("{}", lambda path: split_lines(read_text(path))),
-    "corpus": ("{}", lambda path: split_lines("".join(corpora.load_file(path)[1:4]))),
+    "corpus": (
+        "{}",
+        lambda path: split_lines("".join(corpora.load_files([path])[1:4])),
+    ),
     "lines": ("{}", lambda path: read_lines(str(path))),
     "standard input": ("{}", stdin(lambda: read_lines(None))),
     "typed lines": ("{}", stdin(typed_lines)),

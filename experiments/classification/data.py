@@ -13,7 +13,7 @@ from experiments.common.workdir import Workdir
 from seqjax.data import labeled
 from seqjax.data.text import clean
 from seqjax.data.tokenizers import WordTokenizer
-from seqjax.data.vocab import Vocab
+from seqjax.data.vocab import UNK, Vocab
 
 
 class EncodedSplit(NamedTuple):
@@ -79,6 +79,10 @@ class DocumentEncoder:
         """All tokens of a text, int32 [N]."""
         return self.tokenizer.encode(clean(text) if self.config.clean else text)
 
+    def split(self, text: str) -> list[str]:
+        """The text of each token of `encode_whole`."""
+        return self.tokenizer.split(clean(text) if self.config.clean else text)
+
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The tokens of each text, int32 [N], N at most `config.max_length`."""
         return [self.encode_whole(text)[: self.config.max_length] for text in texts]
@@ -105,14 +109,18 @@ def make_plan(split: EncodedSplit, batch_size: int, seed: int) -> EpochPlan:
 def note_unread(
     encoder: DocumentEncoder, texts: Sequence[str], documents: Sequence[np.ndarray]
 ) -> None:
-    """Tell the user how many tokens are unknown and how many documents are cut.
+    """Tell the user which tokens are unknown and how many documents are cut.
 
     Args:
       encoder: what encoded the texts.
       texts: the documents.
       documents: `encoder.encode(texts)`.
     """
-    note_unknown(documents)
+    # Splitting a text again is only worth it for its unknown tokens.
+    note_unknown(
+        (encoder.split(text) if (tokens == UNK).any() else [], tokens)
+        for text, tokens in zip(texts, documents, strict=True)
+    )
     # A document that fills max_length may or may not be cut: encode it again.
     limit = encoder.config.max_length
     pairs = zip(texts, documents, strict=True)

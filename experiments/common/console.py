@@ -3,6 +3,7 @@
 import contextlib
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ from experiments.common import activity
 from seqjax.data.vocab import UNK
 
 LINE_SECONDS = 8.0  # between two lines of a bar where there is no terminal
+UNKNOWN_SHOWN = 8  # different tokens in a note
 
 
 def note(message: str) -> None:
@@ -32,13 +34,30 @@ def note(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def note_unknown(documents: Iterable[np.ndarray]) -> None:
-    """Note how many tokens of encoded texts are outside the vocabulary."""
-    number = unknown = 0
-    for tokens in documents:
-        number, unknown = number + len(tokens), unknown + int((tokens == UNK).sum())
-    if unknown:
-        note(f"{unknown:,} of {number:,} tokens are unknown: read as <unk>.")
+def note_unknown(texts: Iterable[tuple[Sequence[str], np.ndarray]]) -> None:
+    """Note how many tokens are unknown, and which are the most frequent of these.
+
+    Args:
+      texts: (tokens, their indices) of each text; tokens after the last index are
+        ignored.
+    """
+    number, unknown = 0, Counter[str]()
+    for tokens, indices in texts:
+        number += len(indices)
+        unknown.update(tokens[i] for i in np.flatnonzero(indices == UNK).tolist())
+    if not unknown:
+        return
+    shown = [
+        repr(token) + (f" ({n:,} times)" if n > 1 else "")
+        for token, n in unknown.most_common(UNKNOWN_SHOWN)
+    ]
+    if len(unknown) > len(shown):
+        shown.append(f"{len(unknown) - len(shown):,} others")
+    *first, last = shown
+    note(
+        f"{unknown.total():,} of {number:,} tokens are unknown, read as <unk>: "
+        f"{', '.join(first)}{' and ' * bool(first)}{last}."
+    )
 
 
 class _Activity(ProgressColumn):

@@ -5,13 +5,20 @@ import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from experiments.common import activity
 from experiments.common.console import note
 from experiments.common.errors import UserError
 from experiments.common.settings import Settings, setting
 from seqjax.data.formats import CONLL, WITH_TABS, describe_format
-from seqjax.data.text import decode, read_bytes, split_lines
+from seqjax.data.text import (
+    STANDARD_INPUT,
+    decode,
+    read_bytes,
+    shown_path,
+    split_lines,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +36,31 @@ class OutputConfig(Settings):
 
 
 @dataclasses.dataclass(frozen=True)
+class InputConfig(Settings):
+    """The file that --mode=evaluate scores."""
+
+    input: str | None = setting(
+        None,
+        "File that --mode=evaluate scores in place of the held-out parts; - is "
+        "standard input.",
+        resumable=True,
+    )
+
+
+def evaluation_title(name: str, config: Any) -> str:
+    """The title of a table of scores: of a model, and of --input if that is given."""
+    return name if config.input is None else f"{name}, {shown_path(config.input)}"
+
+
+@dataclasses.dataclass(frozen=True)
 class InputOutputConfig(OutputConfig):
     """The file that a mode reads and the file that it writes."""
 
     input: str | None = setting(
-        None, "File to read; standard input if none is given.", resumable=True
+        None,
+        "File to read; - is standard input, which is read if none is given, except in "
+        "--mode=evaluate, which then scores held-out parts.",
+        resumable=True,
     )
 
 
@@ -49,9 +76,10 @@ def check_output(output: str | None) -> None:
 
 def read_lines(path: str | None) -> list[str]:
     """All lines of a file, or of standard input."""
-    content = _typed(sys.stdin.buffer.read) if path is None else read_bytes(path)
-    name = path or "standard input"
-    text = decode(content, name, may_be_empty=True)
+    path = STANDARD_INPUT if path is None else path
+    is_typed = path == STANDARD_INPUT
+    content = _typed(lambda: read_bytes(path)) if is_typed else read_bytes(path)
+    name, text = shown_path(path), decode(content, path, may_be_empty=True)
     if "\r" in text and "\n" not in text:
         note(f"{name} is one line: only LF or CRLF ends a line, no carriage return.")
     if (kind := describe_format(text)) in (*WITH_TABS, CONLL):
@@ -79,13 +107,13 @@ def _typed(read: Callable[[], bytes]) -> bytes:
 
 
 def write_lines(path: str | None, lines: Iterable[str]) -> None:
-    """Write lines to a file, whole or not at all, or to standard output."""
+    """Write lines to a file, whole or not at all, or to standard output ("-")."""
     write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def write_text(path: str | None, text: str) -> None:
-    """Write a text to a file, whole or not at all, or to standard output."""
-    if path is None:
+    """Write a text to a file, whole or not at all, or to standard output ("-")."""
+    if path is None or path == STANDARD_INPUT:
         sys.stdout.write(text)
         return
     target = Path(path)

@@ -241,6 +241,8 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
     if value is None and is_optional:
         return None
     if is_tuple:
+        if kind is str and isinstance(value, (str, os.PathLike)):
+            value = (value,)
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise UserError(f"--{field.name} must be a sequence, got {value!r}.")
         return tuple(_checked_one(field, kind, member) for member in value)

@@ -3,11 +3,21 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
-from experiments.common.console import note
+import numpy as np
+
+from experiments.common.console import note, note_unknown
 from experiments.common.errors import UserError
+from experiments.common.own_files import ONE_OR_THREE, check_files
 from experiments.common.settings import Settings, setting
 from seqjax.data import corpora
-from seqjax.data.text import detokenize, keep_letters, tokenize
+from seqjax.data.text import (
+    DataError,
+    detokenize,
+    keep_letters,
+    read_text,
+    shown_path,
+    tokenize,
+)
 from seqjax.data.vocab import Vocab
 
 PROMPTS = {
@@ -25,9 +35,9 @@ class TextConfig(Settings):
     dataset: str = setting(
         "python_docs", "Data set to use.", choices=tuple(corpora.NAMES)
     )
-    corpus: str | None = setting(
+    corpus: tuple[str, ...] | None = setting(
         None,
-        "UTF-8 text file to use instead of a data set.",
+        f"UTF-8 text files to use instead of a data set: {ONE_OR_THREE}",
         resumable=True,  # the checksum of the data decides
     )
     level: str = setting("char", "What a token is.", choices=("char", "word"))
@@ -37,6 +47,9 @@ class TextConfig(Settings):
     max_tokens: int = setting(
         0, "Number of training tokens to use, from the first; 0 uses all.", minimum=0
     )
+
+    def check(self) -> None:
+        check_files("corpus", self.corpus)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +72,36 @@ def load_text(
 ) -> tuple[corpora.Corpus, corpora.TokenizedCorpus]:
     """The corpus and its tokens."""
     if config.corpus is not None:
-        corpus = corpora.load_file(config.corpus)
+        corpus = corpora.load_files(config.corpus)
     else:
         corpus = corpora.load(config.dataset, data_dir)
     return corpus, corpora.tokenize_corpus(
         corpus, config.level, config.min_freq, config.max_tokens
     )
+
+
+def read_input(config: TextConfig, path: str, vocab: Vocab) -> tuple[str, np.ndarray]:
+    """The text of --input and its tokens, int32 [N], with a note of unknown ones.
+
+    Raises:
+      DataError: for a text that cannot be read, or with fewer than 2 tokens.
+    """
+    text = _as_data_set(config, read_text(path))
+    tokens = tokenize(text, config.level)
+    if len(tokens) < 2:
+        raise DataError(
+            f"{shown_path(path)} is too short: it has {len(tokens)} tokens, at least 2 "
+            f"are needed."
+        )
+    indices = vocab.encode(tokens)
+    note_unknown([(tokens, indices)])
+    return text, indices
+
+
+def _as_data_set(config: TextConfig, text: str) -> str:
+    """A text as the data set of the settings has it."""
+    is_letters = config.dataset == "time_machine" and config.corpus is None
+    return keep_letters(text) if is_letters else text
 
 
 def check_prompt(text: TextConfig, prompt: PromptConfig) -> None:
@@ -76,9 +113,7 @@ def check_prompt(text: TextConfig, prompt: PromptConfig) -> None:
 def _prompt_tokens(text: TextConfig, prompt: str | None) -> list[str]:
     if prompt is None:
         prompt = PROMPTS[text.dataset] if text.corpus is None else "\n"
-    elif text.dataset == "time_machine" and text.corpus is None:
-        prompt = keep_letters(prompt)
-    return tokenize(prompt, text.level)
+    return tokenize(_as_data_set(text, prompt), text.level)
 
 
 def known_prompt(text: TextConfig, prompt: PromptConfig, vocab: Vocab) -> list[str]:

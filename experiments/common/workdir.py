@@ -29,6 +29,8 @@ from seqjax.data.vocab import Vocab
 FORMAT = "# Settings of a seqjax run, format 2."  # the first line of flags.txt
 COMMON_FILES = ("checkpoints", "metrics.jsonl", "summary.json", "vocab.json")
 UNSET = "not set"
+# Settings that name the data; the first one that is set decides.
+DATA_FLAGS = ("csv", "corpus", "source_file", "train_file", "wav_dir", "dataset")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,9 +248,11 @@ class Workdir:
             return
         stored = self.read_vocab(make=lambda tokens: tokens)[1]
         if stored != sha256:
+            lines = (self._values.get(name) or "" for name in DATA_FLAGS)
+            source = next(line for line in lines if line.partition("=")[2])
             raise UserError(
-                f"{self.path} holds a run on other data than --corpus or --dataset "
-                f"name: its sha256 there is {stored}, now {sha256}."
+                f"{self.path} holds a run on other data than {source}: the sha256 was "
+                f"{stored}, now it is {sha256}."
             )
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:

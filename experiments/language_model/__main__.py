@@ -3,6 +3,7 @@
 Examples:
     python -m experiments.language_model
     python -m experiments.language_model --corpus=my.txt --workdir=runs/mine
+    python -m experiments.language_model --mode=evaluate --input=new.txt
     python -m experiments.language_model --mode=generate --prompt="The " --top_p=0.9
 """
 
@@ -16,7 +17,7 @@ MODES = {"train": train, "evaluate": evaluate, "generate": generate}
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command with these arguments, by default those of the process."""
-    launch(__doc__, Config, MODES, argv)
+    launch(__doc__, Config, MODES, argv, input_modes=("evaluate",))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ from experiments.common import job, recurrent
 from experiments.common.backprop import BackpropConfig
 from experiments.common.errors import UserError
 from experiments.common.language_model import LanguageModelConfig
+from experiments.common.line_io import InputConfig
 from experiments.common.optimizer import OptimizerConfig
 from experiments.common.sampling import SamplingConfig
 from experiments.common.settings import Settings, entries, setting
 from experiments.common.text import PromptConfig, TextConfig, check_prompt
 from experiments.common.workdir import RunConfig
 
+SIZES = ("batch_size", "num_steps")  # of a minibatch
 CELLS = {**recurrent.CELLS, "numpy_rnn": recurrent.CELLS["rnn"]}
 
 
@@ -48,6 +50,13 @@ class TrainConfig(job.TrainConfig):
         "Number of tokens to train on instead of whole epochs; 0 counts epochs.",
         minimum=0,
     )
+    shrink: tuple[str, ...] = setting(
+        SIZES,
+        "Settings that are lowered where the training text is too short for a "
+        "minibatch; by default those that are not given.",
+        choices=SIZES,
+        resumable=True,
+    )
     eval_rows: int = setting(
         1, "Number of rows that a held-out text is split into.", minimum=1
     )
@@ -81,13 +90,15 @@ class Config(Settings):
     train: TrainConfig = TrainConfig()
     prompt: PromptConfig = PromptConfig()
     decode: SamplingConfig = SamplingConfig()
+    files: InputConfig = InputConfig()
 
     @classmethod
     def defaults(cls, given: Mapping[str, Any]) -> Self:
-        """The defaults, for --cell=numpy_rnn those that it supports."""
+        """The defaults: no given size shrinks; numpy_rnn has those that it supports."""
+        config = cls().replace(shrink=[name for name in SIZES if name not in given])
         if given.get("cell") == "numpy_rnn":
-            return cls().replace(**NUMPY_RNN)
-        return cls()
+            return config.replace(**NUMPY_RNN)
+        return config
 
     def check(self) -> None:
         check_prompt(self.data, self.prompt)

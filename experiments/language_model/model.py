@@ -1,6 +1,6 @@
 """The model, its training loop and its perplexity, from settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -11,7 +11,6 @@ from experiments.common.backprop import gradient_factors
 from experiments.common.optimizer import initial_train_state
 from experiments.common.recurrent import initializers
 from experiments.language_model.config import Config
-from experiments.language_model.data import TextData
 from seqjax import training
 from seqjax.baselines import numpy_rnn
 from seqjax.data import batching
@@ -57,19 +56,19 @@ def build_train_loop(
 
 
 def make_perplexity(
-    config: Config, model: LanguageModel, data: TextData
+    config: Config, model: LanguageModel, texts: Mapping[str, jax.Array]
 ) -> Callable[[Any, str], tuple[float, float]]:
-    """(params, part) -> (total, count) over a whole held-out part."""
+    """(params, name of a text) -> (total, count) over a whole held-out text."""
 
     def loss_fn(params: Any, state: Any, window: jax.Array, mask: jax.Array) -> Any:
         return model.loss(params, window, state=state, mask=mask)
 
-    rows = min(config.train.eval_rows, len(data.valid) - 1, len(data.test) - 1)
+    rows = min(config.train.eval_rows, *(len(tokens) - 1 for tokens in texts.values()))
     num_steps = max(1, 512 // rows)  # bounds the memory of the logits
     run_over = training.make_evaluate(loss_fn, model.initial_state, num_steps)
 
-    def perplexity_of(params: Any, part: str) -> tuple[float, float]:
-        tokens = getattr(data, part)
+    def perplexity_of(params: Any, name: str) -> tuple[float, float]:
+        tokens = texts[name]
         plan = batching.whole_text(len(tokens), rows, num_steps)
         return run_over(params, tokens, *map(jnp.asarray, plan))
 

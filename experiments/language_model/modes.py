@@ -11,9 +11,10 @@ import numpy as np
 from experiments.common.console import print_table
 from experiments.common.job import Job
 from experiments.common.language_model import build_language_model
+from experiments.common.line_io import evaluation_title
 from experiments.common.optimizer import UNSCHEDULED, make_optimizer, make_schedule
 from experiments.common.recurrent import with_precision
-from experiments.common.text import known_prompt, text_pieces
+from experiments.common.text import known_prompt, read_input, text_pieces
 from experiments.common.training_run import (
     Trained,
     closing_rows,
@@ -25,7 +26,7 @@ from experiments.common.training_run import (
 )
 from experiments.common.workdir import Workdir
 from experiments.language_model.config import CELLS, Config
-from experiments.language_model.data import TextData, load_data
+from experiments.language_model.data import TextData, fitted, load_data
 from experiments.language_model.model import (
     build_state,
     build_train_loop,
@@ -56,14 +57,15 @@ def open_workdir(config: Config, training: bool) -> Workdir:
 @with_precision
 def train(config: Config) -> dict[str, Any]:
     """Train until the run is done; the entries of its summary.json."""
-    workdir = open_workdir(config, training=True)
     data = load_data(config)
+    config = fitted(config, len(data.train))
+    workdir = open_workdir(config, training=True)
     model = build_language_model(config.model, len(data.vocab), CELLS)
     workdir.check_data(data.corpus.sha256)
     sizes = config.train.batch_size, config.train.num_steps
     total_steps = count_steps(config, len(data.train))
     optimizer = make_optimizer(config.optimizer, total_steps)
-    perplexity_of = make_perplexity(config, model, data)
+    perplexity_of = make_perplexity(config, model, data.held_out)
 
     def make_plan(rng: np.random.Generator) -> jax.Array:
         return jnp.asarray(READ[config.train.sampling](rng, len(data.train), *sizes))
@@ -99,20 +101,34 @@ def count_steps(config: Config, num_tokens: int) -> int:
 
 @with_precision
 def evaluate(config: Config) -> dict[str, float]:
-    """Perplexity and bits per character of the held-out parts, also printed."""
+    """Perplexity and bits per character of held-out texts, also printed.
+
+    They are the validation and the test part or, as test text, the file --input.
+    """
     workdir = open_workdir(config, training=False)
-    data = load_data(config)
-    workdir.check_data(data.corpus.sha256)
-    model = build_language_model(config.model, len(data.vocab), CELLS)
+    vocab, _ = workdir.read_vocab()
+    if config.files.input is None:
+        data = load_data(config)
+        workdir.check_data(data.corpus.sha256)
+        texts, tokens = data.corpus._asdict(), data.held_out
+    else:
+        text, indices = read_input(config.data, config.files.input, vocab)
+        texts, tokens = {"test": text}, {"test": jnp.asarray(indices)}
+    model = build_language_model(config.model, len(vocab), CELLS)
     params = load_params(config, workdir, model, carry=rows_state(config, model))
-    perplexity_of = make_perplexity(config, model, data)
+    perplexity_of = make_perplexity(config, model, tokens)
     found = {}
-    for part in ("valid", "test"):
+    for part in tokens:
         sums = perplexity_of(params, part)
         found[f"{part}_perplexity"] = metrics.perplexity(*sums)
-        found[f"{part}_bits_per_character"] = bits(config, data, part, *sums)
+        found[f"{part}_bits_per_character"] = bits(config, texts[part], *sums)
     rows = [(name.replace("_", " "), f"{x:.4f}") for name, x in found.items()]
-    title = f"{config.train.checkpoint} checkpoint"
+    unknown = float(jnp.mean(tokens["test"] == 0))
+    rows += [
+        ("test tokens", f"{len(tokens['test']):,}"),
+        ("test tokens unknown", f"{unknown:.2%}"),
+    ]
+    title = evaluation_title(f"{config.train.checkpoint} checkpoint", config.files)
     print_table(title, [*rows, ("files", workdir.path)])
     return found
 
@@ -132,9 +148,7 @@ def generate(config: Config) -> str:
     return "".join(pieces)
 
 
-def bits(
-    config: Config, data: TextData, part: str, total: float, count: float
-) -> float:
+def bits(config: Config, text: str, total: float, count: float) -> float:
     """Bits per character; the bits of a word are spread over its characters.
 
     An unknown word costs what "<unk>" costs, which flatters small vocabularies: the
@@ -142,7 +156,7 @@ def bits(
     """
     characters = count
     if config.data.level != "char":
-        characters = len(getattr(data.corpus, part))
+        characters = len(text)
     return metrics.bits_per_character(total, characters)
 
 
@@ -179,7 +193,7 @@ def report(
         "train_perplexity": trained.progress.train_measure,
         "valid_perplexity": metrics.perplexity(*valid),
         "test_perplexity": metrics.perplexity(*test),
-        "bits_per_character": bits(config, data, "test", *test),
+        "bits_per_character": bits(config, data.corpus.test, *test),
         **run_summary(trained, "tokens", data.corpus.sha256),
         "sample": sample,
     }

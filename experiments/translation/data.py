@@ -1,7 +1,7 @@
 """Sentence pairs from settings: corpora, tokenizers, minibatches."""
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,6 +95,13 @@ def train_tokenizers(config: DataConfig, train: parallel.PairSplit) -> Tokenizer
         joint = learn([*train.source, *train.target])
         return Tokenizers(joint, joint)
     return Tokenizers(learn(train.source), learn(train.target))
+
+
+def tokens_of(
+    tokenizer: Tokenizer, sentences: Iterable[str]
+) -> Iterator[tuple[list[str], np.ndarray]]:
+    """The tokens of each sentence as text and as indices."""
+    return ((tokenizer.split(s), tokenizer.encode(s)) for s in sentences)
 
 
 def write_tokenizers(workdir: Workdir, tokenizers: Tokenizers, sha256: str) -> None:

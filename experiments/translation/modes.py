@@ -38,6 +38,7 @@ from experiments.translation.data import (
     prepare,
     prepare_split,
     read_tokenizers,
+    tokens_of,
     train_tokenizers,
     vocabulary,
     write_tokenizers,
@@ -201,7 +202,7 @@ def translate(config: Config) -> list[list[Translation]]:
     tokenizers, model, ensemble = load_model(config, workdir)
     translator = Translator(model, tokenizers, config.decode, config.run.seed)
     found = translator.translate(sentences, ensemble)
-    note_unknown(map(tokenizers.source.encode, sentences))
+    note_unknown(tokens_of(tokenizers.source, sentences))
     note_cut_off(found)
     several = config.decode.n_best > 1
     write_lines(
@@ -230,7 +231,7 @@ def interactive(config: Config) -> list[list[Translation]]:
     for line in typed_lines():
         sentence = prepare(config.data, line)
         (found,) = translator.translate([sentence], ensemble)
-        note_unknown([tokenizers.source.encode(sentence)])
+        note_unknown(tokens_of(tokenizers.source, [sentence]))
         note_cut_off([found])
         for t in found:
             print(f"{t.score:.4f}\t{t.text}" if decode.n_best > 1 else t.text)

@@ -1,5 +1,6 @@
 """The text corpora: sources, splits, tokens and vocabulary."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from seqjax.data.text import (
     keep_letters,
     read_bytes,
     read_text,
+    shown_path,
     tokenize,
 )
 from seqjax.data.vocab import Vocab
@@ -122,14 +124,22 @@ def _python_docs() -> str:
     return "\n".join(topics.topics.values())
 
 
-def load_file(path: str | Path) -> Corpus:
-    """The user's own UTF-8 text file, split 90/5/5 by position.
+def load_files(paths: Sequence[str | Path]) -> Corpus:
+    """The user's own UTF-8 text files.
+
+    Args:
+      paths: one file, which is split 90/5/5 by position, or three: train, valid, test.
 
     Raises:
       DataError: as `seqjax.data.text.read_text`.
     """
-    content = read_bytes(path)  # once, because the file may be a pipe
-    return split_by_position(Path(path).name, decode(content, path), sha256_of(content))
+    contents = [read_bytes(path) for path in paths]  # once: they may be pipes
+    texts = [decode(*pair) for pair in zip(contents, paths, strict=True)]
+    name, sha256 = Path(shown_path(paths[0])).name, sha256_of(*contents)
+    if len(texts) == 1:
+        return split_by_position(name, texts[0], sha256)
+    train, valid, test = texts
+    return Corpus(name, train, valid, test, sha256)
 
 
 def split_by_position(name: str, text: str, sha256: str) -> Corpus:

@@ -14,7 +14,7 @@ from seqjax.data.corpora import SOURCES
 from seqjax.data.names import unknown_name
 from seqjax.data.sources import fetch, sha256_of, split_by_hash
 from seqjax.data.synthetic import verses
-from seqjax.data.text import DataError, decode, read_bytes, split_lines
+from seqjax.data.text import DataError, decode, read_bytes, shown_path, split_lines
 
 NAMES = ("verses", "tang_poems")
 BREAKS = "，。！？；、：,.!?;:"  # punctuation that ends a line
@@ -75,6 +75,7 @@ def read(path: str | Path) -> tuple[list[Poem], str]:
         or, with the line's number, a line has no colon or no content.
     """
     content, poems = read_bytes(path), []
+    path = shown_path(path)
     written = decode(content, path)
     mistaken = (*formats.OTHER_FILES, formats.CHAT)
     formats.refuse_format(written, path, formats.POEMS, mistaken)

@@ -24,7 +24,7 @@ from seqjax.data.sources import (
     split_by_hash,
 )
 from seqjax.data.synthetic import apples
-from seqjax.data.text import DataError, decode, read_bytes, split_lines
+from seqjax.data.text import DataError, decode, read_bytes, shown_path, split_lines
 
 
 class Sentence(NamedTuple):
@@ -114,6 +114,7 @@ def load_files(
       DataError: as `parse`, for files that cannot be read, or a part without sentences.
     """
     contents = [read_bytes(path) for path in paths]  # once: they may be pipes
+    paths = [shown_path(path) for path in paths]
     sha256 = sha256_of(*contents)
     if name is not None:  # recorded runs have this checksum of a published corpus
         sha256 = sha256_of(b"".join(contents))

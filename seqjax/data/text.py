@@ -1,10 +1,12 @@
 """Text files to text, and text to tokens: reading, cleaning, characters and words."""
 
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 END_OF_LINE = "<eos>"
+STANDARD_INPUT = "-"  # in place of a file's name
 _SIGNATURES = {  # beginnings of files that are no text
     b"\x1f\x8b": "compressed by gzip",
     b"BZh": "compressed by bzip2",
@@ -39,7 +41,7 @@ def read_text(path: str | Path) -> str:
 
 
 def read_bytes(path: str | Path, kind: str = "text") -> bytes:
-    """The bytes of a file.
+    """The bytes of a file, or of standard input for the path "-".
 
     Args:
       path: the file.
@@ -48,6 +50,8 @@ def read_bytes(path: str | Path, kind: str = "text") -> bytes:
     Raises:
       DataError: if the file is missing, a directory or unreadable.
     """
+    if str(path) == STANDARD_INPUT:
+        return sys.stdin.buffer.read()
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
@@ -58,6 +62,15 @@ def read_bytes(path: str | Path, kind: str = "text") -> bytes:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
 
 
+def shown_path(path: str | Path) -> str:
+    """What messages call a file.
+
+    >>> shown_path("my.txt"), shown_path("-")
+    ('my.txt', 'standard input')
+    """
+    return "standard input" if str(path) == STANDARD_INPUT else str(path)
+
+
 def decode(content: bytes, path: str | Path, may_be_empty: bool = False) -> str:
     """The text in the bytes of a file; see `read_text`.
 
@@ -66,6 +79,7 @@ def decode(content: bytes, path: str | Path, may_be_empty: bool = False) -> str:
       path: the file's name, for the error message.
       may_be_empty: accept white space only.
     """
+    path = shown_path(path)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,8 +1,8 @@
 """Sentences to tokens and back: words, characters, or subwords by sentencepiece.
 
 A tokenizer has `encode(sentence) -> int32 array`, `decode(tokens) -> sentence`,
-`pieces(tokens) -> list of strings`, and a length, the size of its vocabulary. Tokens 0
-to 3 are unknown, padding, begin and end.
+`split(sentence)` and `pieces(tokens)`, which return lists of strings, and a length, the
+size of its vocabulary. Tokens 0 to 3 are unknown, padding, begin and end.
 """
 
 import bisect
@@ -59,6 +59,10 @@ class WordTokenizer:
         """The tokens of a sentence, int32 [N]; the word "<eos>" in it is unknown."""
         tokens = self.vocab.encode(_pieces(sentence, self.level))
         return np.where(tokens < 4, UNK, tokens).astype(np.int32)
+
+    def split(self, sentence: str) -> list[str]:
+        """The text of each token of `encode`."""
+        return _pieces(sentence, self.level)
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The sentence of the tokens, with <unk> for the unknown token."""
@@ -161,6 +165,10 @@ class SubwordTokenizer:
         """The most probable segmentation, int32 [N]."""
         written = sentence.translate(self._written)
         return np.asarray(self._processor.encode(written), np.int32)
+
+    def split(self, sentence: str) -> list[str]:
+        """The text of each token of `encode`, with "▁" where a word begins."""
+        return self._processor.encode(sentence, out_type=str)
 
     def sample(
         self, sentence: str, alpha: float, rng: np.random.Generator

@@ -7,7 +7,7 @@ from pathlib import Path
 from seqjax.data import formats, wav
 from seqjax.data.sources import sha256_of, split_by_hash
 from seqjax.data.speech import SpeechCorpus, Utterance
-from seqjax.data.text import DataError, decode, read_bytes, split_lines
+from seqjax.data.text import DataError, decode, read_bytes, shown_path, split_lines
 
 _MISTAKEN = (
     *formats.OTHER_FILES,
@@ -38,7 +38,7 @@ def load_folder(folder: str | Path, transcripts: Sequence[str | Path]) -> Speech
     parts: list[Transcripts] = []
     seen: dict[str, str] = {}
     for path in transcripts:
-        spoken = parse_transcripts(decode(read_bytes(path), path), path)
+        spoken = read_transcripts(path)
         for name, (here, _) in spoken.items():
             if name in seen:
                 raise DataError(f"{here}: {name} is also in {seen[name]}.")
@@ -47,7 +47,7 @@ def load_folder(folder: str | Path, transcripts: Sequence[str | Path]) -> Speech
     for file in wavs_in(folder):
         if file.relative_to(folder).as_posix() not in seen:
             raise DataError(
-                f"{file} has no line in {', '.join(map(str, transcripts))}."
+                f"{file} has no line in {', '.join(map(shown_path, transcripts))}."
             )
     sums: dict[str, str] = {}
     read = [_read_spoken(folder, spoken, sums) for spoken in parts]
@@ -65,6 +65,11 @@ def load_folder(folder: str | Path, transcripts: Sequence[str | Path]) -> Speech
             lines.append("\t".join((*cells, "\n")))
     digest = sha256_of("".join(lines).encode())
     return SpeechCorpus(name, train, valid, test, digest)
+
+
+def read_transcripts(path: str | Path) -> Transcripts:
+    """The transcripts of a file; see `parse_transcripts`."""
+    return parse_transcripts(decode(read_bytes(path), path), shown_path(path))
 
 
 def parse_transcripts(text: str, path: str | Path) -> Transcripts:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqjax.data import corpora
-from seqjax.data.corpora import Corpus, load, load_file, tokenize_corpus
+from seqjax.data.corpora import Corpus, load, load_files, tokenize_corpus
 from seqjax.data.sources import default_data_dir
 from seqjax.data.text import DataError, tokenize
 
@@ -85,12 +85,12 @@ def test_the_users_own_file(tmp_path):
     path = tmp_path / "mine.txt"
     path.write_bytes(content)
     text = "0123456789\n" * 20 + "é" * 20  # 240 characters
-    for corpus in (load_file(path), load_file(str(path))):
+    for corpus in (load_files([path]), load_files([str(path)])):
         assert corpus == Corpus(
             "mine.txt", text[:216], text[216:228], text[228:], sha256(content)
         )
     with pytest.raises(DataError, match="does not exist"):
-        load_file(tmp_path / "other.txt")
+        load_files([tmp_path / "other.txt"])
 
 
 @pytest.mark.parametrize(

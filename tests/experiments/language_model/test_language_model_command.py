@@ -200,7 +200,7 @@ def test_state_starts_afresh_where_it_should(corpus, tmp_path, sampling, cell):
     w_x, w_h, b = (saved[f".params.cell.{n}"] for n in ("w_x", "w_h", "b"))
     w, c = saved[".params.out.w"], saved[".params.out.b"]
 
-    tokens = corpora.tokenize_corpus(corpora.load_file(corpus), "char").train
+    tokens = corpora.tokenize_corpus(corpora.load_files([corpus]), "char").train
     read = {
         "sequential": batching.sequential_partition,
         "random": batching.random_sampling,

@@ -37,7 +37,9 @@ def test_numbers_are_those_of_the_definitions(corpus, tmp_path, order):
     }
     assert (workdir / "forgetting.png").read_bytes().startswith(b"\x89PNG")
     numbers = summary(workdir)
-    vocab, train, _, test = corpora.tokenize_corpus(corpora.load_file(corpus), "char")
+    vocab, train, _, test = corpora.tokenize_corpus(
+        corpora.load_files([corpus]), "char"
+    )
     chain = markov.fit(train, len(vocab), order, 0.5)
     stationary = chain.stationary()
     backwards = chain.reversed()

@@ -75,7 +75,7 @@ def test_perplexities_are_those_of_a_plain_loop(corpus, tmp_path, level):
     result = command(f"--corpus={corpus}", f"--workdir={tmp_path / 'run'}", *flags)
     assert result.code == 0, result.err
     numbers = summary(tmp_path / "run")
-    text = corpora.load_file(corpus)
+    text = corpora.load_files([corpus])
     vocab, train, _, test = corpora.tokenize_corpus(text, level)
     assert numbers["vocabulary"] == len(vocab)
     assert numbers["train_tokens"] == len(train)
@@ -110,7 +110,7 @@ def test_given_epsilons_are_used_and_samples_follow_prompt_and_seed(corpus, tmp_
 def test_frequencies_are_the_frequent_ngrams(ran, corpus):
     lines = (ran[0] / "frequencies.tsv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "order\trank\tcount\tngram"
-    text = corpora.load_file(corpus).train
+    text = corpora.load_files([corpus]).train
     rows = [line.split("\t") for line in lines[1:]]
     assert {row[0] for row in rows} == set("12345")
     for order, rank, count, quoted in rows:
