@@ -98,6 +98,15 @@ def read_input(config: TextConfig, path: str, vocab: Vocab) -> tuple[str, np.nda
     return text, indices
 
 
+def held_out_tokens(
+    config: TextConfig, path: str | None, data: corpora.TokenizedCorpus
+) -> dict[str, np.ndarray]:
+    """The tokens to score: of --input as "test", or of the held-out parts."""
+    if path is None:
+        return {"valid": data.valid, "test": data.test}
+    return {"test": read_input(config, path, data.vocab)[1]}
+
+
 def _as_data_set(config: TextConfig, text: str) -> str:
     """A text as the data set of the settings has it."""
     is_letters = config.dataset == "time_machine" and config.corpus is None

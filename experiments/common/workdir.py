@@ -244,9 +244,10 @@ class Workdir:
         Raises:
           UserError: if the checksums differ.
         """
-        if not self.has_checkpoints():
-            return
-        stored = self.read_vocab(make=lambda tokens: tokens)[1]
+        if self.has_checkpoints():
+            stored = self.read_vocab(make=lambda tokens: tokens)[1]
+        else:  # models that are counted anew have a summary alone
+            stored = self.read_summary().get("dataset_sha256", sha256)
         if stored != sha256:
             lines = (self._values.get(name) or "" for name in DATA_FLAGS)
             source = next(line for line in lines if line.partition("=")[2])
@@ -259,6 +260,12 @@ class Workdir:
         """Write the final numbers as JSON; null stands for what is not finite."""
         text = json.dumps(_finite(summary), indent=2, ensure_ascii=False)
         self.write("summary.json", text + "\n")
+
+    def read_summary(self) -> dict[str, Any]:
+        """What `write_summary` wrote; empty if there is none."""
+        if not self._summary.exists():
+            return {}
+        return dict(_read(self._summary, json.loads))
 
     def log(self, **metrics: Any) -> None:
         """Append a line to metrics.jsonl; it is in the file when this returns."""

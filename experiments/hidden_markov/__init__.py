@@ -1,4 +1,4 @@
-"""A hidden Markov model of a text: train, tag tokens with states, sample.
+"""A hidden Markov model of a text: train, evaluate, tag tokens with states, sample.
 
 Example:
   >>> from experiments.hidden_markov import Config, train
@@ -7,6 +7,6 @@ Example:
 """
 
 from experiments.hidden_markov.config import Config
-from experiments.hidden_markov.modes import sample, tag, train
+from experiments.hidden_markov.modes import evaluate, sample, tag, train
 
-__all__ = ["Config", "sample", "tag", "train"]
+__all__ = ["Config", "evaluate", "sample", "tag", "train"]

@@ -3,6 +3,7 @@
 Examples:
     python -m experiments.hidden_markov
     python -m experiments.hidden_markov --corpus=my.txt --num_states=32
+    python -m experiments.hidden_markov --mode=evaluate --input=new.txt
     python -m experiments.hidden_markov --mode=tag --input=sentences.txt
     python -m experiments.hidden_markov --dataset=regimes --num_states=3
 
@@ -20,14 +21,14 @@ Perplexities and samples depend on the past alone.
 from collections.abc import Sequence
 
 from experiments.common.command_line import launch
-from experiments.hidden_markov import Config, sample, tag, train
+from experiments.hidden_markov import Config, evaluate, sample, tag, train
 
-MODES = {"train": train, "tag": tag, "sample": sample}
+MODES = {"train": train, "evaluate": evaluate, "tag": tag, "sample": sample}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command with these arguments, by default those of the process."""
-    launch(__doc__, Config, MODES, argv, input_modes=("tag",))
+    launch(__doc__, Config, MODES, argv, input_modes=("evaluate", "tag"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The modes of the hidden Markov model command: train, tag, sample."""
+"""The modes of the hidden Markov model command: train, evaluate, tag, sample."""
 
 import math
 from typing import Any
@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.console import print_table
+from experiments.common.console import note_unknown, print_table
 from experiments.common.errors import UserError
-from experiments.common.line_io import read_lines, write_lines
-from experiments.common.text import known_prompt, text_pieces
+from experiments.common.line_io import evaluation_title, read_lines, write_lines
+from experiments.common.text import known_prompt, read_input, text_pieces
 from experiments.common.training_run import (
     LEARNING_CURVE,
     count_parameters,
@@ -103,6 +103,31 @@ def restore(config: Config, mode: str) -> tuple[HMM, HMMParams, Vocab]:
     return model, params, vocab
 
 
+def evaluate(config: Config) -> dict[str, float]:
+    """The perplexities of the held-out parts or of the text --input, also printed."""
+    model, params, vocab = restore(config, "evaluate")
+    workdir, path = Workdir(config.run.workdir, config), config.files.input
+    if path is None:
+        data = load_data(config)
+        workdir.check_data(data.sha256)
+        parts = {"valid": data.valid, "test": data.test}
+    else:
+        parts = {"test": read_input(config.data, path, vocab)[1]}
+    found = {
+        f"{name}_perplexity": metrics.perplexity(*held_out(model, params, part))
+        for name, part in parts.items()
+    }
+    test = parts["test"]
+    rows = [
+        *((name.replace("_", " "), f"{value:.4f}") for name, value in found.items()),
+        ("test tokens", f"{len(test):,}"),
+        ("test tokens unknown", f"{np.mean(test == 0):.2%}"),
+        ("files", workdir.path),
+    ]
+    print_table(evaluation_title(f"{model.num_states} states", config.files), rows)
+    return found
+
+
 def tag(config: Config) -> list[str]:
     """Write each line of --input with the state of each token; the lines."""
     model, params, vocab = restore(config, "tag")
@@ -123,6 +148,7 @@ def tag(config: Config) -> list[str]:
         for i, tokens in enumerate(batch):
             pairs = zip(tokens, states[:, i], strict=False)
             tagged.append(" ".join(f"{token}/{state}" for token, state in pairs))
+    note_unknown((tokens, vocab.encode(tokens)) for tokens in sentences)
     write_lines(config.files.output, tagged)
     return tagged
 

@@ -7,6 +7,6 @@ Example:
 """
 
 from experiments.markov.config import Config
-from experiments.markov.modes import run
+from experiments.markov.modes import evaluate, run
 
-__all__ = ["Config", "run"]
+__all__ = ["Config", "evaluate", "run"]

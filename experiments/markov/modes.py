@@ -9,8 +9,14 @@ import numpy as np
 
 from experiments.common.console import print_columns, print_table
 from experiments.common.errors import UserError
+from experiments.common.line_io import evaluation_title
 from experiments.common.plots import PLAIN_TEXT, save_figure
-from experiments.common.text import known_prompt, load_text, text_pieces
+from experiments.common.text import (
+    held_out_tokens,
+    known_prompt,
+    load_text,
+    text_pieces,
+)
 from experiments.common.training_run import open_run
 from experiments.common.workdir import Workdir
 from experiments.markov.config import Config
@@ -32,11 +38,7 @@ def run(config: Config) -> dict[str, Any]:
     workdir = open_run(config, FILES, fixed=("corpus", "prompt", "length"))
     corpus, data = load_text(config.data, config.run.data_dir)
     chain = fit(config, corpus, data)
-    try:
-        stationary = chain.stationary()
-        backwards = chain.reversed(stationary)
-    except ValueError as error:
-        raise UserError(f"{error}; try --smoothing=0.1.") from None
+    stationary, backwards = long_run(chain)
     distances = forgetting(chain, stationary, config.model.steps)
     summary = {
         "dataset_sha256": corpus.sha256,
@@ -55,6 +57,50 @@ def run(config: Config) -> dict[str, Any]:
         workdir.write_summary(summary)
     report(config, workdir, corpus, data, chain, backwards, summary)
     return summary
+
+
+def evaluate(config: Config) -> dict[str, float]:
+    """The perplexities of the held-out parts or of the text --input, also printed.
+
+    The chain is fitted anew, which takes seconds.
+    """
+    workdir = open_run(config, FILES, training=False, fixed=("corpus",))
+    corpus, data = load_text(config.data, config.run.data_dir)
+    workdir.check_data(corpus.sha256)
+    held_out = held_out_tokens(config.data, config.files.input, data)
+    chain = fit(config, corpus, data)
+    _, backwards = long_run(chain)
+    test = held_out["test"]
+    found = {f"{k}_perplexity": perplexity(chain, part) for k, part in held_out.items()}
+    found["test_perplexity_backwards"] = perplexity(backwards, test[::-1])
+    rows = [
+        *(
+            (f"{part} perplexity", f"{found[f'{part}_perplexity']:.4f}")
+            for part in held_out
+        ),
+        (
+            "test perplexity, reversed chain",
+            f"{found['test_perplexity_backwards']:.4f}",
+        ),
+        ("test tokens", f"{len(test):,}"),
+        ("test tokens unknown", f"{np.mean(test == 0):.2%}"),
+        ("files", workdir.path),
+    ]
+    print_table(evaluation_title(f"order {chain.order}", config.files), rows)
+    return found
+
+
+def long_run(chain: MarkovChain) -> tuple[np.ndarray, MarkovChain]:
+    """(stationary distribution, reversed chain).
+
+    Raises:
+      UserError: for a chain without a unique stationary distribution.
+    """
+    try:
+        stationary = chain.stationary()
+        return stationary, chain.reversed(stationary)
+    except ValueError as error:
+        raise UserError(f"{error}; try --smoothing=0.1.") from None
 
 
 def fit(config: Config, corpus: Corpus, data: TokenizedCorpus) -> MarkovChain:

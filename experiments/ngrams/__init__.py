@@ -7,6 +7,6 @@ Example:
 """
 
 from experiments.ngrams.config import Config
-from experiments.ngrams.modes import run
+from experiments.ngrams.modes import evaluate, run
 
-__all__ = ["Config", "run"]
+__all__ = ["Config", "evaluate", "run"]

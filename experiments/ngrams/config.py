@@ -3,6 +3,7 @@
 import dataclasses
 
 from experiments.common.errors import UserError
+from experiments.common.line_io import InputConfig
 from experiments.common.settings import Settings, setting
 from experiments.common.text import PromptConfig, TextConfig, check_prompt
 from experiments.common.workdir import RunConfig
@@ -36,6 +37,7 @@ class Config(Settings):
     data: TextConfig = TextConfig()
     model: ModelConfig = ModelConfig()
     prompt: PromptConfig = PromptConfig()
+    files: InputConfig = InputConfig()
 
     def check(self) -> None:
         check_prompt(self.data, self.prompt)

@@ -3,14 +3,20 @@
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from experiments.common.console import print_columns, print_table
 from experiments.common.errors import UserError
-from experiments.common.text import known_prompt, load_text, text_pieces
+from experiments.common.line_io import evaluation_title
+from experiments.common.text import (
+    held_out_tokens,
+    known_prompt,
+    load_text,
+    text_pieces,
+)
 from experiments.common.training_run import open_run
 from experiments.common.workdir import Workdir
 from experiments.ngrams.config import Config
@@ -40,7 +46,9 @@ def run(config: Config) -> dict[str, Any]:
     counts = count(config, corpus, data)
     seconds_counting = time.perf_counter() - clock
     clock = time.perf_counter()
-    epsilons, scores = score(config, counts, data)
+    epsilons = choose_epsilons(config, counts, data)
+    held_out = held_out_tokens(config.data, None, data)
+    scores = score(config, counts, epsilons, held_out, data.vocab)
     seconds_scoring = time.perf_counter() - clock
     statistics = [describe(counts, n) for n in range(1, config.model.order + 1)]
     summary = {
@@ -79,25 +87,58 @@ def count(config: Config, corpus: Corpus, data: TokenizedCorpus) -> NgramCounts:
     return count_ngrams(data.train, len(data.vocab), order)
 
 
-def score(
+def evaluate(config: Config) -> dict[str, float]:
+    """The perplexities of the held-out parts or of the text --input, also printed.
+
+    The n-grams are counted anew, which takes seconds.
+    """
+    workdir = open_run(config, FILES, training=False, fixed=("corpus",))
+    corpus, data = load_text(config.data, config.run.data_dir)
+    workdir.check_data(corpus.sha256)
+    held_out = held_out_tokens(config.data, config.files.input, data)
+    counts = count(config, corpus, data)
+    epsilons = choose_epsilons(config, counts, data)
+    scores = score(config, counts, epsilons, held_out, data.vocab)
+    title = evaluation_title("perplexity", config.files)
+    print_perplexities(title, list(held_out), epsilons, scores)
+    test = held_out["test"]
+    rows = [
+        ("test tokens", f"{len(test):,}"),
+        ("test tokens unknown", f"{np.mean(test == 0):.2%}"),
+        ("files", workdir.path),
+    ]
+    print_table("n-grams", rows)
+    return scores
+
+
+def choose_epsilons(
     config: Config, counts: NgramCounts, data: TokenizedCorpus
-) -> tuple[Sequence[float], dict[str, float]]:
-    """The epsilons, chosen where none are given, and all perplexities by name."""
-    epsilons = config.model.eps or ngram.choose_epsilons(counts, data.valid)
+) -> list[float]:
+    """The epsilons of Laplace smoothing, chosen on the validation part if not given."""
+    return list(config.model.eps or ngram.choose_epsilons(counts, data.valid))
+
+
+def score(
+    config: Config,
+    counts: NgramCounts,
+    epsilons: Sequence[float],
+    held_out: Mapping[str, np.ndarray],
+    vocab: Vocab,
+) -> dict[str, float]:
+    """All perplexities by name."""
     scores = {}
     for order in range(1, config.model.order + 1):
         models = {
             "laplace": ngram.laplace(counts, epsilons[:order]),
             "kneser_ney": ngram.kneser_ney(counts, order),
         }
-        for part in ("valid", "test"):
-            tokens = getattr(data, part)
+        for part, tokens in held_out.items():
             for name, model in models.items():
                 log_probs = model.log_probs(tokens)
-                check_defined(log_probs, tokens, order, data.vocab)
+                check_defined(log_probs, tokens, order, vocab)
                 perplexity = metrics.perplexity(-log_probs.sum(), len(log_probs))
                 scores[f"{part}_perplexity_{name}_{order}"] = perplexity
-    return list(epsilons), scores
+    return scores
 
 
 def check_defined(
@@ -161,18 +202,7 @@ def report(
     title = f"{corpus.name}, {len(data.train):,} tokens, {len(data.vocab):,} {level}s"
     print_columns(title, header, rows)
 
-    header = ["order", "Laplace valid", "test", "(eps)", "Kneser-Ney valid", "test"]
-    rows = []
-    for n, eps in enumerate(summary["epsilons"], 1):
-        laplace, kneser_ney = (
-            [
-                f"{summary[f'{part}_perplexity_{name}_{n}']:.3f}"
-                for part in ("valid", "test")
-            ]
-            for name in MODELS
-        )
-        rows.append([n, *laplace, f"({eps:.4g})", *kneser_ney])
-    print_columns("perplexity", header, rows)
+    print_perplexities("perplexity", ["valid", "test"], summary["epsilons"], summary)
     closing = [
         ("test tokens unknown", f"{np.mean(data.test == 0):.2%}"),
         ("seconds counting", f"{summary['seconds_counting']:.1f}"),
@@ -182,3 +212,22 @@ def report(
     ]
     print_table("n-grams", closing)
     print(summary["sample_kneser_ney"])
+
+
+def print_perplexities(
+    title: str,
+    parts: Sequence[str],
+    epsilons: Sequence[float],
+    scores: Mapping[str, float],
+) -> None:
+    """Print the perplexities of each order, part and model."""
+    rows = []
+    for n, eps in enumerate(epsilons, 1):
+        laplace, kneser_ney = (
+            [f"{scores[f'{part}_perplexity_{name}_{n}']:.3f}" for part in parts]
+            for name in MODELS
+        )
+        rows.append([n, *laplace, f"({eps:.4g})", *kneser_ney])
+    first, *others = parts
+    names = [[f"{name} {first}", *others] for name in ("Laplace", "Kneser-Ney")]
+    print_columns(title, ["order", *names[0], "(eps)", *names[1]], rows)

@@ -140,7 +140,24 @@ def test_characters_and_numbers_learn_too(corpus, tmp_path):
     found = summary(tmp_path / "regimes")
     assert found["accuracy"] > 0.9 and found["test_perplexity"] is None
     assert set(found) > SUMMARY_KEYS
-    refused(use(tmp_path / "regimes", "tag"), "is for text")
+    for mode in ("tag", "evaluate"):
+        refused(use(tmp_path / "regimes", mode), f"--mode={mode} is for text")
+
+
+def test_evaluate_scores_the_parts_and_another_text(trained, corpus):
+    workdir, _ = trained
+    numbers, text = summary(workdir), corpus.read_text()
+    result = use(workdir, "evaluate")
+    assert result.code == 0, result.err
+    assert f"{numbers['valid_perplexity']:.4f}" in result.out
+    test = text[len(text) * 95 // 100 :].encode()
+    again = use(workdir, "evaluate", "--input=-", stdin=test)
+    for shown in (result, again):
+        assert f"{numbers['test_perplexity']:.4f}" in shown.out
+    assert "3 states, standard input" in again.out and not again.err
+    tagged = use(workdir, "tag", stdin=b"the cat bit the cat and the cat bit\n")
+    assert "3 of 9 tokens are unknown, read as <unk>: 'bit' (2 times)" in tagged.err
+    refused(use(workdir, "sample", "--input=a.txt"), "--mode=evaluate or tag, not in")
 
 
 BAD_FLAGS = {
@@ -150,6 +167,7 @@ BAD_FLAGS = {
     "--prior=nan": "--prior must be finite",
     "--mode=tag": "holds no run",
     "--mode=sample": "holds no run",
+    "--mode=evaluate": "holds no run",
 }
 
 

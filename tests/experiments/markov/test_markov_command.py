@@ -119,3 +119,20 @@ def test_chains_that_end_or_cannot_begin_are_refused(tmp_path):
         "the chain ends: a reachable state has no successor",
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_evaluate_scores_the_parts_and_another_text(corpus, tmp_path):
+    workdir = tmp_path / "run"
+    assert command(f"--corpus={corpus}", f"--workdir={workdir}").code == 0
+    numbers = summary(workdir)
+    evaluate = (f"--workdir={workdir}", "--mode=evaluate")
+    result = command(*evaluate)
+    assert result.code == 0, result.err
+    text = corpora.load_files([corpus]).test
+    again = command(*evaluate, "--input=-", stdin=text.encode())
+    for shown in (result, again):
+        assert f"{numbers['test_perplexity']:.4f}" in shown.out
+        assert f"{numbers['test_perplexity_backwards']:.4f}" in shown.out
+    assert f"{numbers['valid_perplexity']:.4f}" in result.out
+    assert "valid" not in again.out and "order 1, standard input" in again.out
+    assert summary(workdir) == numbers

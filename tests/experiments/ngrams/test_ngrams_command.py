@@ -9,6 +9,8 @@ from functools import partial
 import numpy as np
 import pytest
 
+from experiments.ngrams import Config
+from experiments.ngrams import evaluate as evaluate_from_python
 from experiments.ngrams.__main__ import main
 from seqjax.baselines import ngram
 from seqjax.data import corpora
@@ -209,3 +211,53 @@ def test_time_machine_words_are_the_textbooks(tmp_path):
     words = [json.loads(line.split("\t")[3]) for line in lines[1:11]]
     assert words[:5] == ["the", "i", "and", "of", "a"]
     assert 0.8 < summary(tmp_path / "run")["zipf_exponent_1"] < 1.2
+
+
+def test_evaluate_scores_the_parts_and_another_text(ran, corpus, tmp_path):
+    workdir, _ = ran
+    evaluate = (f"--workdir={workdir}", "--mode=evaluate")
+    before, numbers = files(workdir), summary(workdir)
+    result = command(*evaluate)
+    assert result.code == 0, result.err
+    for name in ("laplace", "kneser_ney"):
+        for part in ("valid", "test"):
+            assert f"{numbers[f'{part}_perplexity_{name}_5']:.3f}" in result.out
+    path = tmp_path / "new.txt"
+    path.write_text(corpora.load_files([corpus]).test + "Ж", encoding="utf-8")
+    result = command(*evaluate, "--input=-", stdin=path.read_bytes())
+    assert "tokens are unknown, read as <unk>: 'Ж'." in result.err
+    assert "perplexity, standard input" in result.out
+    config = Config.of_run(workdir, input=path)
+    scores = evaluate_from_python(config)
+    data = corpora.tokenize_corpus(corpora.load_files([corpus]), "char")
+    tokens = data.vocab.encode(path.read_text())
+    counts = count_ngrams(data.train, len(data.vocab), 5)
+    want = loop_perplexity(ngram.kneser_ney(counts, 3), tokens)
+    assert scores["test_perplexity_kneser_ney_3"] == pytest.approx(want)
+    assert len(scores) == 10 and f"{want:.3f}" in result.out
+    assert files(workdir) == before
+
+
+def test_evaluate_refuses_a_changed_text(corpus, tmp_path):
+    own, workdir = tmp_path / "my.txt", tmp_path / "run"
+    own.write_bytes(corpus.read_bytes())
+    flags = (f"--corpus={own}", f"--workdir={workdir}", "--order=2")
+    assert command(*flags).code == 0
+    own.write_bytes(corpus.read_bytes() + b"a")
+    refused(
+        command(f"--workdir={workdir}", "--mode=evaluate"),
+        f"{workdir} holds a run on other data than --corpus={own}: the sha256 was",
+    )
+    refused(command("--mode=evaluate", f"--workdir={tmp_path / 'no'}"), "holds no run")
+
+
+def test_three_files_are_the_three_parts(ran, corpus, tmp_path):
+    parts = corpora.load_files([corpus])
+    for name in ("train", "valid", "test"):
+        (tmp_path / name).write_text(getattr(parts, name), encoding="utf-8")
+    given = ",".join(str(tmp_path / name) for name in ("train", "valid", "test"))
+    result = command(f"--corpus={given}", f"--workdir={tmp_path / 'run'}")
+    assert result.code == 0, result.err
+    own, want = summary(tmp_path / "run"), summary(ran[0])
+    differ = {k for k in want if own[k] != want[k] and not k.startswith("seconds")}
+    assert differ == {"dataset_sha256"}
