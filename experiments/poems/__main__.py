@@ -3,6 +3,7 @@
 Examples:
     python -m experiments.poems
     python -m experiments.poems --mode=generate --acrostic=春江花月 --number=3
+    python -m experiments.poems --mode=evaluate --input=poems.txt
     python -m experiments.poems --corpus=my.txt --workdir=runs/mine
 """
 
@@ -16,7 +17,7 @@ MODES = {"train": train, "evaluate": evaluate, "generate": generate}
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command with these arguments, by default those of the process."""
-    launch(__doc__, Config, MODES, argv)
+    launch(__doc__, Config, MODES, argv, input_modes=("evaluate",))
 
 
 if __name__ == "__main__":

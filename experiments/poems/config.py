@@ -7,7 +7,9 @@ from typing import Any, Self
 from experiments.common import job, sampling
 from experiments.common.errors import UserError
 from experiments.common.language_model import LanguageModelConfig
+from experiments.common.line_io import InputConfig
 from experiments.common.optimizer import OptimizerConfig
+from experiments.common.own_files import ONE_OR_THREE, check_files
 from experiments.common.settings import Settings, setting
 from experiments.common.workdir import RunConfig
 from seqjax.data import poems
@@ -18,9 +20,10 @@ class DataConfig(Settings):
     """The poems, and which of them are used."""
 
     dataset: str = setting("verses", "Data set to use.", choices=tuple(poems.NAMES))
-    corpus: str | None = setting(
+    corpus: tuple[str, ...] | None = setting(
         None,
-        'Text file of lines "title:content" to use instead of a data set.',
+        f'Text files of lines "title:content" to use instead of a data set: '
+        f"{ONE_OR_THREE}",
         resumable=True,  # the checksum of the data decides
     )
     clean: bool = setting(
@@ -50,6 +53,9 @@ class DataConfig(Settings):
         1, "Characters that are less frequent than this become <unk>.", minimum=1
     )
     titles: bool = setting(False, "Whether the model reads the title before the poem.")
+
+    def check(self) -> None:
+        check_files("corpus", self.corpus)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +156,7 @@ class Config(Settings):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     decode: DecodeConfig = DecodeConfig(temperature=0.8)
+    files: InputConfig = InputConfig()
 
     @classmethod
     def defaults(cls, given: Mapping[str, Any]) -> Self:

@@ -11,7 +11,8 @@ from experiments.poems.config import DataConfig
 from seqjax.data import buckets, poems
 from seqjax.data.buckets import Bucket
 from seqjax.data.poems import Poem, PoemCorpus
-from seqjax.data.text import DataError
+from seqjax.data.sources import sha256_of
+from seqjax.data.text import DataError, shown_path
 from seqjax.data.vocab import BOS, EOS, SENTENCE_TOKENS, Vocab
 
 COLON = ":"  # between a title and its poem
@@ -38,12 +39,35 @@ def load_corpus(config: DataConfig, data_dir: str | None) -> PoemCorpus:
     Raises:
       DataError: if none is left.
     """
-    if config.corpus is not None:
-        name = config.corpus
-        found, sha256 = poems.read(config.corpus)
-    else:
-        name = config.dataset
+    if config.corpus is None:
         found, sha256 = poems.load(config.dataset, data_dir)
+        return poems.split(
+            config.dataset, kept_poems(config, found, config.dataset), sha256
+        )
+    name = shown_path(config.corpus[0])
+    parts, sums = zip(*(read_kept(config, path) for path in config.corpus), strict=True)
+    if len(parts) == 1:
+        return poems.split(name, parts[0], sums[0])
+    train, valid, test = parts
+    return PoemCorpus(name, train, valid, test, sha256_of("".join(sums).encode()))
+
+
+def read_kept(config: DataConfig, path: str) -> tuple[list[Poem], str]:
+    """The poems of a file that pass the filters, and the file's sha256.
+
+    Raises:
+      DataError: if it cannot be read, or none is left.
+    """
+    found, sha256 = poems.read(path)
+    return kept_poems(config, found, shown_path(path)), sha256
+
+
+def kept_poems(config: DataConfig, found: Sequence[Poem], name: str) -> list[Poem]:
+    """The poems that pass the filters, with a note of how many do not.
+
+    Raises:
+      DataError: if none is left.
+    """
     cleaned = poems.clean(found) if config.clean else found
     kept = [poem for poem in cleaned if _passes(config, poem.content)]
     if not kept:
@@ -55,7 +79,7 @@ def load_corpus(config: DataConfig, data_dir: str | None) -> PoemCorpus:
             f"{len(found) - len(kept):,} of {len(found):,} poems are left out: "
             f"{dropped if config.clean else ''}of other lengths than the flags allow."
         )
-    return poems.split(name, kept, sha256)
+    return kept
 
 
 def _passes(config: DataConfig, content: str) -> bool:

@@ -1,6 +1,6 @@
 """The model of poems, its loss and its perplexity."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -9,7 +9,7 @@ import jax
 from experiments.poems.config import Config
 from experiments.poems.data import PoemBatch, PoemEncoder, label_mask, whole_part
 from seqjax import metrics
-from seqjax.data.poems import PoemCorpus
+from seqjax.data.poems import Poem
 from seqjax.models.language_model import LanguageModel
 
 Perplexity = Callable[[Any, str], float]  # (params, part) -> perplexity
@@ -24,14 +24,17 @@ def poem_loss(
 
 
 def make_perplexity(
-    config: Config, model: LanguageModel, corpus: PoemCorpus, encoder: PoemEncoder
+    config: Config,
+    model: LanguageModel,
+    parts: Mapping[str, Sequence[Poem]],
+    encoder: PoemEncoder,
 ) -> Perplexity:
     """(params, part) -> perplexity of the part's characters and ends."""
     loss = jax.jit(partial(poem_loss, model))
 
     @lru_cache
     def batches(part: str) -> list[PoemBatch]:
-        sequences = encoder.sequences(getattr(corpus, part))
+        sequences = encoder.sequences(parts[part])
         return list(whole_part(sequences, config.train.batch_size))
 
     def perplexity_of(params: Any, part: str) -> float:

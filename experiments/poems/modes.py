@@ -1,6 +1,6 @@
 """The modes of the poems command: train, evaluate, generate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import cycle, islice
 from typing import Any
@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.common.console import print_table
+from experiments.common.console import note_unknown, print_table
 from experiments.common.job import Job, Objective
 from experiments.common.language_model import build_language_model
+from experiments.common.line_io import evaluation_title
 from experiments.common.optimizer import (
     initial_train_state,
     make_optimizer,
@@ -33,6 +34,7 @@ from experiments.poems.data import (
     PoemEncoder,
     load_corpus,
     make_batch,
+    read_kept,
 )
 from experiments.poems.generation import generate_poems, sample_poems
 from experiments.poems.model import (
@@ -44,7 +46,7 @@ from seqjax import metrics, training
 from seqjax.baselines import ngram
 from seqjax.data import buckets, poems
 from seqjax.data.ngrams import count_ngrams
-from seqjax.data.poems import PoemCorpus
+from seqjax.data.poems import Poem, PoemCorpus
 from seqjax.data.vocab import BOS, Vocab
 from seqjax.models.language_model import LanguageModel
 
@@ -69,7 +71,7 @@ def train(config: Config) -> dict[str, Any]:
     model = build_language_model(config.model, len(encoder.vocab))
     total_steps = config.train.epochs * len(plan(0))
     optimizer = make_optimizer(config.optimizer, total_steps)
-    perplexity_of = make_perplexity(config, model, corpus, encoder)
+    perplexity_of = make_perplexity(config, model, corpus.held_out, encoder)
 
     def loss_fn(params: Any, carry: Any, batch: PoemBatch, key: jax.Array) -> Any:
         return poem_loss(model, params, batch, key), carry
@@ -113,18 +115,27 @@ def make_plan(
 
 @with_precision
 def evaluate(config: Config) -> dict[str, float]:
-    """The perplexities of the held-out parts, also printed."""
+    """The perplexities of the held-out parts or of the poems --input, also printed."""
     workdir = open_workdir(config, training=False)
-    corpus = load_corpus(config.data, config.run.data_dir)
-    workdir.check_data(corpus.sha256)
     encoder, model, params = load(config, workdir)
-    perplexity_of = make_perplexity(config, model, corpus, encoder)
-    found = {
-        f"{part}_perplexity": perplexity_of(params, part) for part in ("valid", "test")
-    }
-    rows = [(name.replace("_", " "), f"{x:.4f}") for name, x in found.items()]
-    title = f"{config.train.checkpoint} checkpoint"
-    print_table(title, [*rows, ("files", workdir.path)])
+    parts: Mapping[str, Sequence[Poem]]
+    if config.files.input is None:
+        corpus = load_corpus(config.data, config.run.data_dir)
+        workdir.check_data(corpus.sha256)
+        parts = corpus.held_out
+    else:
+        parts = {"test": read_kept(config.data, config.files.input)[0]}
+        contents = [list(poem.content) for poem in parts["test"]]
+        note_unknown((c, encoder.vocab.encode(c)) for c in contents)
+    perplexity_of = make_perplexity(config, model, parts, encoder)
+    found = {f"{part}_perplexity": perplexity_of(params, part) for part in parts}
+    rows = [
+        *((name.replace("_", " "), f"{x:.4f}") for name, x in found.items()),
+        ("test poems", f"{len(parts['test']):,}"),
+        ("files", workdir.path),
+    ]
+    title = evaluation_title(f"{config.train.checkpoint} checkpoint", config.files)
+    print_table(title, rows)
     return found
 
 

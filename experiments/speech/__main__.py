@@ -4,6 +4,7 @@ Examples:
     python -m experiments.speech
     python -m experiments.speech --dataset=fsdd --units=words --workdir=runs/fsdd
     python -m experiments.speech --wav_dir=wavs --transcripts=words.tsv
+    python -m experiments.speech --mode=evaluate --input=words.tsv
     python -m experiments.speech --mode=transcribe --input=wavs
 
 A recurrent network reads mel spectrograms of 25 ms frames and predicts a letter, a word
@@ -22,7 +23,7 @@ MODES = {"train": train, "evaluate": evaluate, "transcribe": transcribe}
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command with these arguments, by default those of the process."""
-    launch(__doc__, Config, MODES, argv, input_modes=("transcribe",))
+    launch(__doc__, Config, MODES, argv, input_modes=("evaluate", "transcribe"))
 
 
 if __name__ == "__main__":

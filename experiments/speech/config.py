@@ -5,6 +5,7 @@ import dataclasses
 from experiments.common.errors import UserError
 from experiments.common.line_io import InputOutputConfig
 from experiments.common.optimizer import OptimizerConfig
+from experiments.common.own_files import check_files
 from experiments.common.recurrent import RecurrentConfig
 from experiments.common.settings import Settings, setting
 from experiments.common.train_on_valid import TrainOnValidConfig, check_selection
@@ -20,8 +21,8 @@ class DataConfig(Settings):
     dataset: str = setting("syllables", "Data set to use.", choices=tuple(speech.NAMES))
     wav_dir: str | None = setting(
         None,
-        "Folder of wav files to use instead of a data set; --transcripts names their "
-        "words.",
+        "Folder of wav files to use instead of a data set, whose words --transcripts "
+        "has, or of those that --mode=evaluate --input=FILE names.",
         resumable=True,  # the checksum of the data decides
     )
     transcripts: tuple[str, ...] = setting(
@@ -60,14 +61,8 @@ class DataConfig(Settings):
         return max(self.join, self.max_words)
 
     def check(self) -> None:
-        if bool(self.wav_dir) != bool(self.transcripts):
-            raise UserError("--wav_dir and --transcripts must be given together.")
-        if len(self.transcripts) not in (0, 1, 3):
-            raise UserError(
-                f"--transcripts takes one file or train,valid,test, got "
-                f"{len(self.transcripts)} files."
-            )
-        is_fsdd = self.dataset == "fsdd" and not self.wav_dir
+        check_files("transcripts", self.transcripts or None)
+        is_fsdd = self.dataset == "fsdd" and not self.transcripts
         if (self.speaker_out or self.valid_speaker) and not is_fsdd:
             raise UserError("--speaker_out and --valid_speaker need --dataset=fsdd.")
         if self.min_words > self.max_words:
@@ -218,6 +213,9 @@ class Config(Settings):
                 "--valid_speaker holds a speaker out of training, which "
                 "--train_on_valid contradicts."
             )
+        data, has_words = self.data, self.data.transcripts or self.files.input
+        if (data.wav_dir and not has_words) or (data.transcripts and not data.wav_dir):
+            raise UserError("--wav_dir and --transcripts must be given together.")
         check_selection(self.train, self.optimizer)
         self._check_augmentation()
 

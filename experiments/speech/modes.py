@@ -32,7 +32,7 @@ from experiments.speech.data import (
     SpeechBatch,
     load_corpus,
 )
-from experiments.speech.evaluate import measure
+from experiments.speech.evaluate import measure, measure_input
 from experiments.speech.features import augment_features
 from experiments.speech.figures import draw_examples
 from experiments.speech.recognition import (
@@ -134,14 +134,27 @@ def make_validation(
 
 @with_precision
 def evaluate(config: Config) -> dict[str, Any]:
-    """The numbers of the held-out parts, also printed."""
+    """The numbers of the held-out parts or of the transcripts --input, also printed."""
     workdir = open_workdir(config, training=False)
-    corpus = load_corpus(config)
-    workdir.check_data(corpus.sha256)
-    recognizer, params = load(config, workdir)
-    numbers = measure(config, corpus, recognizer, params)
+    if config.files.input is None:
+        corpus = load_corpus(config)
+        workdir.check_data(corpus.sha256)
+        numbers = measure(config, corpus, *load(config, workdir))
+    else:
+        utterances = read_input(config, config.files.input)
+        numbers = measure_input(config, utterances, *load(config, workdir))
     print(f"files: {workdir.path}")
     return numbers
+
+
+def read_input(config: Config, path: str) -> list[Utterance]:
+    """The utterances of the transcripts --input.
+
+    Their files are in --wav_dir, if there is one, or beside the file of transcripts.
+    """
+    spoken = transcripts.read_transcripts(path)
+    folder = config.data.wav_dir or Path(path).parent
+    return transcripts.read_spoken(folder, spoken)
 
 
 @with_precision

@@ -3,6 +3,7 @@
 Examples:
     python -m experiments.tagging
     python -m experiments.tagging --train_file=my.conll --tag_column=3 --char_size=50
+    python -m experiments.tagging --mode=evaluate --input=new.conll
     python -m experiments.tagging --mode=tag --input=sentences.txt
 
 Spans of BIO tags are scored as conlleval does, beside a baseline that assigns each word
@@ -19,7 +20,7 @@ MODES = {"train": train, "evaluate": evaluate, "tag": tag}
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command with these arguments, by default those of the process."""
-    launch(__doc__, Config, MODES, argv, input_modes=("tag",))
+    launch(__doc__, Config, MODES, argv, input_modes=("evaluate", "tag"))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import dataclasses
 from experiments.common.errors import UserError
 from experiments.common.line_io import InputOutputConfig
 from experiments.common.optimizer import OptimizerConfig
+from experiments.common.own_files import ONE_OR_THREE, check_files
 from experiments.common.recurrent import RecurrentConfig
 from experiments.common.settings import Settings, setting
 from experiments.common.train_on_valid import TrainOnValidConfig, check_selection
@@ -17,16 +18,19 @@ class DataConfig(Settings):
     """The tagged sentences and the vocabulary of words."""
 
     dataset: str = setting("apple", "Data set to use.", choices=tuple(tagged.NAMES))
-    train_file: str | None = setting(
+    train_file: tuple[str, ...] | None = setting(
         None,
-        "CoNLL or CoNLL-U file to use instead of a data set; alone, it is split into "
-        "training, validation and test sentences.",
+        f"CoNLL or CoNLL-U files to use instead of a data set: {ONE_OR_THREE}",
         resumable=True,  # the checksum of the data decides
     )
     valid_file: str | None = setting(
-        None, "File of validation sentences.", resumable=True
+        None,
+        "File of validation sentences, if --train_file names one file.",
+        resumable=True,
     )
-    test_file: str | None = setting(None, "File of test sentences.", resumable=True)
+    test_file: str | None = setting(
+        None, "File of test sentences, if --train_file names one file.", resumable=True
+    )
     token_column: int | None = setting(
         None,
         "Index of the column of a CoNLL file that holds the word (0 if none is given, "
@@ -45,15 +49,22 @@ class DataConfig(Settings):
         1, "Words that are less frequent than this become <unk>.", minimum=1
     )
 
+    @property
+    def own_files(self) -> tuple[str, ...]:
+        """The files of the user: none, one, or train, valid and test."""
+        held_out = (path for path in (self.valid_file, self.test_file) if path)
+        return (*(self.train_file or ()), *held_out)
+
     def check(self) -> None:
+        check_files("train_file", self.train_file)
         held_out = bool(self.valid_file), bool(self.test_file)
-        if any(held_out) and not (all(held_out) and self.train_file):
+        is_one = len(self.train_file or ()) == 1
+        if any(held_out) and not (all(held_out) and is_one):
             raise UserError(
-                "--train_file is used alone or with both --valid_file and --test_file."
+                "--train_file is used alone or, with one file, with both --valid_file "
+                "and --test_file."
             )
-        has_columns = self.token_column is not None or self.tag_column is not None
-        if has_columns and not self.train_file:
-            raise UserError("--token_column and --tag_column need --train_file.")
+        check_files("train_file", self.own_files or None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,3 +127,7 @@ class Config(Settings):
 
     def check(self) -> None:
         check_selection(self.train, self.optimizer)
+        data = self.data
+        has_columns = data.token_column is not None or data.tag_column is not None
+        if has_columns and not (data.train_file or self.files.input):
+            raise UserError("--token_column and --tag_column need --train_file.")

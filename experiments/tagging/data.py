@@ -31,10 +31,9 @@ def load_corpus(
       DataError: if they cannot be read, their tags mix schemes of spans, or a held-out
         tag is not a training tag.
     """
-    if config.train_file:
-        files = (config.train_file, config.valid_file, config.test_file)
+    if config.own_files:
         columns = config.token_column, config.tag_column
-        corpus = tagged.load_files([path for path in files if path], *columns)
+        corpus = tagged.load_files(config.own_files, *columns)
     else:
         corpus = tagged.load(config.dataset, data_dir)
     parts = corpus.train, corpus.valid, corpus.test

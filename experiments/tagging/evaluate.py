@@ -132,6 +132,29 @@ def evaluate_corpus(
     }
 
 
+def evaluate_sentences(
+    title: str, sentences: Sequence[Sentence], predicted: Tags, have_spans: bool
+) -> dict[str, float | None]:
+    """Score sentences without their training part and print the table.
+
+    Args:
+      title: of the table.
+      sentences: with the correct tags.
+      predicted: the tags of each sentence.
+      have_spans: whether the tags are spans.
+    """
+    found = score(sentences, predicted, (), have_spans)
+    numbers = {k: v for k, v in found.numbers.items() if v is not None}
+    rows = [(name, percent(value)) for name, value in numbers.items()]
+    for kind, scores in found.by_type.items():
+        name = f"f1 of {kind or 'spans without a type'} ({scores.gold:,})"
+        rows.append((name, percent(scores.f1)))
+    words = sum(len(s.tokens) for s in sentences)
+    number = f"{len(sentences):,} sentences, {words:,} words"
+    print_columns(f"{title}: {number}", ("%", "test"), rows)
+    return {f"test_{name}": value for name, value in numbers.items()}
+
+
 def _rows(
     valid: TagScores, test: TagScores, base: TagScores, num_ambiguous: int
 ) -> list[tuple[str, str, str, str]]:

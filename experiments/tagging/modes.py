@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.common.console import print_table
+from experiments.common.console import note, note_unknown, print_table
 from experiments.common.job import Job, Objective
-from experiments.common.line_io import read_lines, write_lines
+from experiments.common.line_io import evaluation_title, read_lines, write_lines
 from experiments.common.optimizer import (
     initial_train_state,
     make_optimizer,
@@ -26,19 +26,25 @@ from experiments.tagging.config import Config
 from experiments.tagging.data import (
     EncodedSentences,
     TaggingVocabs,
+    as_bio,
     load_corpus,
     make_plan,
+    scheme_of,
 )
-from experiments.tagging.evaluate import evaluate_corpus, score
+from experiments.tagging.evaluate import evaluate_corpus, evaluate_sentences, score
 from experiments.tagging.model import build_model, build_train_loop, predict
 from seqjax import metrics
-from seqjax.data.tagged import Sentence, TaggedCorpus, conll_lines
+from seqjax.data import tagged
+from seqjax.data.tagged import Sentence, TaggedCorpus
+from seqjax.data.text import shown_path
 from seqjax.models.tagger import Tagger
 
 
 def open_workdir(config: Config, training: bool) -> Workdir:
     """The run's folder, compared with the settings that it was started with."""
-    free = () if training else ("batch_size", "outside_bias", "constrain")
+    free = [] if training else ["batch_size", "outside_bias", "constrain"]
+    if config.files.input is not None:  # another file may have other columns
+        free += ["token_column", "tag_column"]
     return open_run(config, training=training, free=free)
 
 
@@ -92,16 +98,36 @@ def make_validation(
 
 @with_precision
 def evaluate(config: Config) -> dict[str, float | None]:
-    """TagScores of the held-out parts and of the baseline, also printed."""
+    """TagScores of the held-out parts and of the baseline, or of --input; printed."""
     workdir = open_workdir(config, training=False)
-    corpus = load(config)
-    workdir.check_data(corpus.sha256)
     vocabs = TaggingVocabs.read(workdir)
     model = build_model(config.model, config.decode, vocabs)
-    params = load_params(config, workdir, model)
-    scores = evaluate_model(config, corpus, vocabs, model, params)
+    if config.files.input is None:
+        corpus = load(config)
+        workdir.check_data(corpus.sha256)
+        params = load_params(config, workdir, model)
+        scores = evaluate_model(config, corpus, vocabs, model, params)
+    else:
+        sentences = read_input(config, config.files.input, vocabs)
+        params = load_params(config, workdir, model)
+        found = predicted_tags(config, sentences, vocabs, model, params)
+        title = evaluation_title(f"{config.train.checkpoint} checkpoint", config.files)
+        scores = evaluate_sentences(title, sentences, found, vocabs.have_spans)
     print(f"files: {workdir.path}")
     return scores
+
+
+def read_input(config: Config, path: str, vocabs: TaggingVocabs) -> list[Sentence]:
+    """The sentences of --input in BIO, with notes of unknown words and tags."""
+    read = tagged.read(path, config.data.token_column, config.data.tag_column)
+    sentences = as_bio(read, scheme_of(shown_path(path), read))
+    note_unknown((s.tokens, vocabs.encode_words(s.tokens)) for s in sentences)
+    tags = {tag for sentence in sentences for tag in sentence.tags}
+    if unknown := sorted(tags - set(vocabs.tags)):
+        note(
+            f"no training sentence has the tags {', '.join(unknown)}: never predicted."
+        )
+    return sentences
 
 
 @with_precision
@@ -112,14 +138,27 @@ def tag(config: Config) -> list[Sentence]:
     vocabs = TaggingVocabs.read(workdir)
     model = build_model(config.model, config.decode, vocabs)
     params = load_params(config, workdir, model)
+    note_unknown((words, vocabs.encode_words(words)) for words in lines)
+    untagged = [Sentence(words, []) for words in lines]
+    found = predicted_tags(config, untagged, vocabs, model, params)
+    tags = map(vocabs.in_scheme, found)
+    sentences = [Sentence(*pair) for pair in zip(lines, tags, strict=True)]
+    write_lines(config.files.output, tagged.conll_lines(sentences))
+    return sentences
+
+
+def predicted_tags(
+    config: Config,
+    sentences: Sequence[Sentence],
+    vocabs: TaggingVocabs,
+    model: Tagger,
+    params: Any,
+) -> list[list[str]]:
+    """The tags of sentences whose own tags may be absent or unknown."""
     any_tag = vocabs.tags[:1]
-    untagged = [Sentence(tokens, any_tag * len(tokens)) for tokens in lines]
-    sentences = encode(untagged, vocabs, model)
-    found = predict(model, params, sentences, config.train.batch_size)
-    tags = map(vocabs.in_scheme, found.tags)
-    tagged = [Sentence(*pair) for pair in zip(lines, tags, strict=True)]
-    write_lines(config.files.output, conll_lines(tagged))
-    return tagged
+    words = [Sentence(s.tokens, any_tag * len(s.tokens)) for s in sentences]
+    encoded = encode(words, vocabs, model)
+    return predict(model, params, encoded, config.train.batch_size).tags
 
 
 def load(config: Config) -> TaggedCorpus:
@@ -144,8 +183,7 @@ def evaluate_model(
     """The scores of the held-out parts; the table is printed."""
 
     def tags_of(part: Sequence[Sentence]) -> list[list[str]]:
-        sentences = encode(part, vocabs, model)
-        return predict(model, params, sentences, config.train.batch_size).tags
+        return predicted_tags(config, part, vocabs, model, params)
 
     heading = valid_heading(config.train.train_on_valid)
     return evaluate_corpus(corpus, tags_of, vocabs.have_spans, heading)

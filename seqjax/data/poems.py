@@ -39,6 +39,11 @@ class PoemCorpus(NamedTuple):
     test: list[Poem]
     sha256: str
 
+    @property
+    def held_out(self) -> dict[str, list[Poem]]:
+        """The poems of the held-out parts."""
+        return {"valid": self.valid, "test": self.test}
+
 
 def load(name: str, data_dir: str | Path | None = None) -> tuple[list[Poem], str]:
     """Load poems by name.

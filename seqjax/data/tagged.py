@@ -137,6 +137,14 @@ def load_files(
     return TaggedCorpus(name, train, valid, test, sha256)
 
 
+def read(
+    path: str | Path, token_column: int | None = None, tag_column: int | None = None
+) -> list[Sentence]:
+    """The sentences of a CoNLL or CoNLL-U file; see `parse`."""
+    text = decode(read_bytes(path), path)
+    return parse(text, shown_path(path), token_column, tag_column)
+
+
 def parse(
     text: str,
     path: str | Path,

@@ -50,7 +50,7 @@ def load_folder(folder: str | Path, transcripts: Sequence[str | Path]) -> Speech
                 f"{file} has no line in {', '.join(map(shown_path, transcripts))}."
             )
     sums: dict[str, str] = {}
-    read = [_read_spoken(folder, spoken, sums) for spoken in parts]
+    read = [read_spoken(folder, spoken, sums) for spoken in parts]
     name = folder.resolve().name
     if len(read) == 1:
         by_part = split_by_hash(
@@ -123,10 +123,20 @@ def wavs_in(folder: str | Path) -> list[Path]:
     return sorted(p for p in files if p.is_file())
 
 
-def _read_spoken(
-    folder: Path, spoken: Transcripts, sums: dict[str, str]
+def read_spoken(
+    folder: str | Path, spoken: Transcripts, sums: dict[str, str] | None = None
 ) -> list[Utterance]:
-    """The Utterances of transcripts; adds the sha256 of each file to `sums`."""
+    """The Utterances of transcripts.
+
+    Args:
+      folder: the folder of the wav files.
+      spoken: what is said in them.
+      sums: receives the sha256 of each file.
+
+    Raises:
+      DataError: as `wav.read`, or for a file that is missing.
+    """
+    folder, sums = Path(folder), {} if sums is None else sums
     utterances = []
     for name, (here, words) in spoken.items():
         if not (folder / name).is_file():

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqjax.data.text import DataError, read_bytes
+from seqjax.data.text import DataError, read_bytes, shown_path
 
 RATE = 8000  # samples per second
 HALF_WIDTH = 32  # of the low-pass filter, in samples at RATE
@@ -52,8 +52,7 @@ def read(path: str | Path) -> np.ndarray:
       DataError: with the file's name, if it cannot be read, is not such a file, is
         truncated, has no samples, is longer than a minute, or has a rate below 8 kHz.
     """
-    content = read_bytes(path, "wav")
-    return parse(content, path)
+    return parse(read_bytes(path, "wav"), shown_path(path))
 
 
 def parse(content: bytes, path: str | Path) -> np.ndarray:

@@ -13,6 +13,7 @@ from experiments.common.errors import UserError
 from experiments.poems import Config
 from experiments.poems import train as train_from_python
 from experiments.poems.__main__ import main
+from experiments.poems.data import load_corpus
 from experiments.poems.modes import open_workdir
 from seqjax import training
 from seqjax.checkpoint import Checkpoints
@@ -105,6 +106,43 @@ def test_perplexity_is_of_the_poem_and_its_end_alone(trained, own):
     assert summary(workdir)["test_perplexity"] == pytest.approx(
         np.exp(total / count), rel=1e-5
     )
+
+
+def test_evaluate_scores_other_poems(trained, own, tmp_path):
+    workdir, _ = trained
+    found, sha256 = poems.read(own)
+    parts = poems.split("x", poems.clean(found), sha256)
+    path = tmp_path / "test.txt"
+    path.write_text("".join(f"{p.title}:{p.content}\n" for p in parts.test))
+    flags = ("--mode=evaluate", f"--workdir={workdir}")
+    result = command(*flags, "--input=-", stdin=path.read_bytes())
+    assert (result.code, result.err) == (0, "")
+    want = f"{summary(workdir)['test_perplexity']:.4f}"
+    assert want in result.out and "standard input" in result.out
+    assert want in command(*flags).out
+    path.write_text(path.read_text() + "Ж:Ж，Ж。\n")
+    result = command(*flags, f"--input={path}")
+    assert "read as <unk>: 'Ж' (2 times)." in result.err
+    refused(command(*flags, "--input=-", stdin=b"no colon\n"), "standard input, line 1")
+
+
+def test_three_files_are_the_three_parts(trained, own, tmp_path):
+    found, sha256 = poems.read(own)
+    parts = poems.split("x", found, sha256)
+    paths = [tmp_path / name for name in ("train", "valid", "test")]
+    for path in paths:
+        of_part = getattr(parts, path.name)
+        path.write_text("".join(f"{p.title}:{p.content}\n" for p in of_part))
+    corpora = [
+        load_corpus(Config.of(corpus=given, clean=True).data, None)
+        for given in ([own], paths)
+    ]
+    assert corpora[1]._replace(name=corpora[0].name, sha256="") == (
+        corpora[0]._replace(sha256="")
+    )
+    assert corpora[0].sha256 != corpora[1].sha256
+    with pytest.raises(UserError, match="--corpus takes one file, or three"):
+        Config.of(corpus=paths[:2])
 
 
 def test_a_run_that_was_stopped_ends_the_same(own, tmp_path):

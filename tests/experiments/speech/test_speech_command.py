@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from experiments.speech import Config
+from experiments.speech import evaluate as evaluate_from_python
 from experiments.speech import train as train_from_python
 from experiments.speech.__main__ import main
 from experiments.speech.data import LabelEncoder, load_corpus
@@ -110,6 +112,48 @@ def test_transcribe_writes_a_line_a_file(trained, tones, tmp_path):
     lines = [line.split("\t") for line in target.read_text().splitlines()]
     paths += [str(some / place) for place in sorted(places) if "deep/" in place]
     assert lines == [[path, want[Path(path).name]] for path in paths]
+
+
+def test_evaluate_scores_other_transcripts(trained, tones, tmp_path):
+    folder = Path(tones[0].partition("=")[2])
+    rates = {f"test_{name}": summary(trained[0])[f"test_{name}"] for name in SCORES}
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    rng = np.random.default_rng(0)
+    for path in other.glob("*.wav"):  # in stereo, at another rate, without sizes
+        samples = np.repeat(wav.read(path), 2)
+        both = np.stack([samples, samples + 0.01 * rng.normal(size=len(samples))], 1)
+        wavfile.write(path, 16000, both.astype(np.float32))
+        content = bytearray(path.read_bytes())
+        at = content.index(b"data") + 4
+        content[4:8] = content[at : at + 4] = b"\xff" * 4
+        path.write_bytes(content)
+    config = Config.of_run(trained[0], wav_dir=other, input=other / "test.tsv")
+    assert evaluate_from_python(config) == rates
+    given = f"--input={folder / 'test.tsv'}"
+    result = use(trained, "evaluate", given, "--examples=0")
+    assert result.code == 0 and "10 utterances" in result.out
+    unknown = (folder / "test.tsv").read_text().replace("low", "bass")
+    result = command(
+        *("--mode=evaluate", f"--workdir={trained[0]}", "--input=-"),
+        stdin=unknown.encode(),
+    )
+    assert result.code == 0 and "bass" in result.out  # an error, not a refusal
+    bad = use(trained, "evaluate", f"--input={other / '1.wav'}")
+    refused(bad, "1.wav is a wav recording; UTF-8 text was expected")
+    missing = tmp_path / "missing.tsv"
+    missing.write_text("no.wav\tlow\n")
+    refused(use(trained, "evaluate", f"--input={missing}"), "no.wav does not exist")
+
+
+def test_transcribe_reads_a_recording_from_a_pipe(trained, tones):
+    folder = Path(tones[0].partition("=")[2])
+    name, words = (folder / "test.tsv").read_text().splitlines()[0].split("\t")
+    content = bytearray((folder / name).read_bytes())
+    content[4:8] = content[40:44] = bytes(4)
+    flags = ("--mode=transcribe", f"--workdir={trained[0]}", "--input=-")
+    assert command(*flags, stdin=bytes(content)).out == f"-\t{words}\n"
+    refused(command(*flags, stdin=b"RIFF"), "standard input is not a PCM wav file")
 
 
 def test_limited_to_as_many_words_as_recordings_have(trained, tones, tmp_path):
@@ -296,7 +340,7 @@ def test_bad_flags_are_named(tones, tmp_path):
     for flags, sentence in (
         (tones[:1], "--wav_dir and --transcripts must be given together"),
         (tones[1:], "--wav_dir and --transcripts must be given together"),
-        ((tones[0], "--transcripts=a,b"), "one file or train,valid,test, got 2 files"),
+        ((tones[0], "--transcripts=a,b"), "--transcripts takes one file, or three"),
         (("--wav_dir=/none", "--transcripts=a"), "/none is not a folder"),
         (("--speaker_out=theo",), "need --dataset=fsdd"),
         (("--dataset=fsd",), "did you mean fsdd"),
@@ -324,10 +368,7 @@ def test_bad_flags_are_named(tones, tmp_path):
         (("--mode=transcribe",), "--mode=transcribe needs --input"),
         (("--mode=transcribe", "--input=x"), "holds no run"),
         (("--mode=evaluate",), "holds no run"),
-        (
-            ("--mode=evaluate", "--input=x"),
-            "--input is read in --mode=transcribe",
-        ),
+        (("--input=x",), "--input is read in --mode=evaluate or transcribe, not in"),
     ):
         refused(command(*flags, where), sentence)
     assert not (tmp_path / "run").exists()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.tagging import Config
+from experiments.tagging import evaluate as evaluate_from_python
 from experiments.tagging import tag as tag_from_python
 from experiments.tagging import train as train_from_python
 from experiments.tagging.__main__ import main
@@ -110,7 +111,8 @@ def test_evaluate_finds_the_numbers_of_training(trained):
 def test_tag_writes_conll(trained, tmp_path):
     text = "we saw mister rome\n\n  in  rome city \nmister zebra" + " we saw" * 2
     result = use(trained, "tag", stdin=text.encode())
-    assert (result.code, result.err) == (0, "")
+    note = "1 of 13 tokens are unknown, read as <unk>: 'zebra'.\n"
+    assert (result.code, result.err) == (0, note)
     first, second, third = parse(result.out, "out")
     assert first == (["we", "saw", "mister", "rome"], ["O", "O", "O", "B-person"])
     assert second == (["in", "rome", "city"], ["O", "B-place", "I-place"])
@@ -122,6 +124,50 @@ def test_tag_writes_conll(trained, tmp_path):
     assert use(trained, "tag", *flags).out == ""
     assert target.read_text() == result.out
     assert use(trained, "tag", stdin=b"").out == ""
+
+
+def test_evaluate_scores_another_file(trained, files_of, tmp_path):
+    workdir, _ = trained
+    numbers, test = summary(workdir), Path(files_of[2].partition("=")[2])
+    before = files(workdir)
+    result = use(trained, "evaluate", f"--input={test}")
+    assert (result.code, result.err) == (0, "")
+    config = Config.of_run(workdir, input=test)
+    scores = evaluate_from_python(config)
+    names = [f"test_{name}" for name in SCORES[:-1]]
+    assert scores == {name: numbers[name] for name in names}
+    piped = use(trained, "evaluate", "--input=-", stdin=test.read_bytes())
+    assert piped.out == result.out.replace(str(test), "standard input")
+    assert "60 sentences" in piped.out and files(workdir) == before
+    other = "x O in\nx B-place kiev\nx O and\nx B-planet mars\n"
+    columns = ("--token_column=2", "--tag_column=1")
+    result = use(trained, "evaluate", "--input=-", *columns, stdin=other.encode())
+    assert result.err.splitlines() == [
+        "2 of 4 tokens are unknown, read as <unk>: 'and' and 'mars'.",
+        "no training sentence has the tags B-planet: never predicted.",
+    ]
+    assert "f1 of planet (1)" in result.out and result.code == 0
+    bad = use(trained, "evaluate", "--input=-", stdin=b"in O\nkiev\n")
+    refused(bad, "standard input, line 2 has 1 columns")
+
+
+def test_one_flag_names_three_files(files_of, tmp_path):
+    """As three flags do, and standard input may be one of them."""
+    paths = [Path(flag.partition("=")[2]) for flag in files_of]
+    given = Config.of(**dict(flag[2:].split("=") for flag in files_of)).data
+    joined = Config.of(train_file=[str(path) for path in paths]).data
+    want = load_corpus(given, None, False)
+    assert load_corpus(joined, None, False) == want
+    quick = (*SMALL, *PLAIN, "--epochs=1", f"--workdir={tmp_path / 'run'}")
+    flags = f"--train_file={paths[0]},-,{paths[2]}"
+    result = command(flags, *quick, stdin=paths[1].read_bytes())
+    assert result.code == 0, result.err
+    assert summary(tmp_path / "run")["dataset_sha256"] == want.sha256
+    for flags, sentence in (
+        (f"--train_file={paths[0]},{paths[1]}", "--train_file takes one file, or thr"),
+        (f"--train_file={paths[0]},-,-", "--train_file: standard input (-) can be"),
+    ):
+        refused(command(flags, *quick), sentence)
 
 
 def test_tags_do_not_depend_on_the_batch(trained):
@@ -245,7 +291,8 @@ def test_another_run_in_the_workdir_is_refused_and_left_alone(
     result = command(*files_of, *flags, "--head=softmax")
     refused(result, "--head (crf there, softmax here)")
     other = f"--test_file={write_sentences(tmp_path / 'other', 61, 9)}"
-    refused(command(*files_of[:2], other, *flags), "holds a run on other data")
+    sentence = "holds a run on other data than --train_file="
+    refused(command(*files_of[:2], other, *flags), sentence)
     assert files(trained[0]) == before
 
 
@@ -318,8 +365,8 @@ def test_bad_files_are_named_and_nothing_is_written(
 def test_bad_flags_are_named(trained, files_of, tmp_path):
     where = f"--workdir={tmp_path / 'run'}"
     for flags, sentence in (
-        (files_of[:2], "--train_file is used alone or with both"),
-        (files_of[1:], "--train_file is used alone or with both"),
+        (files_of[:2], "--train_file is used alone or, with one file, with both"),
+        (files_of[1:], "--train_file is used alone or, with one file, with both"),
         (("--tag_column=2",), "need --train_file"),
         (
             (*files_of, "--tag_column=2"),
