@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,9 +24,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from experiments.common import activity
+from experiments.common.terms import explanations
 from seqjax.data.vocab import UNK
 
 LINE_SECONDS = 8.0  # between two lines of a bar where there is no terminal
+WIDTH = 140  # of a table with long texts in its first column
 UNKNOWN_SHOWN = 8  # different tokens in a note
 
 
@@ -121,17 +124,31 @@ Rows = Sequence[Sequence[Any]]
 
 
 def print_table(title: str, rows: Rows) -> None:
-    """Print two columns, name and value, to stdout."""
-    table = Table(title=Text(title), show_header=False)
+    """Print two columns, name and value, to stdout, and what the names mean.
+
+    Nothing is cut: a table that is wider than the terminal becomes plain lines.
+    """
+    table = Table(show_header=False)
+    for _ in range(2):
+        table.add_column(no_wrap=True)
     for name, value in rows:
         table.add_row(Text(name), Text(str(value)))
-    Console().print(table)
+    console = Console()
+    width = _natural_width(table)
+    if console.is_terminal and width > console.width:
+        for line in (title, *(f"{name}: {value}" for name, value in rows)):
+            print(line)
+    else:
+        _print_titled(title, table, width)
+    _explain((title, *(name for name, _ in rows)))
 
 
 def print_columns(
     title: str, header: Sequence[str], sections: Rows | Mapping[str, Rows]
 ) -> None:
-    """Print a table to stdout; only its first column is cut where space is short.
+    """Print a table to stdout, and what its names mean.
+
+    Only the first column is cut, where the table is wider than `WIDTH`.
 
     Args:
       title: the line above it.
@@ -140,17 +157,39 @@ def print_columns(
     """
     if not isinstance(sections, Mapping):
         sections = {"": sections}
-    table = Table(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    others = Table(box=box.SIMPLE_HEAD, pad_edge=False)  # of the columns that stay
     for i, column in enumerate(header):
         table.add_column(column, justify="right" if i else "left", no_wrap=i > 0)
+        others.add_column(column, no_wrap=True)
     for heading, rows in sections.items():
         if heading:
             table.add_row(Text(heading, style="bold"))
         for first, *rest in rows:
             name = Text(str(first), no_wrap=True, overflow="ellipsis")
             table.add_row(name, *(Text(str(cell)) for cell in rest))
+            others.add_row(Text(str(first)[:20]), *(Text(str(cell)) for cell in rest))
         table.add_section()
-    Console(width=140).print(table)  # a wide table must not cut its numbers
+    _print_titled(title, table, max(WIDTH, _natural_width(others)))
+    cells = [str(row[0]) for rows in sections.values() for row in rows]
+    _explain((title, *header), cells)
+
+
+def _natural_width(table: Table) -> int:
+    """The width at which nothing is cut."""
+    console = Console(width=10**5)
+    return Measurement.get(console, console.options, table).maximum
+
+
+def _print_titled(title: str, table: Table, width: int) -> None:
+    Console().print(Text(title, style="italic"), soft_wrap=True)
+    Console(width=width).print(table)
+
+
+def _explain(names: Iterable[str], cells: Iterable[str] = ()) -> None:
+    """Print a line for each term in a table; see `explanations`."""
+    for line in explanations(names, cells):
+        Console().print(Text(f"  {line}", style="dim"), soft_wrap=True)
 
 
 def percent(share: float | None) -> str:
