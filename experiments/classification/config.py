@@ -7,6 +7,7 @@ from typing import Any, Self
 from experiments.common import job, line_io, recurrent
 from experiments.common.errors import UserError
 from experiments.common.optimizer import OptimizerConfig
+from experiments.common.own_files import ONE_OR_THREE, check_files
 from experiments.common.settings import Settings, setting
 from experiments.common.workdir import RunConfig
 from seqjax.data import labeled
@@ -20,8 +21,8 @@ class DataConfig(Settings):
     dataset: str = setting("opinions", "Data set to use.", choices=tuple(labeled.NAMES))
     corpus: tuple[str, ...] = setting(
         (),
-        "Files of lines label<TAB>text, or CSV, to use instead of a data set: one, or "
-        "three for training, validation and test, joined by commas.",
+        f"Files of lines label<TAB>text, or CSV, to use instead of a data set: "
+        f"{ONE_OR_THREE}",
         resumable=True,  # the checksum of the data decides
     )
     folds: int = setting(
@@ -56,6 +57,7 @@ class DataConfig(Settings):
     )
 
     def check(self) -> None:
+        check_files("corpus", self.corpus or None)
         if self.fold >= self.folds:
             raise UserError(f"--fold={self.fold} must be below --folds={self.folds}.")
         has_parts = len(self.corpus) > 1

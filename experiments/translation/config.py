@@ -8,6 +8,7 @@ from experiments.common import job, recurrent
 from experiments.common.errors import UserError
 from experiments.common.line_io import InputOutputConfig
 from experiments.common.optimizer import OptimizerConfig
+from experiments.common.own_files import ONE_OR_THREE, check_files
 from experiments.common.sampling import SamplingConfig
 from experiments.common.settings import Settings, setting
 from experiments.common.workdir import RunConfig
@@ -28,9 +29,10 @@ class DataConfig(Settings):
     """The sentence pairs and their tokens."""
 
     dataset: str = setting("grammar", "Data set to use.", choices=parallel.NAMES)
-    corpus: str | None = setting(
+    corpus: tuple[str, ...] | None = setting(
         None,
-        "File of lines source<TAB>target to use instead of a data set.",
+        f"Files of lines source<TAB>target to use instead of a data set: "
+        f"{ONE_OR_THREE}",
         resumable=True,  # the checksum of the data decides
     )
     source_file: tuple[str, ...] = setting(
@@ -88,6 +90,9 @@ class DataConfig(Settings):
     )
 
     def check(self) -> None:
+        check_files("corpus", self.corpus)
+        check_files("source_file", self.source_file or None)
+        check_files("target_file", self.target_file or None)
         if bool(self.source_file) != bool(self.target_file):
             raise UserError("--source_file and --target_file belong together.")
         if self.source_file and self.corpus is not None:

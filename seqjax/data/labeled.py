@@ -14,7 +14,7 @@ from seqjax.data.document_files import parse_documents
 from seqjax.data.names import unknown_name
 from seqjax.data.sources import Source, fetch, hashed_share, sha256_of
 from seqjax.data.synthetic import opinions
-from seqjax.data.text import DataError, decode, read_bytes, split_lines
+from seqjax.data.text import DataError, decode, read_bytes, shown_path, split_lines
 
 
 class LabeledSplit(NamedTuple):
@@ -118,6 +118,7 @@ def load_files(
     """
     paths = list(paths)
     contents = [read_bytes(path) for path in paths]  # once: they may be pipes
+    paths = [shown_path(path) for path in paths]
     sha256, name = sha256_of(*contents), Path(paths[0]).name
     if len(paths) == 1:
         rows = parse_documents(contents[0], paths[0])
@@ -145,7 +146,7 @@ def read_file(path: str | Path, known: Collection[str] | None = None) -> Labeled
     Raises:
       DataError: if the file cannot be read, or as `parse_documents`.
     """
-    return _split(parse_documents(read_bytes(path), path, known))
+    return _split(parse_documents(read_bytes(path), shown_path(path), known))
 
 
 def split_by_text(

@@ -16,7 +16,7 @@ from seqjax.data.sources import (
     split_by_hash,
 )
 from seqjax.data.synthetic import grammar
-from seqjax.data.text import DataError, decode, read_bytes, split_lines
+from seqjax.data.text import DataError, decode, read_bytes, shown_path, split_lines
 
 
 class PairSplit(NamedTuple):
@@ -132,9 +132,9 @@ def load_files(
     for files in zip(source_files, target_files, strict=True):
         contents = [read_bytes(path) for path in files]
         read += contents
-        splits.append(_aligned(contents, files))
+        splits.append(_aligned(contents, list(map(shown_path, files))))
     digest = sha256_of(b"".join(read))
-    name = name or Path(source_files[0]).name
+    name = name or Path(shown_path(source_files[0])).name
     if len(splits) == 1:
         pairs = zip(*splits[0], strict=True)
         return split_by_source(name, list(pairs), digest)
@@ -149,25 +149,33 @@ def load_split(source_file: str | Path, target_file: str | Path) -> PairSplit:
       DataError: as `load_files`.
     """
     files = source_file, target_file
-    return _aligned([read_bytes(path) for path in files], files)
+    contents = [read_bytes(path) for path in files]
+    return _aligned(contents, list(map(shown_path, files)))
 
 
-def load_tsv(path: str | Path, swap: bool = False) -> ParallelCorpus:
-    """Pairs from a UTF-8 file of lines "source<TAB>target"; more columns are ignored.
+def load_tsv(*paths: str | Path, swap: bool = False) -> ParallelCorpus:
+    """Pairs from UTF-8 files of lines "source<TAB>target"; more columns are ignored.
 
     Args:
-      path: the file.
+      *paths: one file, which is split by its source sentences, see `split_by_source`;
+        or three: train, valid and test.
       swap: translate from the second column into the first.
 
     Raises:
-      DataError: if the file cannot be read or seems to have another format, or a line
-        is no pair; with its number.
+      DataError: if a file cannot be read or seems to have another format, or a line is
+        no pair; with its number.
     """
-    content = read_bytes(path)  # once, because the file may be a pipe
-    text = decode(content, path)
-    formats.refuse_format(text, path, formats.PAIRS, _MISTAKEN)
-    pairs = _parse_tsv(text, path, swap)
-    return split_by_source(Path(path).name, pairs, sha256_of(content))
+    contents = [read_bytes(path) for path in paths]  # once: they may be pipes
+    names, parts = list(map(shown_path, paths)), []
+    for content, path in zip(contents, names, strict=True):
+        text = decode(content, path)
+        formats.refuse_format(text, path, formats.PAIRS, _MISTAKEN)
+        parts.append(_parse_tsv(text, path, swap))
+    name, sha256 = Path(names[0]).name, sha256_of(*contents)
+    if len(parts) == 1:
+        return split_by_source(name, parts[0], sha256)
+    train, valid, test = map(_split, parts)
+    return ParallelCorpus(name, train, valid, test, sha256)
 
 
 def split_by_source(

@@ -170,3 +170,17 @@ def test_a_line_that_is_empty_on_both_sides_is_no_pair(tmp_path):
     paths = write(tmp_path, "en", english), write(tmp_path, "fr", french)
     corpus = load_files([paths[0]], [paths[1]])
     assert splits(corpus) == splits(split_by_source("", PAIRS, ""))
+
+
+def test_three_files_are_the_parts(tmp_path):
+    paths = [
+        write(tmp_path, f"{name}.tsv", as_tsv(PAIRS[i:]))
+        for i, name in enumerate(("train", "valid", "test"))
+    ]
+    corpus = load_tsv(*paths)
+    assert corpus.name == "train.tsv"
+    assert [pairs_of(part) for part in splits(corpus)] == [
+        list(PAIRS[i:]) for i in range(3)
+    ]
+    swapped = load_tsv(*paths, swap=True)
+    assert swapped.test == PairSplit(corpus.test.target, corpus.test.source)
