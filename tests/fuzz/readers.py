@@ -176,7 +176,9 @@ flags = st.one_of(
 
 # The file's name decides nothing, but for vocab.json.
 READERS = {
-    "text": Reader(damaged(lines(cells)), corpora.load_file, check_text),
+    "text": Reader(
+        damaged(lines(cells)), lambda path: corpora.load_files([path]), check_text
+    ),
     "pairs": Reader(damaged(pairs), parallel.load_tsv, check_pairs),
     "documents": Reader(
         damaged(lines(joined("\t", (words, cells)))), read_documents, check_documents
