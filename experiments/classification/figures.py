@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unicodedata import east_asian_width
 
 import numpy as np
 
-from experiments.common.plots import PLAIN_TEXT, save_figure
+from experiments.common.plots import save_figure
 
 LINE_WIDTH = 90  # characters of a line
 MAX_TOKENS = 200  # tokens of a document that are drawn
@@ -39,8 +39,8 @@ def draw_confusion(path: Path, counts: np.ndarray, labels: Sequence[str]) -> Non
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     ticks = range(len(labels))
     rotation = 60 if len(labels) > 4 else 0
-    axes.set_xticks(ticks, labels, rotation=rotation, **PLAIN_TEXT)
-    axes.set_yticks(ticks, labels, **PLAIN_TEXT)
+    axes.set_xticks(ticks, labels, rotation=rotation)
+    axes.set_yticks(ticks, labels)
     axes.set(xlabel="predicted label", ylabel="label")
     if len(labels) <= MAX_LABELS:
         for i, j in np.ndindex(*counts.shape):
@@ -68,7 +68,7 @@ def draw_attention(path: Path, shown: Sequence[DocumentWeights]) -> None:
     axes = figure.subplots()
     axes.set(xlim=(0, LINE_WIDTH), ylim=(height, -0.5))
     axes.axis("off")
-    font = {"family": "monospace", "fontsize": 9, "va": "center", **PLAIN_TEXT}
+    font: dict[str, Any] = {"family": "monospace", "fontsize": 9, "va": "center"}
     top = 0
     for document, layout in zip(shown, layouts, strict=True):
         axes.text(0, top, document.title, **(font | {"color": "0.4"}))

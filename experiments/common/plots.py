@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 from experiments.common.console import note
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
-
-# matplotlib reads text between dollar signs as a formula unless it is told not to.
-PLAIN_TEXT: dict[str, Any] = {"parse_math": False}
 
 
 def draw_learning_curve(
@@ -25,7 +23,6 @@ def draw_learning_curve(
       measure: the name of the measure.
     """
     from matplotlib.figure import Figure  # loads in 0.7 s: only where it is needed
-    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -38,16 +35,31 @@ def draw_learning_curve(
     axes.set(xlabel="minibatches", ylabel=measure)
     if min(values, default=1) > 0:  # the logarithm of a density can be negative
         axes.set(yscale="log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        label_plainly(axes.yaxis)
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     save_figure(figure, path, dpi=120)
 
 
+def label_plainly(axis: "Axis") -> None:
+    """Label a logarithmic axis with plain numbers; its own labels are formulas.
+
+    Call it when the limits of the axis are known.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    subs = (1, 2, 5) if high < 1e4 * low else (1,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
 def save_figure(figure: "Figure", path: Path, dpi: int) -> None:
-    """Write a figure as a PNG, with each text in fonts that have its characters.
+    """Write a figure as a PNG, with each text as it is, in fonts that have it.
+
+    No text is a formula: neither dollar signs nor, if the user's settings call TeX, any
+    other character has a meaning. Logarithmic axes need `label_plainly`.
 
     A character that the text's own font lacks is drawn in another installed font. One
     that no font has is drawn as a question mark, and a note names it. Control
@@ -58,10 +70,14 @@ def save_figure(figure: "Figure", path: Path, dpi: int) -> None:
       path: the file.
       dpi: the resolution.
     """
+    import matplotlib
     from matplotlib.text import Text
+    from matplotlib.ticker import ScalarFormatter
 
     nowhere: set[str] = set()
     for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_usetex(False)
         shown, families, missing = _drawable(text.get_text(), text.get_fontproperties())
         nowhere |= missing
         if families:
@@ -70,6 +86,9 @@ def save_figure(figure: "Figure", path: Path, dpi: int) -> None:
             text.set_text(shown)
     for axes in figure.axes:  # an axis sets the texts of its ticks again
         for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(formatter := axis.get_major_formatter(), ScalarFormatter):
+                formatter.set_usetex(False)
+                formatter.set_useMathText(False)
             ticks = axis.get_ticklabels()
             labels = [_drawable(t.get_text(), t.get_fontproperties())[0] for t in ticks]
             if labels != [tick.get_text() for tick in ticks]:
@@ -77,7 +96,9 @@ def save_figure(figure: "Figure", path: Path, dpi: int) -> None:
     if nowhere:
         some = " ".join(sorted(nowhere)[:10]) + (" ..." if len(nowhere) > 10 else "")
         note(f"{path}: no installed font has {some}; drawn as a question mark.")
-    figure.savefig(path, dpi=dpi)
+    plain: Any = {"text.parse_math": False, "text.usetex": False}  # of further ticks
+    with matplotlib.rc_context(plain):
+        figure.savefig(path, dpi=dpi)
 
 
 def _drawable(text: str, font: Any) -> tuple[str, list[str], set[str]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.common.plots import save_figure
+from experiments.common.plots import label_plainly, save_figure
 from experiments.gradients.norms import Norms
 from experiments.gradients.training import TaskResult
 
@@ -59,6 +59,7 @@ def draw_norms(
         axes.set(ylim=_limits(norms.hidden for norms in found.values()))
     for axes in (full, clipped, short):
         axes.set(xlabel="T - t", yscale="log")
+        label_plainly(axes.yaxis)
         axes.grid(alpha=0.3)
     full.legend(fontsize="small")
     short.legend(fontsize="small")
@@ -88,6 +89,7 @@ def draw_tasks(path: Path, results: Sequence[TaskResult]) -> None:
         right.set(ylim=_limits(result.norms.hidden for result in shown))
         for axes in (left, right):
             axes.set(yscale="log")
+            label_plainly(axes.yaxis)
             axes.grid(alpha=0.3)
             axes.legend(fontsize="small")
     save_figure(figure, path, dpi=100)

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.common.console import print_columns, print_table
 from experiments.common.errors import UserError
 from experiments.common.line_io import evaluation_title
-from experiments.common.plots import PLAIN_TEXT, save_figure
+from experiments.common.plots import label_plainly, save_figure
 from experiments.common.text import (
     held_out_tokens,
     known_prompt,
@@ -176,8 +176,9 @@ def draw_forgetting(path: Path, name: str, distances: Sequence[float]) -> None:
     axes = figure.subplots()
     axes.plot(range(1, len(distances) + 1), np.maximum(distances, 1e-16), "o-")
     axes.set(yscale="log", xlabel="steps ahead")
+    label_plainly(axes.yaxis)
     axes.set(ylabel="distance from the stationary distribution")
-    axes.set_title(name, **PLAIN_TEXT)
+    axes.set_title(name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     save_figure(figure, path, dpi=120)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common.plots import PLAIN_TEXT, save_figure
+from experiments.common.plots import label_plainly, save_figure
 from seqjax.data.ngrams import NgramCounts, zipf_exponent
 from seqjax.data.text import detokenize
 from seqjax.data.vocab import Vocab
@@ -83,7 +83,9 @@ def draw_frequencies(path: Path, name: str, statistics: Sequence[Statistics]) ->
             ends = [0, -1]
             axes.plot([first, last], law[ends], "--", color=curve.get_color(), lw=1)
     axes.set(xscale="log", yscale="log", xlabel="rank", ylabel="frequency")
-    axes.set_title(name, **PLAIN_TEXT)
+    for axis in (axes.xaxis, axes.yaxis):
+        label_plainly(axis)
+    axes.set_title(name)
     axes.grid(alpha=0.3)
     axes.legend()
     save_figure(figure, path, dpi=120)

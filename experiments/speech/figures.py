@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.plots import PLAIN_TEXT, save_figure
+from experiments.common.plots import save_figure
 from experiments.speech.data import LabelEncoder
 from seqjax.data.speech import Utterance
 from seqjax.models.ctc_model import CTCModel
@@ -82,7 +82,7 @@ def draw_posteriors(
         above.imshow(
             xs.T, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=-2.5
         )
-        above.set_title(title[:MAX_TITLE], **PLAIN_TEXT)
+        above.set_title(title[:MAX_TITLE])
         above.set(ylabel="feature")
         times = (np.arange(len(probs)) + 0.5) * seconds_per_step
         below.plot(times, probs[:, 0], ":", color="0.6", label="blank")
@@ -97,7 +97,6 @@ def draw_posteriors(
                     ha="center",
                     va="bottom",
                     color=line.get_color(),
-                    **PLAIN_TEXT,
                 )
         below.set(xlim=(0, end), ylim=(0, 1.15), xlabel="seconds", ylabel="probability")
         below.grid(alpha=0.3)

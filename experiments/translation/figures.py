@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.common.plots import PLAIN_TEXT, save_figure
+from experiments.common.plots import save_figure
 from experiments.translation.data import Tokenizers
 from experiments.translation.translator import Translation
 from seqjax.models.seq2seq import Seq2Seq
@@ -67,8 +67,8 @@ def draw_weights(
     axes = figure.subplots()
     image = axes.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     columns, rows = range(len(source)), range(len(target))
-    axes.set_xticks(columns, source, rotation=60, ha="right", **PLAIN_TEXT)
-    axes.set_yticks(rows, target, **PLAIN_TEXT)
+    axes.set_xticks(columns, source, rotation=60, ha="right")
+    axes.set_yticks(rows, target)
     axes.set(xlabel="source", ylabel="translation")
     figure.colorbar(image, label="attention")
     save_figure(figure, path, dpi=120)

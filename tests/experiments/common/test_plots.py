@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from matplotlib import font_manager
+from matplotlib import font_manager, rc_context
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from experiments.common import plots
 from experiments.common.plots import draw_learning_curve, save_figure
@@ -71,6 +72,39 @@ def test_a_text_that_the_font_has_is_drawn_as_it_is(fonts, tmp_path, capsys):
     assert {t.get_text() for t in texts(figure)} == {"Zeit, время, χρόνος, ½№…"}
     assert [text.get_fontfamily() for text in texts(figure)] == families
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["$a^{ in $", "$a$", "a_b", "100 %", r"\alpha", "a & b # c", "$$", "^~{"]
+)
+@pytest.mark.parametrize("tex", [False, True])
+def test_no_text_is_a_formula(tmp_path, text, tex):
+    with rc_context({"text.usetex": tex}):  # there is no TeX here
+        figure = figure_of(text)
+        figure.axes[0].set(xlim=(-1, 2))
+        save_figure(figure, tmp_path / "a.png", dpi=50)
+    for drawn in texts(figure):
+        assert drawn.get_text() == text
+        assert not drawn.get_parse_math() and not drawn.get_usetex()
+
+
+@pytest.mark.parametrize("tex", [False, True])
+def test_numbers_on_axes_are_plain(tmp_path, monkeypatch, tex):
+    kept = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure,
+        "savefig",
+        lambda self, *a, **k: (kept.append(self), save(self, *a, **k)),
+    )
+    metrics = [{"step": 10**i, "train_loss": 10.0**-i} for i in range(12)]
+    with rc_context({"text.usetex": tex}):
+        draw_learning_curve(tmp_path / "a.png", metrics, "loss")
+    axes = kept[0].axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert {"1e\u221208", "0.0001"} <= set(labels)
+    drawn = [t.get_text() for t in kept[0].findobj(Text)]
+    assert not any("$" in text for text in drawn)
 
 
 def test_another_font_draws_what_the_own_font_lacks(fonts, tmp_path, capsys):
