@@ -258,7 +258,9 @@ class Workdir:
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the final numbers as JSON; null stands for what is not finite."""
-        text = json.dumps(_finite(summary), indent=2, ensure_ascii=False)
+        text = json.dumps(
+            _finite(summary), indent=2, ensure_ascii=False, allow_nan=False
+        )
         self.write("summary.json", text + "\n")
 
     def read_summary(self) -> dict[str, Any]:
@@ -270,7 +272,7 @@ class Workdir:
     def log(self, **metrics: Any) -> None:
         """Append a line to metrics.jsonl; it is in the file when this returns."""
         with open(self._metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(_finite(metrics)) + "\n")
+            file.write(json.dumps(_finite(metrics), allow_nan=False) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl."""
@@ -324,12 +326,17 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
         raise UserError(f"{path} is damaged and cannot be parsed.") from None
 
 
-def _finite(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no nan and no infinity."""
-    return {
-        k: None if isinstance(v, float) and not math.isfinite(v) else v
-        for k, v in numbers.items()
-    }
+def _finite(value: Any) -> Any:
+    """A value as JSON has it, at any depth: None for nan and infinity, no NumPy."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(member) for member in value]
+    if hasattr(value, "tolist"):  # an array or a scalar of NumPy or jax
+        return _finite(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _grows(there: str, here: str) -> bool:

@@ -1,6 +1,11 @@
 """The files of a run: what is declared, kept, compared and refused."""
 
+import json
+
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from experiments.common.errors import UserError
 from experiments.common.workdir import FORMAT, Workdir
@@ -8,6 +13,60 @@ from experiments.language_model import Config
 from tests.commands import files, metrics, summary
 
 CONFIG = Config()
+
+
+JSON_LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(), st.text()
+)
+NUMPY = st.one_of(
+    st.floats(width=32).map(np.float32),
+    st.floats().map(np.float64),
+    st.integers(-100, 100).map(np.int64),
+    st.booleans().map(np.bool_),
+    st.lists(st.floats(), max_size=3).map(np.array),
+)
+TREES = st.recursive(
+    JSON_LEAVES | NUMPY,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(st.text(), inner, max_size=3),
+    ),
+)
+
+
+def same(found, given):
+    """Whether JSON holds a value: null for nan and infinity, lists for arrays."""
+    if isinstance(given, dict):
+        return found.keys() == given.keys() and all(
+            same(found[k], v) for k, v in given.items()
+        )
+    if isinstance(given, list | tuple | np.ndarray):
+        return len(found) == len(given) and all(map(same, found, given))
+    if isinstance(given, float | np.floating) and not np.isfinite(given):
+        return found is None
+    return found == given
+
+
+@settings(
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(tree=TREES)
+def test_json_is_strict_at_any_depth(tmp_path, tree):
+    workdir = Workdir(tmp_path, Config())
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    workdir.write_summary({"a": tree})
+    text = (tmp_path / "summary.json").read_text(encoding="utf-8")
+    assert same(json.loads(text, parse_constant=refuse), {"a": tree})
+    workdir.rewind_metrics(-1)
+    workdir.log(step=1, a=tree)
+    (line,) = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert same(json.loads(line, parse_constant=refuse), {"step": 1, "a": tree})
 
 
 def test_json_holds_null_for_what_is_not_finite(tmp_path):
