@@ -17,9 +17,10 @@ LAYERS = [
     },
     {
         *("data.vocab", "data.names", "data.sources", "data.formats"),
+        "data.csv_rows",
         *("data.calendar_steps", "data.seasons", "data.synthetic.grammar.lexicon"),
     },
-    {"data.synthetic.grammar.phrases"},
+    {"data.synthetic.grammar.phrases", "data.timestamps"},
     {"data.synthetic.grammar.writer"},
     {"data.synthetic.grammar"},
     {
@@ -30,7 +31,7 @@ LAYERS = [
         *("data.parallel", "data.series", "data.labeled", "data.poems", "data.tagged"),
         "data.speech",
     },
-    {"data.transcripts"},
+    {"data.transcripts", "data.series_windows"},
     {"data", "data.synthetic"},
     {"cell_protocol", "nn.activations", "nn.masks", "metrics"},
     {"nn.layers", "nn.losses", "nn.forecast_heads"},

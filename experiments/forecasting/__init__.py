@@ -7,6 +7,6 @@ Example:
 """
 
 from experiments.forecasting.config import Config
-from experiments.forecasting.modes import forecast, train
+from experiments.forecasting.modes import evaluate, forecast, train
 
-__all__ = ["Config", "forecast", "train"]
+__all__ = ["Config", "evaluate", "forecast", "train"]

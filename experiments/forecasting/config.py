@@ -11,10 +11,11 @@ from experiments.common.optimizer import OptimizerConfig
 from experiments.common.recurrent import RecurrentConfig
 from experiments.common.settings import Settings, setting
 from experiments.common.workdir import RunConfig
-from seqjax.data import series
+from seqjax.data import csv_columns, series
 from seqjax.nn import forecast_heads
 
 MODELS = ("naive", "linear", "mlp", "latent", "encoder_decoder", "direct")
+AUTO, AUTO_MODELS = "auto", ("naive", "linear", "mlp", "direct")
 HEADS: dict[str, Callable[[float], Any]] = {
     "point": lambda coverage: forecast_heads.POINT,
     "gaussian": forecast_heads.Gaussian,
@@ -34,7 +35,8 @@ class DataConfig(Settings):
     dataset: str = setting("sine", "Data set to use.", choices=series.NAMES)
     csv: str | None = setting(
         None,
-        "CSV file to use instead of a data set; its first line names the columns.",
+        "CSV file to use instead of a data set, or three joined by commas (train, "
+        "valid, test); - is standard input. The first line names the columns.",
         resumable=True,  # the checksum of the data decides
     )
     target: tuple[str, ...] | None = setting(
@@ -44,7 +46,18 @@ class DataConfig(Settings):
     time_column: str | None = setting(
         None, "Column of --csv that holds dates or increasing numbers."
     )
-    period: int = setting(1, "Number of rows in a season.", minimum=1, maximum=10**6)
+    missing: str = setting(
+        "refuse",
+        "What to do with cells of --csv that hold no number: refuse them, interpolate "
+        "between the rows before and after, or repeat the last number.",
+        choices=csv_columns.MISSING,
+    )
+    period: int = setting(
+        1,
+        "Number of rows in a season; 0 finds it in the rows before the test part.",
+        minimum=0,
+        maximum=10**6,
+    )
     standardize: bool = setting(
         False,
         "Whether to standardize each column by the mean and standard deviation of its "
@@ -53,8 +66,8 @@ class DataConfig(Settings):
 
     def check(self) -> None:
         columns = self.target, self.time_column
-        if self.csv is None and columns != (None, None):
-            raise UserError("--target and --time_column need a --csv.")
+        if self.csv is None and (columns != (None, None) or self.missing != "refuse"):
+            raise UserError("--target, --time_column and --missing need a --csv.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,18 +83,26 @@ class ModelConfig(RecurrentConfig):
     )
     models: tuple[str, ...] = setting(
         ("linear", "mlp", "latent"),
-        "Models to compare.",
-        choices=MODELS,
+        "Models to compare; auto is naive,linear,mlp,direct. The best on the "
+        "validation part is marked, and its forecast is written first.",
+        choices=(*MODELS, AUTO),
         resumable=True,
     )
-    tau: tuple[int, ...] = setting(
+    tau: tuple[int, ...] | None = setting(
         (4, 16, 64),
         "Numbers of values that a forecast is made from. There is a linear model and "
-        "an mlp for each of them; the recurrent models read the largest number.",
+        "an mlp for each of them; the recurrent models read the largest number. If "
+        "none is given, it is one season and a row, or 24 without a season.",
         minimum=1,
         resumable=True,  # the name of a model contains its tau
     )
-    horizon: int = setting(64, "Number of steps to forecast.", minimum=1, maximum=10**5)
+    horizon: int = setting(
+        64,
+        "Number of steps to forecast; 0 is 12, or a sixth of the rows of a series that "
+        "has fewer than 72.",
+        minimum=0,
+        maximum=10**5,
+    )
     multistep: str = setting(
         "recursive",
         "How linear and mlp forecast several steps: by feeding forecasts back, or all "
@@ -105,6 +126,11 @@ class ModelConfig(RecurrentConfig):
         "Share of the values that a forecast interval should contain.",
         minimum=0.01,
         maximum=0.999,
+    )
+    calibrate: bool = setting(
+        False,
+        "Whether all models get intervals as wide as their errors on the validation "
+        "part require.",
     )
     normalize: str = setting(
         "none",
@@ -130,8 +156,33 @@ class ModelConfig(RecurrentConfig):
     def check(self) -> None:
         if not self.models:
             raise UserError("--models names no model.")
-        if not self.tau:
+        if self.tau is not None and not self.tau:
             raise UserError("--tau names no number of values.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ForecastTrainConfig(TrainConfig):
+    """The length of a run, by epochs of a smallest number of updates."""
+
+    epoch_updates: int = setting(
+        1,
+        "Smallest number of minibatches in an epoch; a short series is read several "
+        "times in one epoch.",
+        minimum=1,
+        maximum=10**5,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class InputConfig(OutputConfig):
+    """The file that a mode of a trained run reads, and the file that it writes."""
+
+    input: str | None = setting(
+        None,
+        "CSV file that --mode=forecast continues or --mode=evaluate scores, instead of "
+        "--csv; - is standard input.",
+        resumable=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,13 +206,25 @@ CSV = "--csv"  # the key of a file of the user, which no data set has
 # Where other data differ from the sine, whose defaults are those of `Config`.
 ALL_OTHERS = {
     "standardize": True,
-    "models": ("naive", "linear", "mlp", "direct"),
+    "models": (AUTO,),
     "multistep": "direct",
+    "calibrate": True,
     "epochs": 10,
     "eval_every": 5,
     "optimizer": "adam",
     "learning_rate": 0.004,
     "weight_decay": 0.0,
+}
+# A short series: many updates on few windows, stopped early.
+SHORT = {
+    **ALL_OTHERS,
+    "multistep": "recursive",
+    "tau": None,
+    "normalize": "last",
+    "epochs": 20,
+    "epoch_updates": 100,
+    "eval_every": 1,
+    "patience": 4,
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "sine": {},
@@ -173,16 +236,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "segment": 24,
         "normalize": "last",
     },
-    "airline": {
-        **ALL_OTHERS,
-        "period": 12,
-        "tau": (24,),
-        "horizon": 12,
-        "epochs": 100,
-    },
+    "airline": {**SHORT, "period": 12, "horizon": 12},
     "sunspots": {**ALL_OTHERS, "period": 132, "tau": (132,), "horizon": 12},
     "temperatures": {**ALL_OTHERS, "period": 365, "tau": (60,), "horizon": 7},
-    CSV: {**ALL_OTHERS, "tau": (24,), "horizon": 12, "epochs": 30},
+    CSV: {**SHORT, "period": 0, "horizon": 0},
 }
 
 
@@ -196,9 +253,9 @@ class Config(Settings):
     optimizer: OptimizerConfig = OptimizerConfig(
         optimizer="adamw", learning_rate=0.01, weight_decay=0.3
     )
-    train: TrainConfig = TrainConfig(epochs=30, eval_every=10)
+    train: ForecastTrainConfig = ForecastTrainConfig(epochs=30, eval_every=10)
     evaluation: EvaluationConfig = EvaluationConfig()
-    output: OutputConfig = OutputConfig()
+    output: InputConfig = InputConfig()
 
     @classmethod
     def defaults(cls, given: Mapping[str, Any]) -> Self:

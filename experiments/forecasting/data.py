@@ -1,37 +1,154 @@
-"""The time series from settings."""
+"""The time series from settings, and the settings that depend on it."""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
 
 from experiments.common.console import note
+from experiments.common.errors import UserError
 from experiments.common.workdir import RunConfig
-from experiments.forecasting.config import DataConfig
+from experiments.forecasting.config import AUTO, AUTO_MODELS, Config, DataConfig
 from seqjax.data import series
+from seqjax.data.calendar_steps import find_step
+from seqjax.data.csv_columns import Columns, read_columns
+from seqjax.data.seasons import find_season
 from seqjax.data.series import Scaling, Series
 
+STANDARD_INPUT = "-"
+DEFAULT_TAU, DEFAULT_HORIZON = 24, 12
 
-def load_series(config: DataConfig, run: RunConfig) -> tuple[Series, Scaling | None]:
-    """The series in the units that the models read, and its Scaling.
 
-    The Scaling is None if the series is not standardized.
+def load_series(config: DataConfig, run: RunConfig, horizon: int) -> Series:
+    """The series in the units of the data, with the period of the settings.
 
     Raises:
-      DataError: if it cannot be read or standardized.
+      DataError: if it cannot be read, or is too short for a forecast of `horizon` rows.
+      UserError: for a number of files that is not 1 or 3.
     """
-    if config.csv is not None:
-        found = series.load_csv(config.csv, config.target, config.time_column)
-    else:
+    if config.csv is None:
         found = series.load(config.dataset, run.data_dir, run.seed)
-    found = found._replace(period=config.period)
-    if config.standardize:
-        return series.standardize(found)
-    return found, None
+    else:
+        paths = csv_paths(config.csv)
+        tables = [read_table(path, config, config.target) for path in paths]
+        name = "standard input" if paths[0] == STANDARD_INPUT else Path(paths[0]).stem
+        rows = horizon or default_horizon(len(tables[0].values))
+        found = series.of_columns(name, tables, horizon=rows)
+    return found._replace(period=config.period)
 
 
-def note_gaps(found: Series) -> None:
-    """Print a note if time does not advance evenly."""
-    gaps = series.time_gaps(found.times)
-    if len(gaps):
-        lines = ", ".join(str(row + 2) for row in gaps[:3])
-        more = f" and {len(gaps) - 3} more" if len(gaps) > 3 else ""
-        note(
-            f"{found.name}: the time step before line {lines}{more} differs from the "
-            f"most frequent one; rows are read as successive."
+def read_table(
+    path: str, config: DataConfig, target: tuple[str, ...] | None
+) -> Columns:
+    """The columns of a CSV file, or of standard input."""
+    content = sys.stdin.buffer.read() if path == STANDARD_INPUT else None
+    name = "standard input" if path == STANDARD_INPUT else path
+    return read_columns(name, target, config.time_column, config.missing, content)
+
+
+def csv_paths(names: str) -> list[str]:
+    """The one or three files that --csv names.
+
+    Raises:
+      UserError: for another number.
+    """
+    if Path(names).exists():
+        return [names]
+    paths = next(csv.reader([names]), [""])
+    if len(paths) not in (1, 3):
+        raise UserError(
+            f"--csv={names} names {len(paths)} files; one was expected, or three "
+            f"joined by commas (train, valid, test)."
         )
+    return paths
+
+
+def default_horizon(rows: int) -> int:
+    """The steps that a series of so many rows is forecast by default."""
+    return max(1, min(DEFAULT_HORIZON, rows // 6))
+
+
+def settle(config: Config, found: Series) -> tuple[Config, Series]:
+    """The settings without "auto", 0 or none, and the series with its period.
+
+    The season is found in the rows before the test part, and tau is one season and a
+    row, as far as at least half of the training rows remain to learn from.
+    """
+    period, notes = config.data.period, found.notes
+    if period == 0:
+        period, sentence = _find_period(found)
+        notes = (*notes, sentence)
+    horizon = config.model.horizon or default_horizon(len(found.values))
+    rows = found.train[1] - found.train[0]
+    tau = config.model.tau
+    if tau is None:
+        longest = max(2, (rows - horizon) // 2)
+        tau = (min(period + 1 if period > 1 else DEFAULT_TAU, longest),)
+    models: list[str] = []
+    for name in config.model.models:
+        models += AUTO_MODELS if name == AUTO else (name,)
+    config = config.replace(
+        period=period, horizon=horizon, tau=tau, models=tuple(dict.fromkeys(models))
+    )
+    return config, found._replace(period=period, notes=notes)
+
+
+def _find_period(found: Series) -> tuple[int, str]:
+    """The rows in a season, and a note that reports it."""
+    step = None if found.times is None else find_step(found.times)
+    season = find_season(
+        found.values[: found.test[0]], None if step is None else step.name
+    )
+    if season.period == 1:
+        return 1, f"{found.name}: no season was found; --period names one."
+    return season.period, (
+        f"{found.name}: a season of {season.period} rows was found (strength "
+        f"{season.strength:.2f} of 1); --period names another."
+    )
+
+
+def settled_by_run(config: Config) -> Config:
+    """The settings with those that `settle` found when the run was trained."""
+    stored = Config.of_run(config.run.workdir)
+    changes = {
+        "period": config.data.period or stored.data.period,
+        "horizon": config.model.horizon or stored.model.horizon,
+        "tau": config.model.tau or stored.model.tau,
+        "models": config.model.models,
+    }
+    if AUTO in config.model.models:
+        changes["models"] = stored.model.models
+    return config.replace(**changes)
+
+
+def standardized(found: Series, scaling: Scaling | None) -> Series:
+    """The series in the units of a Scaling; unchanged for None."""
+    if scaling is None:
+        return found
+    return found._replace(values=(found.values - scaling.mean) / scaling.std)
+
+
+def note_reading(found: Series) -> None:
+    """Print notes on how a series was read, and if time does not advance evenly."""
+    for sentence in found.notes:
+        note(sentence)
+    if found.times is None:
+        return
+    step = find_step(found.times)
+    if step is None:
+        note(
+            f"{found.name}: the times follow no known step; rows are read as "
+            f"successive, and forecasts are not dated."
+        )
+        return
+    if len(step.gaps):
+        note(
+            f"{found.name}: the time step before {_lines(step.gaps)} differs from the "
+            f"usual one, {step.name}; rows are read as successive."
+        )
+
+
+def _lines(rows: np.ndarray) -> str:
+    lines = ", ".join(str(row + 2) for row in rows[:3])
+    return f"line {lines}" + (f" and {len(rows) - 3} more" if len(rows) > 3 else "")

@@ -1,13 +1,14 @@
 """Forecasters from settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from experiments.common.errors import UserError
 from experiments.common.recurrent import make_cell
 from experiments.forecasting.config import HEADS, NORMALIZERS, ModelConfig
 from seqjax.baselines.autoregressive import MLP, LinearAR, SeasonalNaive
-from seqjax.data.series import Series, check_length
+from seqjax.data.series import Series
+from seqjax.data.series_windows import check_length
 from seqjax.models import DirectForecaster, RecursiveForecaster
 
 
@@ -23,6 +24,11 @@ class Forecaster(NamedTuple):
         return isinstance(self.model, MLP | RecursiveForecaster | DirectForecaster)
 
     @property
+    def is_fitted(self) -> bool:
+        """Whether it has parameters that are found on the training part."""
+        return not isinstance(self.model, SeasonalNaive)
+
+    @property
     def is_unbounded(self) -> bool:
         """Whether it can forecast any number of steps."""
         if isinstance(self.model, SeasonalNaive | RecursiveForecaster):
@@ -30,8 +36,17 @@ class Forecaster(NamedTuple):
         return self.model.horizon == 1
 
 
-def build_forecasters(config: ModelConfig, series: Series) -> list[Forecaster]:
+def build_forecasters(
+    config: ModelConfig,
+    series: Series,
+    parts: Sequence[str] = ("train", "valid", "test"),
+) -> list[Forecaster]:
     """All forecasters of the settings, in their order.
+
+    Args:
+      config: the settings, after `data.settle`.
+      series: the series.
+      parts: the parts that need a window of tau and horizon rows.
 
     Raises:
       UserError: for settings that do not go together.
@@ -45,13 +60,14 @@ def build_forecasters(config: ModelConfig, series: Series) -> list[Forecaster]:
             raise UserError(f"--models={name}: {error}.") from None
         found += [Forecaster(f"{name}_{model.tau}", model) for model in models]
     for forecaster in found:
-        check_length(series, forecaster.model.tau, config.horizon)
+        needed = [part for part in parts if part != "train" or forecaster.is_fitted]
+        check_length(series, forecaster.model.tau, config.horizon, needed)
     return found
 
 
 def _makers(config: ModelConfig, series: Series) -> dict[str, Callable[[], list[Any]]]:
     """{name in --models: a function that makes the models}."""
-    taus = sorted(set(config.tau))
+    taus = sorted(set(config.tau or ()))
     head = HEADS[config.head](config.interval)
     normalize = NORMALIZERS[config.normalize]
     outputs = 1 if config.multistep == "recursive" else config.horizon

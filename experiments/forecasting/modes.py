@@ -1,37 +1,45 @@
-"""The modes of the forecasting command: train and forecast."""
+"""The modes of the forecasting command: train, forecast and evaluate."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.console import print_columns
+from experiments.common.console import note
+from experiments.common.errors import UserError
 from experiments.common.line_io import write_text
 from experiments.common.recurrent import with_precision
 from experiments.common.training_run import open_run
 from experiments.common.workdir import Workdir
 from experiments.forecasting.config import Config
-from experiments.forecasting.data import load_series, note_gaps
-from experiments.forecasting.evaluate import (
-    FAIL_FACTOR,
-    FAIL_ROWS,
-    ForecastScores,
-    score,
+from experiments.forecasting.data import (
+    csv_paths,
+    load_series,
+    note_reading,
+    read_table,
+    settle,
+    settled_by_run,
+    standardized,
 )
+from experiments.forecasting.evaluate import ForecastScores, score, validate
 from experiments.forecasting.figures import draw_forecasts
+from experiments.forecasting.fitted import FITTED, Fitted, read_fitted, write_fitted
+from experiments.forecasting.intervals import with_intervals
 from experiments.forecasting.model import Forecaster, build_forecasters
 from experiments.forecasting.output import ForecastRow, csv_text, forecast_rows
+from experiments.forecasting.report import Report, print_report
 from experiments.forecasting.training import (
-    fit_params,
     load_forecaster_params,
+    on_device,
     train_forecaster,
 )
 from seqjax import metrics
-from seqjax.data.series import NOISE, Scaling, Series, sine_signal
-from seqjax.nn.forecast_heads import forecast_all
+from seqjax.baselines.autoregressive import LinearAR, SeasonalNaive
+from seqjax.data import series as series_data
+from seqjax.data.series import NOISE, Series, sine_signal
+from seqjax.nn.forecast_heads import Forecast, forecast_all
 
 FIGURE = "forecasts.png"
 
@@ -40,34 +48,50 @@ def open_workdir(config: Config, name: str = "", training: bool = True) -> Workd
     """The folder of the run, or of the forecaster `name` in it."""
     path = Path(config.run.workdir) / name
     # The seed draws the noise of the sine: it stays that of the run.
-    return open_run(config, (FIGURE,), training=training, fixed={"seed"}, path=path)
+    files = (FIGURE, FITTED)
+    return open_run(config, files, training=training, fixed={"seed"}, path=path)
 
 
 @with_precision
 def train(config: Config) -> dict[str, Any]:
     """Train and compare all forecasters; the entries of summary.json."""
+    found = load_series(config.data, config.run, config.model.horizon)
+    config, found = settle(config, found)
     workdir = open_workdir(config)
-    series, scaling = load_series(config.data, config.run)
-    forecasters = build_forecasters(config.model, series)
+    forecasters = build_forecasters(config.model, found)
+    scaling = None
+    if config.data.standardize:
+        found, scaling = series_data.standardize(found)
     folders = open_folders(config, workdir, forecasters)
     for folder in folders.values():
-        folder.check_data(series.sha256)
-    note_gaps(series)
-    horizon, steps = config.model.horizon, config.evaluation.steps
+        folder.check_data(found.sha256)
+    note_reading(found)
+    train_rows = found.values[slice(*found.train)]
+    last = None if found.times is None else found.times[found.valid[1] - 1]
+    fitted = Fitted(found.columns, scaling, train_rows, last, {}, {}, found.sha256)
     key, seconds, scores = jax.random.key(config.run.seed), 0.0, {}
+    coverage = config.model.interval if config.model.calibrate else None
+    horizon, steps = config.model.horizon, config.evaluation.steps
     with workdir.open_for_training():
         for forecaster in forecasters:
+            name, params = forecaster.name, None
             if forecaster.is_trained:
-                print(forecaster.name, flush=True)
-                folder = folders[forecaster.name]
-                params, progress = train_forecaster(config, forecaster, series, folder)
+                print(name, flush=True)
+                folder = folders[name]
+                params, progress = train_forecaster(config, forecaster, found, folder)
                 seconds += progress.seconds
-            else:
-                params = fit_params(forecaster, series)
-            scores[forecaster.name] = score(
-                forecaster, params, series, horizon, steps, key
+            elif isinstance(forecaster.model, LinearAR):
+                fitted.linear[name] = forecaster.model.fit(train_rows)
+                params = on_device(fitted.linear[name])
+            checked = validate(forecaster, params, found, horizon, coverage, key)
+            fitted.validations[name] = checked
+            scores[name] = score(
+                *(forecaster, params, found, train_rows, horizon, steps, key),
+                widths=checked.widths,
             )
-        return report(config, workdir, series, scaling, scores, seconds)
+            scores[name].numbers["valid_mse"] = checked.mse
+        write_fitted(workdir, fitted)
+        return summarize(config, workdir, found, fitted, scores, seconds)
 
 
 def open_folders(
@@ -82,99 +106,192 @@ def open_folders(
     return {name: open_workdir(config, name) for name in sorted(names)}
 
 
-@with_precision
-def forecast(config: Config) -> list[ForecastRow]:
-    """Forecasts of the values after the last row, also written as CSV.
-
-    They have the units of the data.
-    """
-    open_workdir(config, training=False)
-    series, scaling = load_series(config.data, config.run)
-    values = jnp.asarray(series.values, jnp.float32)
-    origin, key = np.array([len(values)]), jax.random.key(config.run.seed)
-    rows: list[ForecastRow] = []
-    for forecaster in build_forecasters(config.model, series):
-        if forecaster.is_trained:
-            folder = open_workdir(config, forecaster.name, training=False)
-            params = load_forecaster_params(config, forecaster, series, folder)
-        else:
-            params = fit_params(forecaster, series)
-        found = forecast_all(
-            forecaster.model, params, values, origin, config.model.horizon, key
-        )
-        if scaling is not None:
-            found = jax.tree.map(lambda a: a * scaling.std + scaling.mean, found)
-        rows += forecast_rows(forecaster.name, series, found)
-    write_text(config.output.output, csv_text(rows))
-    return rows
-
-
-def report(
+def summarize(
     config: Config,
     workdir: Workdir,
     series: Series,
-    scaling: Scaling | None,
-    scores: Mapping[str, ForecastScores],
+    fitted: Fitted,
+    scores: dict[str, ForecastScores],
     seconds: float,
 ) -> dict[str, Any]:
     """Write summary.json and the figure, print the tables; the summary."""
+    best = fitted.best_first(list(scores))[0]
     summary = {
         "models": {name: found.numbers for name, found in scores.items()},
+        "best": best,
+        "period": series.period,
         "test_rows": series.test,
         "seconds": seconds,
         "dataset_sha256": series.sha256,
     }
     noise = None
-    if config.data.csv is None and config.data.dataset == "sine" and scaling is None:
+    is_sine = config.data.csv is None and config.data.dataset == "sine"
+    if is_sine and fitted.scaling is None:
         begin, end = series.test
         noise = metrics.mse(sine_signal()[begin:end], series.values[begin:end])
         summary |= {"noise_variance": NOISE**2, "noise_in_test": noise}
     workdir.write_summary(summary)
     horizon = config.model.horizon
-    draw_forecasts(workdir.file(FIGURE), series, scaling, scores, horizon)
-    units = "units of the data" if scaling is None else "standardized data"
-    print_errors(f"{series.name}, {horizon} steps, {units}", scores)
-    print_errors_by_step(series, scores, noise)
-    print(f"training took {seconds:.1f} s; files in {workdir.path}")
+    figure = workdir.file(FIGURE)
+    draw_forecasts(figure, series, fitted.scaling, scores, horizon)
+    print_report(Report(config, series, fitted, scores), noise)
+    print(f"Training took {seconds:.1f} s; files in {workdir.path}.")
     return summary
 
 
-def print_errors(title: str, scores: Mapping[str, ForecastScores]) -> None:
-    """The table of errors over the whole horizon."""
-    rows = []
-    for name, found in scores.items():
-        errors = (found.numbers[k] for k in ("mse", "mae", "mase", "coverage"))
-        parameters = f"{found.numbers['parameters']:,}"
-        rows.append((name, parameters, *map(_rounded, errors)))
-    header = ("model", "parameters", "MSE", "MAE", "MASE", "coverage")
-    print_columns(title, header, rows)
+# ---------------------------------------------------------------- of a trained run
 
 
-def print_errors_by_step(
-    series: Series, scores: Mapping[str, ForecastScores], noise: float | None
-) -> None:
-    """The table of errors k steps ahead, over the same rows for every k."""
-    begin = series.test[0]
-    steps = sorted({k for found in scores.values() for k in found.k_steps})
-    rows = []
-    for name, found in scores.items():
-        numbers, fails = found.numbers, ""
-        errors = [numbers["k_step_mse"].get(str(k)) for k in steps]
-        if found.free_running is not None:
-            step = numbers["fails_from_step"]
-            fails = "never" if step is None else str(begin + step)
-        free_running = numbers.get("free_running_mse")
-        rows.append((name, *map(_rounded, [*errors, free_running]), fails))
-    if noise is not None:
-        rows.append(("noise variance", *(_rounded(noise) for _ in steps), "", ""))
-    header = ("model", *(f"k = {k}" for k in steps), "free-running", "fails from t")
-    title = f"MSE k steps ahead, and free-running from t = {begin} on"
-    print_columns(title, header, rows)
-    print(
-        f"(The free-running forecast fails where its MSE over {FAIL_ROWS} rows exceeds "
-        f"{FAIL_FACTOR} times the one-step MSE.)"
-    )
+class _Run(NamedTuple):
+    """A trained run, and a series in the units of the data for its models."""
+
+    config: Config
+    workdir: Workdir
+    fitted: Fitted
+    series: Series
+
+    def params(self, forecaster: Forecaster) -> Any:
+        """The parameters of a forecaster; None if it has none."""
+        name = forecaster.name
+        if name not in self.fitted.validations:
+            raise UserError(
+                f"{self.workdir.path} holds no {name}; train it there, with it among "
+                f"--models."
+            )
+        if forecaster.is_trained:
+            folder = open_workdir(self.config, name, training=False)
+            return load_forecaster_params(self.config, forecaster, folder)
+        if isinstance(forecaster.model, LinearAR):
+            return on_device(self.fitted.linear[name])
+        return None
 
 
-def _rounded(number: float | None) -> str:
-    return "" if number is None else f"{number:.4f}"
+def open_trained(config: Config) -> _Run:
+    """The run in --workdir, and the series of --input, --csv or --dataset."""
+    open_workdir(config, training=False)
+    config = settled_by_run(config)
+    workdir = open_workdir(config, training=False)
+    fitted = read_fitted(workdir)
+    if config.output.input is None and config.data.csv is None:
+        return _Run(
+            *(config, workdir, fitted),
+            load_series(config.data, config.run, config.model.horizon),
+        )
+    paths = csv_paths(config.output.input or str(config.data.csv))
+    tables = [read_table(path, config.data, fitted.columns) for path in paths]
+    try:
+        found = series_data.of_columns(Path(paths[0]).stem, tables)
+    except series_data.DataError:  # too few rows to be split are enough to go on from
+        found = series_data.whole(Path(paths[0]).stem, tables[0])
+    return _Run(config, workdir, fitted, found._replace(period=config.data.period))
+
+
+@with_precision
+def forecast(config: Config) -> list[ForecastRow]:
+    """Forecasts of the values after the last row, also written as CSV.
+
+    They have the units of the data; those of the best forecaster on the validation part
+    come first.
+    """
+    run = open_trained(config)
+    config, fitted, found = run.config, run.fitted, run.series
+    forecasters = build_forecasters(config.model, found, parts=())
+    check_rows(found, forecasters)
+    note_reading(found)
+    values = jnp.asarray(standardized(found, fitted.scaling).values, jnp.float32)
+    origin, key = np.array([len(values)]), jax.random.key(config.run.seed)
+    rows: dict[str, list[ForecastRow]] = {}
+    for forecaster in forecasters:
+        params = run.params(forecaster)
+        ahead = forecast_all(
+            forecaster.model, params, values, origin, config.model.horizon, key
+        )
+        ahead = with_intervals(ahead, fitted.validations[forecaster.name].widths)
+        ahead = in_data_units(forecaster, ahead, found, fitted)
+        rows[forecaster.name] = list(forecast_rows(forecaster.name, found, ahead))
+    order = fitted.best_first(list(rows))
+    if len(order) > 1:
+        note(f"best on the validation part, and first: {order[0]}.")
+    written = [row for name in order for row in rows[name]]
+    write_text(config.output.output, csv_text(written))
+    return written
+
+
+def check_rows(found: Series, forecasters: list[Forecaster]) -> None:
+    """Refuse a series with fewer rows than a forecaster reads."""
+    tau = max(forecaster.model.tau for forecaster in forecasters)
+    if len(found.values) < tau:
+        raise UserError(
+            f"{found.name} has {len(found.values)} rows, but the models read {tau}."
+        )
+
+
+def in_data_units(
+    forecaster: Forecaster, found: Forecast, series: Series, fitted: Fitted
+) -> Forecast:
+    """A Forecast [horizon, 1, D] in the units of the data, in float64."""
+    scaling = fitted.scaling
+    found = jax.tree.map(lambda a: np.asarray(a, np.float64), found)
+    if scaling is not None:
+        found = jax.tree.map(lambda a: a * scaling.std + scaling.mean, found)
+    if isinstance(forecaster.model, SeasonalNaive):  # repeats the very numbers
+        period = forecaster.model.period
+        rows: Any = series.values[-period:][np.arange(len(found.mean)) % period]
+        found = found._replace(mean=rows[:, None])
+    return found
+
+
+@with_precision
+def evaluate(config: Config) -> dict[str, Any]:
+    """Score the forecasters of a run on its test part, or on the rows of a file.
+
+    Of a file that goes on after the training data by its times, only the rows that
+    neither trained nor validated are scored; of any other file, all rows are.
+    """
+    run = open_trained(config)
+    config, fitted, found = run.config, run.fitted, run.series
+    forecasters = build_forecasters(config.model, found, parts=())
+    check_rows(found, forecasters)
+    note_reading(found)
+    horizon = config.model.horizon
+    if found.sha256 != fitted.sha256:
+        begin = first_new_row(found, fitted, max(f.model.tau for f in forecasters))
+        found = found._replace(test=(begin, len(found.values)))
+    if found.test[1] - found.test[0] < horizon:
+        raise UserError(
+            f"{found.name} has {found.test[1] - found.test[0]} rows to score, but "
+            f"--horizon={horizon} needs {horizon}."
+        )
+    found, key = standardized(found, fitted.scaling), jax.random.key(config.run.seed)
+    scores = {}
+    for forecaster in forecasters:
+        params = run.params(forecaster)
+        checked = fitted.validations[forecaster.name]
+        scores[forecaster.name] = score(
+            *(forecaster, params, found, fitted.train, horizon),
+            *(config.evaluation.steps, key, checked.widths),
+        )
+        scores[forecaster.name].numbers["valid_mse"] = checked.mse
+    print_report(Report(config, found, fitted, scores), noise=None)
+    return {
+        "models": {name: found.numbers for name, found in scores.items()},
+        "best": fitted.best_first(list(scores))[0],
+        "test_rows": found.test,
+        "dataset_sha256": found.sha256,
+    }
+
+
+def first_new_row(found: Series, fitted: Fitted, tau: int) -> int:
+    """The first row of another file to score: after those that trained the models."""
+    begin = min(tau, len(found.values))
+    last = fitted.last_time
+    if found.times is None or last is None or found.times.dtype.kind != last.dtype.kind:
+        note(f"{found.name}: all rows from row {begin + 1} on are scored.")
+        return begin
+    new = int(np.searchsorted(found.times, last, side="right"))
+    if new == len(found.times):
+        note(
+            f"{found.name} has no rows after {last}, the last that trained the models."
+        )
+        return begin
+    return max(begin, new)

@@ -5,8 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from seqjax.data.calendar_steps import find_step
 from seqjax.data.series import Series
 from seqjax.nn.forecast_heads import Forecast
 
@@ -16,7 +15,7 @@ class ForecastRow(NamedTuple):
 
     model: str
     step: int  # 1 for the first row after the series
-    time: Any  # of the type of the series' times; "" if it has none
+    time: Any  # a number, or a date with the time zone of the data; "" if it has none
     column: str
     forecast: float
     lower: float | None  # the ends of the interval; None without one
@@ -48,21 +47,21 @@ def forecast_rows(
 
 
 def _next_times(series: Series, horizon: int) -> list[Any]:
-    """The times after the last, at the most frequent time step."""
-    if series.times is None or len(series.times) < 2:
+    """The times after the last; empty if the series has none or no known step."""
+    step = None if series.times is None else find_step(series.times)
+    if step is None:
         return [""] * horizon
-    kinds, counts = np.unique(np.diff(series.times), return_counts=True)
-    step = kinds[counts.argmax()]
-    return [series.times[-1] + step * (i + 1) for i in range(horizon)]
+    times = step.following(horizon)
+    return [f"{time}{series.zone}" for time in times] if series.zone else list(times)
 
 
 def csv_text(rows: Sequence[ForecastRow]) -> str:
-    """A CSV file with a header; numbers have six significant digits."""
+    """A CSV file with a header; numbers have all digits that distinguish them."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(ForecastRow._fields)
     for row in rows:
         numbers = (row.forecast, row.lower, row.upper)
-        written = (None if x is None else f"{x:.6g}" for x in numbers)
+        written = (None if x is None else repr(x) for x in numbers)
         writer.writerow((*row[:4], *written))
     return text.getvalue()

@@ -23,30 +23,23 @@ from experiments.common.workdir import Workdir
 from experiments.forecasting.config import Config
 from experiments.forecasting.model import Forecaster
 from seqjax import training
-from seqjax.baselines.autoregressive import LinearAR
-from seqjax.data.series import Series, origins, shuffled
+from seqjax.baselines.autoregressive import LinearParams
+from seqjax.data.series import Series
+from seqjax.data.series_windows import origins, shuffled_passes
 from seqjax.training import TrainState
 
 VALID_BATCH_SIZE = 256
 
 
-def fit_params(forecaster: Forecaster, series: Series) -> Any:
-    """The parameters of a forecaster that is not trained; None if it has none."""
-    if not isinstance(forecaster.model, LinearAR):
-        return None
-    params = forecaster.model.fit(series.values[slice(*series.train)])
+def on_device(params: LinearParams) -> LinearParams:
+    """The least squares parameters on the device, in float32."""
     return jax.tree.map(lambda p: jnp.asarray(p, jnp.float32), params)
 
 
 def load_forecaster_params(
-    config: Config, forecaster: Forecaster, series: Series, workdir: Workdir
+    config: Config, forecaster: Forecaster, workdir: Workdir
 ) -> Any:
-    """The parameters of a trained forecaster from its own folder.
-
-    Raises:
-      UserError: if it was trained on other data.
-    """
-    workdir.check_data(series.sha256)
+    """The parameters of a trained forecaster from its own folder."""
     return load_params(config, workdir, forecaster.model)
 
 
@@ -66,7 +59,10 @@ def train_forecaster(
     starts = origins(series.train, model.tau, model.horizon) - model.tau
 
     def make_plan(rng: np.random.Generator) -> jax.Array:
-        return jnp.asarray(shuffled(rng, starts, config.train.batch_size))
+        plan = shuffled_passes(
+            rng, starts, config.train.batch_size, config.train.epoch_updates
+        )
+        return jnp.asarray(plan)
 
     def loss_fn(params: Any, carry: Any, window: jax.Array, key: jax.Array) -> Any:
         return model.loss(params, window, key), carry

@@ -7,7 +7,10 @@ Tools:
     tokenizers     sentences to tokens: words, characters, subwords
     ngrams         the n-gram counts of a text, Zipf's law
     sources        published files: address, checksum, download; splits by a hash
-    csv_columns    numbers and times from a CSV file
+    csv_rows       the rows of a CSV file; csv_columns reads their numbers and timestamps
+                   their times
+    calendar_steps the step of a time column and the times after it
+    seasons        the season of a series
     wav            wav files, resampling, changes of speed and tempo
 
 Data sets: each has `load(name)` for the published ones and a reader of the user's own
@@ -18,7 +21,7 @@ files, and gives a corpus in three parts, train, valid and test:
     labeled        documents with labels for classification
     tagged         sentences with tags for tagging
     poems          poems with a form
-    series         time series for forecasting
+    series         time series for forecasting; series_windows cuts them up
     speech         recordings of words; transcripts reads the user's own recordings
     synthetic/     generators of embedded data sets, which need no file
 

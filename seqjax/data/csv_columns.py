@@ -1,18 +1,20 @@
 """Columns of numbers, and a column of times, from a CSV file."""
 
-import csv
-import io
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from seqjax.data.csv_rows import NUMBER, Table, cells_of, read_table
 from seqjax.data.sources import sha256_of
 from seqjax.data.text import DataError, decode, read_bytes
+from seqjax.data.timestamps import Times, look_like_dates, read_times
 
-Line = tuple[int, list[str]]  # the number of the line in the file, and its cells
+MISSING = ("refuse", "interpolate", "last")
+_NO_VALUE = {"", "na", "n/a", "nan", "null", "none"}  # in lower case
 
 
 class Columns(NamedTuple):
@@ -20,121 +22,223 @@ class Columns(NamedTuple):
 
     columns: tuple[str, ...]  # D names
     values: np.ndarray  # [N, D], float64
-    times: np.ndarray | None  # [N], datetime64 or float64, increasing
+    times: Times | None
     sha256: str
+    notes: tuple[str, ...]  # what was read in another way than a user may expect
 
 
 def read_columns(
     path: str | Path,
     target: Sequence[str] | None = None,
     time_column: str | None = None,
+    missing: str = "refuse",
+    content: bytes | None = None,
 ) -> Columns:
     """Columns of a CSV file, whose first line names them.
 
+    Commas, semicolons or tabs separate the cells. Between semicolons and tabs, numbers
+    may have decimal commas.
+
     Args:
-      path: a UTF-8 file of comma-separated values.
+      path: a UTF-8 file.
       target: names of the columns to read; None is all columns but that of time.
       time_column: the name of a column of increasing dates (ISO 8601) or numbers.
+      missing: what becomes of a cell without a number: "refuse" it, "interpolate"
+        between the rows before and after it, or repeat the "last" number before it.
+        Such cells are empty or hold NA, N/A, NaN, null or None.
+      content: the bytes of the file if they have been read.
 
     Raises:
-      DataError: for a file that cannot be read, a column that does not exist or, with
-        the line's number, a cell that is empty or not a finite number, or a time that
-        does not increase.
+      DataError: for a file that cannot be read, a column that does not exist or exists
+        twice or, with the line, a row that cannot be parsed, a cell that is not a
+        finite number, or a time that does not increase.
     """
-    content = read_bytes(path)
-    rows = list(csv.reader(io.StringIO(decode(content, path))))
-    header = [name.strip() for name in rows[0]]
-    # The numbers are those of an editor if no cell contains a line break.
-    lines = [(i, row) for i, row in enumerate(rows[1:], start=2) if row]
-    _check_lines(path, lines, len(header))
+    content = read_bytes(path) if content is None else content
+    table = read_table(decode(content, path), path)
+    columns = _choose(table, target, time_column, path)
+    if not table.rows:
+        raise DataError(f"{path} has a first line of names, but no rows below it.")
+    if target is None:
+        _check_kinds(table, columns, path)
+    texts = [list(cells_of(table, name)) for name in columns]
+    mark = _decimal_mark(table, texts, path)
+    values = _numbers(path, texts, columns, mark)
+    notes = [f"{path}: numbers are read with decimal commas."] if mark == "," else []
+    lines = [row.line for row in table.rows]
+    values, filled = fill_missing(values, lines, columns, missing, path)
+    if filled:
+        notes.append(filled)
+    times = None
+    if time_column:
+        cells = list(cells_of(table, time_column))
+        times = read_times(cells, path, time_column, mark)
+    return Columns(columns, values, times, sha256_of(content), tuple(notes))
+
+
+def _choose(
+    table: Table,
+    target: Sequence[str] | None,
+    time_column: str | None,
+    path: str | Path,
+) -> tuple[str, ...]:
+    """The names of the columns to read, each of them once in the header."""
+    header = table.header
     columns = tuple(target or [name for name in header if name != time_column])
-    for name in (*columns, *([time_column] if time_column else [])):
+    needed = (*columns, *([time_column] if time_column else []))
+    for name in needed:
         if name not in header:
             raise DataError(
                 f"{path} has no column {name!r}; it has {', '.join(header)}."
             )
-    indices = [header.index(name) for name in columns]
-    values = _numbers(path, lines, indices, columns)
-    times = None
-    if time_column:
-        times = _times(path, lines, header.index(time_column), time_column)
-    return Columns(columns, values, times, sha256_of(content))
-
-
-def _check_lines(path: str | Path, lines: Sequence[Line], width: int) -> None:
-    for i, row in lines:
-        if len(row) != width:
+        if not name:
             raise DataError(
-                f"{path}, line {i}: {len(row)} cells, but the first line names {width}."
+                f"{path}: column {header.index(name) + 1} has no name; name it, or "
+                f"choose other columns (--target)."
             )
+        indices = [str(i) for i, other in enumerate(header, 1) if other == name]
+        if len(indices) > 1:
+            raise DataError(
+                f"{path}: the columns {' and '.join(indices)} are both named {name!r}; "
+                f"different names were expected."
+            )
+    twice = [name for name, count in Counter(needed).items() if count > 1]
+    if twice:
+        raise DataError(f"the column {twice[0]!r} of {path} is chosen twice.")
+    if not columns:
+        raise DataError(f"{path} has no column but the time column {time_column!r}.")
+    return columns
+
+
+def _check_kinds(table: Table, columns: Sequence[str], path: str | Path) -> None:
+    """Refuse a column of dates or of texts that was not chosen by its name."""
+    for name in columns:
+        cells = list(cells_of(table, name))
+        texts = [cell for _, cell in cells if cell.lower() not in _NO_VALUE]
+        if look_like_dates(texts):
+            raise DataError(
+                f"{path}: column {name!r} holds dates; name it as the column of time "
+                f"(--time_column={name})."
+            )
+        if texts and not any(c.isdigit() for text in texts for c in text):
+            line = next(line for line, cell in cells if cell == texts[0])
+            raise DataError(
+                f"{path}: column {name!r} holds no numbers (line {line}: {texts[0]!r})"
+                f"; choose the columns of numbers by name (--target)."
+            )
+
+
+def _decimal_mark(
+    table: Table, texts: Sequence[Sequence[tuple[int, str]]], path: str | Path
+) -> str:
+    """ "," if the numbers have decimal commas, else "."."""
+    if table.delimiter == ",":
+        return "."
+    found: dict[str, int] = {}  # mark: the first line with it
+    for line, cell in (pair for cells in texts for pair in cells):
+        for mark in ".,":
+            if mark in cell and NUMBER.fullmatch(cell.replace(mark, ".")):
+                found.setdefault(mark, line)
+    if len(found) == 2:
+        raise DataError(
+            f"{path} has a decimal point on line {found['.']} and a decimal comma on "
+            f"line {found[',']}; one of them was expected."
+        )
+    return next(iter(found), ".")
 
 
 def _numbers(
     path: str | Path,
-    lines: Sequence[Line],
-    indices: Sequence[int],
+    texts: Sequence[Sequence[tuple[int, str]]],
     columns: Sequence[str],
+    mark: str,
 ) -> np.ndarray:
-    """The cells of the columns at `indices`, [N, D]; all must be finite numbers."""
-    values = np.empty((len(lines), len(indices)))
+    """The cells as numbers, [N, D]; nan where a number is missing."""
+    values = np.full((len(texts[0]), len(columns)), math.nan)
     bad = []
-    for n, (i, row) in enumerate(lines):
-        for d, index in enumerate(indices):
-            try:
-                values[n, d] = float(row[index])
-            except ValueError:
-                values[n, d] = math.nan
+    for d, (name, cells) in enumerate(zip(columns, texts, strict=True)):
+        for n, (line, cell) in enumerate(cells):
+            if cell.lower() in _NO_VALUE:
+                continue
+            text = cell.replace(mark, ".")
+            if NUMBER.fullmatch(text):
+                values[n, d] = float(text)
             if not math.isfinite(values[n, d]):
-                what = repr(row[index]) if row[index].strip() else "nothing"
-                bad.append(f"{what} in {columns[d]!r} on line {i}")
+                bad.append((line, f"{cell!r} in {name!r} on line {line}"))
     if bad:
+        shown = [sentence for _, sentence in sorted(bad)[:3]]
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         raise DataError(
-            f"{path} has {', '.join(bad[:3])}{more}, where finite numbers were "
-            f"expected."
+            f"{path} has {', '.join(shown)}{more}, where finite numbers were expected."
         )
     return values
 
 
-def _times(
-    path: str | Path, lines: Sequence[Line], index: int, name: str
-) -> np.ndarray:
-    """The column of time as datetime64 or float64, increasing."""
-    cells = [row[index].strip() for _, row in lines]
-    try:
-        times = np.array([float(cell) for cell in cells])
-    except ValueError:
-        times = _dates(path, lines, cells, name)
-    late = np.flatnonzero(~(times[1:] > times[:-1]))
-    if len(late):
-        raise DataError(
-            f"{path}, line {lines[late[0] + 1][0]}: the time in {name!r} does not "
-            f"increase."
+def fill_missing(
+    values: np.ndarray,
+    lines: Sequence[int],
+    columns: Sequence[str],
+    missing: str,
+    path: str | Path,
+) -> tuple[np.ndarray, str | None]:
+    """The values without nan, and a note about those that were filled.
+
+    Args:
+      values: [N, D], nan where a number is missing.
+      lines: the line of each row.
+      columns: the D names.
+      missing: as for `read_columns`.
+      path: the file's name, for the error messages.
+
+    Raises:
+      DataError: if missing numbers are refused, or are where they cannot be filled.
+      ValueError: for another `missing`.
+    """
+    if missing not in MISSING:
+        raise ValueError(
+            f"missing must be one of {', '.join(MISSING)}, got {missing!r}"
         )
-    return times
-
-
-def _dates(
-    path: str | Path, lines: Sequence[Line], cells: Sequence[str], name: str
-) -> np.ndarray:
-    dates = []
-    for (i, _), cell in zip(lines, cells, strict=True):
-        date = _date(cell)
-        if date is None:
+    where = np.argwhere(np.isnan(values))
+    if not len(where):
+        return values, None
+    if missing == "refuse":
+        raise DataError(
+            f"{path} has no number in {_places(where, lines, columns)}; fill them, or "
+            f"choose a rule (--missing=interpolate or --missing=last)."
+        )
+    filled = values.copy()
+    for d in np.unique(where[:, 1]):
+        present = np.flatnonzero(~np.isnan(values[:, d]))
+        ends_too_soon = (
+            missing == "interpolate"
+            and len(present)
+            and (present[-1] < len(values) - 1)
+        )
+        if not len(present) or present[0] > 0 or ends_too_soon:
+            row = 0 if not len(present) or present[0] > 0 else len(values) - 1
+            side = "before" if row == 0 else "after"
             raise DataError(
-                f"{path}, line {i}: {cell!r} in {name!r} is neither a date such as "
-                f"2016-07-01 00:00 nor a number."
+                f"{path}, line {lines[row]}: {columns[d]!r} has no number there and "
+                f"none {side} it, so --missing={missing} cannot fill it."
             )
-        dates.append(date)
-    return np.array(dates)
+        rows = np.arange(len(values))
+        if missing == "last":
+            filled[:, d] = values[
+                present[np.searchsorted(present, rows, "right") - 1], d
+            ]
+        else:
+            filled[:, d] = np.interp(rows, present, values[present, d])
+    return filled, (
+        f"{path}: --missing={missing} filled {len(where)} cells: "
+        f"{_places(where, lines, columns)}."
+    )
 
 
-def _date(cell: str) -> np.datetime64 | None:
-    """The date in a cell, or None if there is none."""
-    if not any(c.isdigit() for c in cell):  # "" and "NaT" have no unit, words no date
-        return None
-    try:
-        date = np.datetime64(cell)
-    except ValueError:
-        return None
-    return None if np.isnat(date) else date
+def _places(where: np.ndarray, lines: Sequence[int], columns: Sequence[str]) -> str:
+    """The cells (row, column) in words, ten of them at most for each column."""
+    parts = []
+    for d in np.unique(where[:, 1]):
+        rows = [lines[n] for n in where[where[:, 1] == d, 0]]
+        more = f" and {len(rows) - 10} more" if len(rows) > 10 else ""
+        word = "line" if len(rows) == 1 else "lines"
+        parts.append(f"{columns[d]!r} on {word} {', '.join(map(str, rows[:10]))}{more}")
+    return "; ".join(parts)

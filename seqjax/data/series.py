@@ -1,17 +1,17 @@
-"""Time series: sources, splits, standardization, windows.
+"""Time series: sources, splits, standardization.
 
-A series is an array `values [N, D]`, time first. A window is given by the row where it
-begins: an epoch is an array of integers, and no value is copied.
+A series is an array `values [N, D]`, time first; see `series_windows` for its windows.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
-from seqjax.data.csv_columns import read_columns
+from seqjax.data.calendar_steps import find_step
+from seqjax.data.csv_columns import Columns, read_columns
 from seqjax.data.names import unknown_name
 from seqjax.data.sources import Source, fetch, sha256_of
 from seqjax.data.text import DataError
@@ -28,12 +28,14 @@ class Series(NamedTuple):
     name: str
     columns: tuple[str, ...]  # D names
     values: np.ndarray  # [N, D], float64
-    times: np.ndarray | None  # [N], datetime64 or float64
+    times: np.ndarray | None  # [N], datetime64, int64 or float64
     train: Rows
     valid: Rows
     test: Rows
     period: int  # rows in a season; 1 for none
     sha256: str
+    zone: str = ""  # the time zone of the times, such as "+05:30"
+    notes: tuple[str, ...] = ()  # what a reader of a file should be told
 
 
 class Scaling(NamedTuple):
@@ -169,37 +171,125 @@ def load_csv(
     The last third of the rows tests, the last fifth of the rows before it validates.
 
     Args:
-      path: a UTF-8 file of comma-separated values.
+      path: a UTF-8 file; see `csv_columns.read_columns`.
       target: names of the columns to forecast; None is all columns but that of time.
       time_column: the name of a column of increasing dates (ISO 8601) or numbers.
       period: rows in a season.
 
     Raises:
-      DataError: as `csv_columns.read_columns`.
+      DataError: as `csv_columns.read_columns` and `of_columns`.
     """
     table = read_columns(path, target, time_column)
-    test = len(table.values) * 2 // 3
-    valid = test * 4 // 5
+    return of_columns(Path(path).stem, [table], period)
+
+
+def of_columns(
+    name: str, tables: Sequence[Columns], period: int = 1, horizon: int = 1
+) -> Series:
+    """A series from one table, which is split, or from three, which are its parts.
+
+    Of one table, the last third of the rows tests and the last fifth of the rows before
+    it validates, but each of them has at least `horizon` rows. Three tables train,
+    validate and test; their rows follow each other.
+
+    Args:
+      name: of the series.
+      tables: one or three, with the same columns.
+      period: rows in a season.
+      horizon: the smallest number of rows in the validation and the test part.
+
+    Raises:
+      DataError: if there are too few rows, or the tables do not fit each other.
+      ValueError: for another number of tables.
+    """
+    if len(tables) not in (1, 3):
+        raise ValueError(f"one table or three were expected, got {len(tables)}")
+    for table in tables:
+        if table.columns != tables[0].columns:
+            raise DataError(
+                f"{name}: the columns of its files are {', '.join(tables[0].columns)} "
+                f"and {', '.join(table.columns)}; the same were expected."
+            )
+    values = np.concatenate([table.values for table in tables])
+    ends = np.cumsum([0, *(len(table.values) for table in tables)])
+    if len(tables) == 1:
+        test = min(len(values) * 2 // 3, len(values) - horizon)
+        ends = np.array([0, min(test * 4 // 5, test - horizon), test, len(values)])
+        if ends[1] < 2:
+            raise DataError(
+                f"{name} has {len(values)} row{'s' * (len(values) != 1)}: too few to "
+                f"train, validate and test a forecast of {horizon} "
+                f"row{'s' * (horizon != 1)}."
+            )
+    parts = [(int(begin), int(end)) for begin, end in pairwise(ends)]
+    times = _joined_times(name, tables)
     return Series(
-        name=Path(path).stem,
-        columns=table.columns,
-        values=table.values,
-        times=table.times,
-        train=(0, valid),
-        valid=(valid, test),
-        test=(test, len(table.values)),
+        name=name,
+        columns=tables[0].columns,
+        values=values,
+        times=times,
+        train=parts[0],
+        valid=parts[1],
+        test=parts[2],
         period=period,
-        sha256=table.sha256,
+        sha256=_joined_sha256(tables),
+        zone=tables[0].times.zone if tables[0].times is not None else "",
+        notes=tuple(note for table in tables for note in table.notes),
     )
 
 
+def whole(name: str, table: Columns, period: int = 1) -> Series:
+    """A series of one table whose rows all test: it continues a trained model."""
+    times = table.times
+    return Series(
+        name=name,
+        columns=table.columns,
+        values=table.values,
+        times=None if times is None else times.values,
+        train=(0, 0),
+        valid=(0, 0),
+        test=(0, len(table.values)),
+        period=period,
+        sha256=table.sha256,
+        zone="" if times is None else times.zone,
+        notes=table.notes,
+    )
+
+
+def _joined_times(name: str, tables: Sequence[Columns]) -> np.ndarray | None:
+    if tables[0].times is None:
+        return None
+    found = [table.times for table in tables if table.times is not None]
+    if len({times.zone for times in found}) > 1:
+        raise DataError(f"{name}: the time zones of its files differ.")
+    try:
+        times = np.concatenate([times.values for times in found])
+    except TypeError:
+        raise DataError(
+            f"{name}: some of its files have dates, others numbers."
+        ) from None
+    for i, (before, after) in enumerate(pairwise(found), start=2):
+        if len(before.values) and not after.values[0] > before.values[-1]:
+            raise DataError(
+                f"{name}: file {i} begins at {after.values[0]}, but the file before it "
+                f"ends at {before.values[-1]}; later times were expected."
+            )
+    return times
+
+
+def _joined_sha256(tables: Sequence[Columns]) -> str:
+    if len(tables) == 1:
+        return tables[0].sha256
+    return sha256_of("".join(table.sha256 for table in tables).encode())
+
+
 def time_gaps(times: np.ndarray | None) -> np.ndarray:
-    """The rows before which the time step is not the most frequent one, int [n]."""
-    if times is None or len(times) < 3:
-        return np.zeros(0, int)
-    steps = np.diff(times)
-    kinds, counts = np.unique(steps, return_counts=True)
-    return 1 + np.flatnonzero(steps != kinds[counts.argmax()])
+    """The rows before which the time step is not the usual one, int [n].
+
+    All rows follow each other if no step is known; see `calendar_steps.find_step`.
+    """
+    step = None if times is None else find_step(times)
+    return np.zeros(0, int) if step is None else step.gaps
 
 
 def standardize(series: Series) -> tuple[Series, Scaling]:
@@ -221,65 +311,3 @@ def standardize(series: Series) -> tuple[Series, Scaling]:
             )
     values = (series.values - mean) / std
     return series._replace(values=values), Scaling(mean, std)
-
-
-def check_length(series: Series, tau: int, horizon: int) -> None:
-    """Refuse a series with a part that has no window of tau + horizon rows.
-
-    Raises:
-      DataError: with the name of the part.
-    """
-    for part in ("train", "valid", "test"):
-        begin, end = getattr(series, part)
-        if len(origins((begin, end), tau, horizon)) == 0:
-            rows = end if begin <= tau else end - begin
-            needed = tau + horizon if begin <= tau else horizon
-            raise DataError(
-                f"{series.name} is too short: for its {part} part there are {rows} "
-                f"rows, but tau={tau} and horizon={horizon} need {needed}."
-            )
-
-
-def origins(part: Rows, tau: int, horizon: int) -> np.ndarray:
-    """The rows from which `horizon` rows of a part can be forecast.
-
-    A forecast at origin o has the inputs o - tau .. o - 1 and the targets o .. o +
-    horizon - 1. All targets lie in the part; the inputs may lie before it.
-
-    Args:
-      part: the rows [begin, end).
-      tau: the number of input rows.
-      horizon: the number of target rows.
-
-    Returns:
-      int [n], consecutive; empty if the part is too short.
-    """
-    begin, end = part
-    return np.arange(max(begin, tau), end - horizon + 1)
-
-
-def windows(values: np.ndarray, starts: np.ndarray, num_rows: int) -> np.ndarray:
-    """The rows s .. s + num_rows - 1 for each start s: [N, D] -> [num_rows, B, D].
-
-    Consecutive starts, as from `origins`, give a view and copy nothing.
-    """
-    view = sliding_window_view(values, num_rows, axis=0)  # [N', D, num_rows]
-    if len(starts) and (np.diff(starts) == 1).all():
-        view = view[starts[0] : starts[-1] + 1]
-    else:
-        view = view[starts]
-    return np.moveaxis(view, -1, 0)  # [num_rows, B, D]
-
-
-def shuffled(
-    rng: np.random.Generator, starts: np.ndarray, batch_size: int
-) -> np.ndarray:
-    """A plan of minibatches: the starts in random order, int32 [n, B].
-
-    The starts that do not fill a minibatch are left out. Fewer starts than `batch_size`
-    make one minibatch.
-    """
-    size = min(batch_size, len(starts))
-    count = len(starts) // size
-    order = rng.permutation(len(starts))[: count * size]
-    return starts[order].reshape(count, size).astype(np.int32)

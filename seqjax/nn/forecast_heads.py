@@ -6,6 +6,7 @@ interval. The Gaussian also draws samples.
 """
 
 import dataclasses
+import functools
 import math
 import statistics
 from collections.abc import Callable
@@ -268,24 +269,31 @@ def forecast_all(
       A Forecast with NumPy arrays [horizon, n, D].
     """
 
-    @jax.jit
-    def of_batch(
-        params: Any, values: jax.Array, starts: jax.Array, key: jax.Array | None
-    ) -> Forecast:
-        rows = starts + jnp.arange(model.tau, dtype=starts.dtype)[:, None]
-        history = values[rows]  # [tau, B, D]
-        return model.forecast(params, history, horizon, key)
-
     origins = np.asarray(origins, int)  # an unsigned one minus tau would wrap around
-    size, found = min(batch_size, len(origins)), []
+    # One program serves all calls of a model but those for a single origin.
+    size, found = batch_size if len(origins) > 1 else 1, []
     for i in range(0, len(origins), size):
         starts = origins[i : i + size] - model.tau
         filled = np.pad(starts, (0, size - len(starts)), mode="edge").astype(np.int32)
         key_i = None if key is None else jax.random.fold_in(key, i)
-        forecast = of_batch(params, values, filled, key_i)
+        forecast = _of_batch(model, horizon, params, values, filled, key_i)
         found.append(jax.tree.map(np.asarray, forecast))
     joined = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *found)
     return jax.tree.map(lambda a: a[:, : len(origins)], joined)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _of_batch(
+    model: Any,
+    horizon: int,
+    params: Any,
+    values: jax.Array,
+    starts: jax.Array,
+    key: jax.Array | None,
+) -> Forecast:
+    rows = starts + jnp.arange(model.tau, dtype=starts.dtype)[:, None]
+    history = values[rows]  # [tau, B, D]
+    return model.forecast(params, history, horizon, key)
 
 
 def by_nothing(history: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -35,12 +35,13 @@ def test_every_data_set_has_defaults_of_its_own():
     assert {"sine", *DEFAULTS} == {*series.NAMES, CSV}
     airline, own = Config.of(dataset="airline"), Config.of(csv="my.csv")
     assert values(airline) | {"dataset": "sine"} == values(Config()) | {
-        **{"period": 12, "tau": (24,), "horizon": 12, "multistep": "direct"},
-        **{"models": ("naive", "linear", "mlp", "direct"), "standardize": True},
-        **{"epochs": 100, "eval_every": 5, "optimizer": "adam"},
-        **{"learning_rate": 0.004, "weight_decay": 0.0},
+        **{"period": 12, "tau": None, "horizon": 12, "multistep": "recursive"},
+        **{"models": ("auto",), "standardize": True, "calibrate": True},
+        **{"normalize": "last", "epochs": 20, "epoch_updates": 100, "eval_every": 1},
+        **{"patience": 4, "optimizer": "adam", "learning_rate": 0.004},
+        **{"weight_decay": 0.0},
     }
-    assert values(own) | {"period": 12, "epochs": 100} == values(airline) | {
+    assert values(own) | {"period": 12, "horizon": 12} == values(airline) | {
         **{"dataset": "sine", "csv": "my.csv"}
     }
 
