@@ -18,6 +18,7 @@ from experiments.common.flag_files import expand
 from experiments.common.workdir import RunConfig, Workdir
 from seqjax.data import (
     corpora,
+    csv_columns,
     document_files,
     parallel,
     poems,
@@ -164,6 +165,33 @@ def check_vocab(content: bytes, found: tuple[vocab.Vocab, str]) -> None:
     assert found[0].tokens == tokens and found[1] == sha256
 
 
+def check_series(content: bytes, found: csv_columns.Columns) -> None:
+    rows = [line for line in split_lines(content) if line.strip()]
+    if not any('"' in line for line in rows) and len(found.columns) > 1:
+        assert len(found.values) == len(rows) - 1
+    assert np.isfinite(found.values).all()
+    assert found.values.shape == (len(found.values), len(found.columns))
+    delimiter = max("\t;,", key=rows[0].count)
+    first = [cell.strip() for cell in rows[1].split(delimiter)] if len(rows) > 1 else []
+    if delimiter == "," and '"' not in rows[1] and len(found.columns) > 1:
+        assert [float(cell) for cell in first] == found.values[0].tolist()
+
+
+@st.composite
+def tables(draw) -> bytes:
+    """A CSV file of a few columns of numbers, some cells of them odd."""
+    delimiter = draw(st.sampled_from((",", ",", ";", "\t")))
+    numbers = st.one_of(
+        st.floats(-1e9, 1e9).map(repr), st.integers(-99, 99).map(str), cells
+    )
+    plain = st.integers(-99, 99).map(str)
+    number = draw(st.integers(1, 3))
+    header = delimiter.join(draw(st.lists(words, min_size=number, max_size=number)))
+    cell = draw(st.sampled_from((plain, plain, numbers)))
+    body = draw(lines(joined(delimiter, [cell] * number)))
+    return f"{header}\n".encode() + body
+
+
 tags = st.sampled_from(("O", "B-x", "I-x", "B-y", "E-x", "S-y", "PRON"))
 conllu = joined("\t", (st.sampled_from(("1", "2", "3-4", "5.1")), *[words] * 9))
 vocabs = st.lists(st.one_of(words, cells), max_size=6).map(
@@ -216,6 +244,7 @@ READERS = {
         read_transcripts,
         check_transcripts,
     ),
+    "series": Reader(damaged(tables()), csv_columns.read_columns, check_series),
     "wav": Reader(damaged(wavs()), wav.read, check_wav),
     "flags": Reader(
         damaged(lines(flags)),
