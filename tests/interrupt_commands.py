@@ -116,6 +116,8 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=20)
     parser.add_argument("--commands", default=",".join(COMMANDS))
     options = parser.parse_args()
+    # A shell turns SIGINT off for background jobs, and processes would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     names = options.commands.split(",")
     whole = {}
     for i in range(options.tries):

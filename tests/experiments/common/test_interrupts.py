@@ -31,6 +31,17 @@ while True:
 }
 
 
+@pytest.fixture(autouse=True)
+def sigint():
+    """Python's handler, also where a shell has turned SIGINT off for a background job.
+
+    Processes inherit signals that are turned off.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def start():
     """`_start`, whose processes and pipes are closed after the test."""

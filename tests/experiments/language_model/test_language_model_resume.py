@@ -108,7 +108,7 @@ def test_killed_and_resumed_is_uninterrupted_bit_for_bit(corpus, tmp_path):
     written = len(metrics(broken)[:-1])
     assert 0 < written < len(metrics(whole))
     process = start(corpus, broken, *more)
-    assert kill_after(process, broken, written + 20, signal.SIGINT) == 130
+    assert kill_after(process, broken, written + 20, signal.SIGTERM) == 143
     lines = Path(f"{broken}.err").read_text().splitlines()
     assert lines[0].startswith("continuing from step")
     saved = f"step {saved_steps(broken)[-1]:,} is saved in {broken}"
