@@ -3,7 +3,7 @@
     python -m tests.mutation --jobs=2 --results=mutation.jsonl
     python -m tests.mutation --results=mutation.jsonl --report
 
-A mutant is killed if a test fails or the time runs out, and survives if all tests
+A mutant is killed if a test fails or does not end, and survives if all tests
 pass. Results are appended to a file as they come, so that a run that was stopped goes
 on where it was; `--again` tries the survivors with better tests. The order is that of
 the hashes, so that the first mutants are a random sample of all. Before the first
@@ -15,6 +15,7 @@ import concurrent.futures
 import json
 import os
 import queue
+import resource
 import shutil
 import signal
 import subprocess
@@ -37,9 +38,7 @@ def main():
     parser.add_argument("--results", type=Path, default=Path("mutation.jsonl"))
     parser.add_argument("--only", default="", help="A part of the names of mutants.")
     parser.add_argument("--limit", type=int, help="Mutants to run, at most.")
-    parser.add_argument(
-        "--timeout", type=float, default=900.0, help="Seconds a mutant."
-    )
+    parser.add_argument("--seconds", type=int, default=600, help="Time of a processor.")
     parser.add_argument("--again", action="store_true", help="Run survivors again.")
     parser.add_argument("--report", action="store_true", help="Print the table only.")
     args = parser.parse_args()
@@ -110,7 +109,7 @@ def run_all(mutants, results, args):
         def check(test):
             def work(copy):
                 if results.of.get(test, {}).get("outcome") != "passes":
-                    outcome, seconds, detail = run_tests(copy, [test], args.timeout)
+                    outcome, seconds, detail = run_tests(copy, [test], args.seconds)
                     if outcome != "survived":
                         raise SystemExit(f"{test} fails without a mutant: {detail}")
                     results.add(test, "passes", seconds)
@@ -123,7 +122,7 @@ def run_all(mutants, results, args):
                 code = path.read_text("utf-8")
                 path.write_text(mutant.apply(code), "utf-8")
                 try:
-                    found = run_tests(copy, mutant.tests, args.timeout)
+                    found = run_tests(copy, mutant.tests, args.seconds)
                 finally:
                     path.write_text(code, "utf-8")
                 results.add(mutant.name, *found)
@@ -147,8 +146,11 @@ def copy_of_repository(target):
     return target
 
 
-def run_tests(copy, tests, timeout):
-    """(outcome, seconds, the test that failed) of test files in a copy."""
+def run_tests(copy, tests, limit):
+    """(outcome, seconds, the test that failed) of test files in a copy.
+
+    The limit is of the time of a processor, which does not depend on what else runs.
+    """
     environment = os.environ | {
         # A mutant may have the size and the second of the code before it.
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -167,17 +169,20 @@ def run_tests(copy, tests, timeout):
         text=True,
         start_new_session=True,
     )
+    resource.prlimit(process.pid, resource.RLIMIT_CPU, (limit, limit))
     try:
-        output, _ = process.communicate(timeout=timeout)
+        output, _ = process.communicate(timeout=20 * limit)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        return "killed", time.monotonic() - begin, "timeout"
+        return "killed", time.monotonic() - begin, "hangs"
     seconds = time.monotonic() - begin
     if process.returncode == 0:
         return "survived", seconds, ""
     if process.returncode in (3, 4, 5):  # not the tests, but how they were run
         raise SystemExit(output)
+    if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        return "killed", seconds, "does not end"
     lines = [line for line in output.splitlines() if line.startswith(("FAIL", "ERROR"))]
     return "killed", seconds, lines[-1][:200] if lines else "crash"
 
