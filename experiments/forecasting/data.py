@@ -32,9 +32,8 @@ def load_series(config: DataConfig, run: RunConfig, horizon: int) -> Series:
     else:
         paths = csv_paths(config.csv)
         tables = [read_table(path, config, config.target) for path in paths]
-        name = "standard input" if paths[0] == STANDARD_INPUT else Path(paths[0]).stem
         rows = horizon or default_horizon(len(tables[0].values))
-        found = series.of_columns(name, tables, horizon=rows)
+        found = series.of_columns(series_name(paths), tables, horizon=rows)
     return found._replace(period=config.period)
 
 
@@ -45,6 +44,11 @@ def read_table(
     content = sys.stdin.buffer.read() if path == STANDARD_INPUT else None
     name = "standard input" if path == STANDARD_INPUT else path
     return read_columns(name, target, config.time_column, config.missing, content)
+
+
+def series_name(paths: list[str]) -> str:
+    """What messages and tables call the series of these files."""
+    return "standard input" if paths[0] == STANDARD_INPUT else Path(paths[0]).stem
 
 
 def csv_paths(names: str) -> list[str]:

@@ -19,6 +19,7 @@ from experiments.forecasting.data import (
     load_series,
     note_reading,
     read_table,
+    series_name,
     settle,
     settled_by_run,
     standardized,
@@ -179,10 +180,11 @@ def open_trained(config: Config) -> _Run:
         )
     paths = csv_paths(config.output.input or str(config.data.csv))
     tables = [read_table(path, config.data, fitted.columns) for path in paths]
-    try:
-        found = series_data.of_columns(Path(paths[0]).stem, tables)
-    except series_data.DataError:  # too few rows to be split are enough to go on from
-        found = series_data.whole(Path(paths[0]).stem, tables[0])
+    name = series_name(paths)
+    if len(tables) == 1 and tables[0].sha256 != fitted.sha256:
+        found = series_data.whole(name, tables[0])
+    else:
+        found = series_data.of_columns(name, tables, horizon=config.model.horizon)
     return _Run(config, workdir, fitted, found._replace(period=config.data.period))
 
 

@@ -39,8 +39,8 @@ def find_season(values: np.ndarray, step: str | None = None) -> Season:
 
     v_k is 0 where a series repeats itself after k rows but for a trend, and never falls
     for long in a random walk. A season is a local minimum of v that is strong, or less
-    strong at a lag of the calendar, and again at twice its lag. Of nearly equal minima
-    the shortest is chosen. v is averaged over the columns.
+    strong at a lag of the calendar. Of nearly equal minima the shortest is chosen, and
+    of several columns the season whose strengths have the largest sum.
 
     Args:
       values: [N, D].
@@ -51,32 +51,37 @@ def find_season(values: np.ndarray, step: str | None = None) -> Season:
       >>> find_season(t + 10 * np.sin(2 * np.pi * t / 12)).period
       12
     """
-    longest = min(int(len(values) / _FEWEST_SEASONS), _LONGEST)
+    found = [_season_of(column, step) for column in values.T]
+    totals: dict[int, float] = {}
+    for season in found:
+        totals[season.period] = totals.get(season.period, 0.0) + season.strength
+    period = max(totals, key=lambda period: totals[period])
+    strengths = [season.strength for season in found if season.period == period]
+    return Season(period, sum(strengths) / len(strengths))
+
+
+def _season_of(column: np.ndarray, step: str | None) -> Season:
+    """The season of one column [N]."""
+    longest = min(int(len(column) / _FEWEST_SEASONS), _LONGEST)
     if longest < 2:
         return Season(1, 0.0)
-    v = _variances(values, min(len(values) - 2, 2 * longest + 2))
+    v = _variances(column, min(len(column) - 2, longest + 1))
     lags = np.arange(longest + 1)
-    cycles = len(values) / np.maximum(lags, 1)
+    cycles = len(column) / np.maximum(lags, 1)
     needed = _NEEDED + np.clip((_ENOUGH_CYCLES - cycles) / 10, 0, 0.25)
     strengths = np.zeros(longest + 1)
     for lag in range(2, longest + 1):
         if v[lag] < v[lag - 1] and v[lag] <= v[lag + 1]:
-            strengths[lag] = _strength(v, lag, lag)
+            strengths[lag] = _strength(v, lag)
     for lag in CALENDAR.get(step or "", ()):
         near = slice(lag - lag // 7, lag + lag // 7 + 1)
         if lag <= longest and strengths[near].any():
             # A slow season has a flat minimum, which noise moves.
-            exact = _strength(v, lag, lag)
+            exact = _strength(v, lag)
             strengths[near] = np.where(
                 strengths[near] > 1.2 * exact, strengths[near], 0
             )
             strengths[lag], needed[lag] = exact, _NEEDED_IN_CALENDAR
-    for lag in np.flatnonzero(strengths).tolist():
-        if 2.5 * lag < len(values) * 0.9:
-            first = 2 * lag - lag // 6
-            again = first + int(v[first : 2 * lag + lag // 6 + 1].argmin())
-            if _strength(v, lag, again) < needed[lag] / 2:
-                strengths[lag] = 0
     found = np.flatnonzero(strengths > needed)
     if not len(found):
         return Season(1, 0.0)
@@ -85,24 +90,16 @@ def find_season(values: np.ndarray, step: str | None = None) -> Season:
     return Season(period, float(strengths[period]))
 
 
-def _strength(v: np.ndarray, lag: int, minimum: int) -> float:
-    """How far v falls at a minimum, seen from its peak before a lag."""
+def _strength(v: np.ndarray, lag: int) -> float:
+    """How far v falls at a lag, seen from its peak before."""
     between = v[max(1, lag // 4) : max(2, 3 * lag // 4 + 1)].max()
-    return float(1 - v[minimum] / between) if between > 0 else 0.0
+    return float(1 - v[lag] / between) if between > 0 else 0.0
 
 
-def _variances(values: np.ndarray, longest: int) -> np.ndarray:
-    """v_0 .. v_longest, averaged over the columns, which are standardized."""
-    centered = values - values.mean(axis=0)
-    std = centered.std(axis=0)
-    varies = std > 1e-12 * np.abs(values).max(axis=0)
-    if not varies.any():
+def _variances(column: np.ndarray, longest: int) -> np.ndarray:
+    """v_0 .. v_longest of a column; zeros if it is constant."""
+    centered = column - column.mean()
+    if centered.std() <= 1e-12 * np.abs(column).max():
         return np.zeros(longest + 1)
-    scaled = centered[:, varies] / std[varies]
-    return np.array(
-        [0.0]
-        + [
-            (scaled[lag:] - scaled[:-lag]).var(axis=0).mean()
-            for lag in range(1, longest + 1)
-        ]
-    )
+    lags = range(1, longest + 1)
+    return np.array([0.0, *((centered[k:] - centered[:-k]).var() for k in lags)])

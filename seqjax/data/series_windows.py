@@ -31,7 +31,7 @@ def check_length(
             needed = tau + horizon if begin <= tau else horizon
             raise DataError(
                 f"{series.name} is too short: for its {part} part there are {rows} "
-                f"rows, but tau={tau} and horizon={horizon} need {needed}."
+                f"rows, but --tau={tau} and --horizon={horizon} need {needed}."
             )
 
 

@@ -58,6 +58,14 @@ def test_an_exact_season_is_the_shortest_that_repeats():
     assert find_season(np.hstack([values, 3 * values])).period == 24
 
 
+def test_the_season_of_most_columns_is_chosen():
+    t = np.arange(240)
+    rng = np.random.default_rng(0)
+    day, week = rng.normal(size=24)[t % 24], rng.normal(size=7)[t % 7]
+    assert find_season(np.stack([day, week, 2 * week], axis=1)) == (7, 1.0)
+    assert find_season(np.stack([day, week + day, day + t], axis=1)).period == 24
+
+
 def test_a_slow_season_is_that_of_the_calendar():
     t = np.arange(1100)
     rng = np.random.default_rng(0)
