@@ -18,16 +18,15 @@ jax.config.update("jax_default_matmul_precision", "highest")
 
 @pytest.fixture(autouse=True, scope="session")
 def compiled_programs(tmp_path_factory):
-    """Each program is compiled once, also for other workers and commands.
+    """Each program is compiled once in a worker and the processes that it starts.
 
-    A folder in the environment serves several runs.
+    jax does not write an entry at once, so that workers cannot share a folder. A folder
+    in the environment serves several runs.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         yield
         return
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # that of all workers
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "jax_compilation_cache_dir": str(folder / "xla"),

@@ -23,12 +23,13 @@ def first_days(begin, end):
 
 def last_days(begin, end):
     return first_days(begin, end) + (
-        first_days(np.datetime64(begin) + 1, np.datetime64(end) + 1)
+        first_days(*(np.datetime64(m) + np.timedelta64(1, "M") for m in (begin, end)))
         - first_days(begin, end)
         - np.timedelta64(1, "D")
     )
 
 
+FORTNIGHT = np.timedelta64(14, "D")
 BUSINESS = [  # 2020-05-01 is a Friday
     day
     for day in (datetime.date(2020, 3, 2) + datetime.timedelta(i) for i in range(95))
@@ -74,11 +75,11 @@ SERIES = {  # name: (whole series, how many of its rows are to be forecast, step
         *(9, "some days of each week"),
     ),
     "the 1st and the 15th": (
-        np.sort(np.concatenate([d := first_days("2020-01", "2021-01"), d + 14])),
+        np.sort(np.concatenate([d := first_days("2020-01", "2021-01"), d + FORTNIGHT])),
         *(5, "some days of each month"),
     ),
     "the 15th and the last": (
-        np.sort(np.concatenate([d + 14, last_days("2020-01", "2021-01")])),
+        np.sort(np.concatenate([d + FORTNIGHT, last_days("2020-01", "2021-01")])),
         *(5, "some days of each month"),
     ),
     "weeks": (np.arange("2020-01-06", "2021-01-01", 7, dtype="M8[D]"), 9, "1 week"),
@@ -132,7 +133,9 @@ def test_jitter_does_not_become_the_step(minutes, number, seed, adds_up):
     jitter = rng.integers(-2, 3, number)
     if adds_up:
         jitter = np.cumsum(rng.choice([-1, 0, 1], number)) if minutes > 1 else jitter
-    exact = np.datetime64("2020-01-01T00:10:00") + np.arange(number) * minutes * 60
+    exact = np.datetime64("2020-01-01T00:10:00") + np.timedelta64(60, "s") * (
+        np.arange(number) * minutes
+    )
     step = find_step(exact + jitter * SECOND)
     found = step.following(3)
     last = (exact + jitter * SECOND)[-1]

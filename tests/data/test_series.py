@@ -282,7 +282,7 @@ def test_every_window_is_drawn_in_some_epoch(batch_size):
     starts = np.arange(3, 20)
     drawn = set()
     for seed in range(60):
-        plan = data.shuffled(np.random.default_rng(seed), starts, batch_size)
+        plan = series_windows.shuffled(np.random.default_rng(seed), starts, batch_size)
         assert len(set(plan.ravel().tolist())) == plan.size
         drawn |= set(plan.ravel().tolist())
     assert drawn == set(starts.tolist())

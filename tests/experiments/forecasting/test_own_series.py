@@ -34,7 +34,9 @@ def values(number=120, seed=0):
 
 def text(numbers, first=0, zone=""):
     """A CSV file with a row for the first day of each month from 2010 on."""
-    months = np.datetime64("2010-01") + np.arange(first, first + len(numbers))
+    months = np.datetime64("2010-01") + np.arange(first, first + len(numbers)).astype(
+        "m8[M]"
+    )
     at = "T00:00" + zone if zone else ""
     rows = [f"{m}-01{at},{x}" for m, x in zip(months, numbers, strict=True)]
     return "\n".join(["date,load", *rows, ""])
@@ -321,7 +323,8 @@ def forecast_times(folder, content):
             ["2000-01-01", "2001-01-01", "2002-01-01"],
         ),
         (
-            np.arange("2010-02", "2014-02", dtype="M8[M]").astype("M8[D]") - 1,
+            np.arange("2010-02", "2014-02", dtype="M8[M]").astype("M8[D]")
+            - np.timedelta64(1, "D"),
             ["2014-01-31", "2014-02-28", "2014-03-31"],
         ),
         (
