@@ -155,7 +155,7 @@ def run_tests(copy, tests, limit):
         # A mutant may have the size and the second of the code before it.
         "PYTHONDONTWRITEBYTECODE": "1",
         # Most programs do not depend on the mutant.
-        "JAX_COMPILATION_CACHE_DIR": str(copy.parent / "compiled"),
+        "JAX_COMPILATION_CACHE_DIR": f"{copy}-compiled",  # one for each job
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
