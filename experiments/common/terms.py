@@ -45,8 +45,11 @@ TERMS = {
     "reduction": "how much lower the perplexity is than that of the n-gram model",
     "valid form": "share with an even number of lines of equal and allowed length",
     "absent from training": "share of new character sequences: low means copying",
-    "MSE": "mean squared error; lower is better",
-    "MAE": "mean absolute error; lower is better",
+    "valid MSE": (
+        "mean squared error on the validation part; it chooses the best model (*)"
+    ),
+    "MSE": "mean squared error on the test part; lower is better",
+    "MAE": "mean absolute error on the test part; lower is better",
     "MASE": (
         "MAE divided by that of the seasonal naive forecast in training; below 1 is "
         "better"
@@ -54,7 +57,9 @@ TERMS = {
     "coverage": (
         "share of true values within the interval; it should equal the interval's level"
     ),
-    "free-running": "forecasts from the model's own forecasts",
+    "free-running": "forecasts from the model's own forecasts, never from data",
+    "t": "number of the row",
+    "k": "how many rows after the last one that a forecast reads its value lies",
     "dL/dh_t": "gradient of the loss at step T with respect to the state at step t",
     "per step": "factor by which the norm shrinks or grows over one step",
 }

@@ -8,6 +8,7 @@ from experiments.common.errors import UserError
 from experiments.common.job import TrainConfig
 from experiments.common.line_io import OutputConfig
 from experiments.common.optimizer import OptimizerConfig
+from experiments.common.own_files import ONE_OR_THREE, check_files
 from experiments.common.recurrent import RecurrentConfig
 from experiments.common.settings import Settings, setting
 from experiments.common.workdir import RunConfig
@@ -33,10 +34,10 @@ class DataConfig(Settings):
     """The time series."""
 
     dataset: str = setting("sine", "Data set to use.", choices=series.NAMES)
-    csv: str | None = setting(
+    csv: tuple[str, ...] | None = setting(
         None,
-        "CSV file to use instead of a data set, or three joined by commas (train, "
-        "valid, test); - is standard input. The first line names the columns.",
+        "CSV files to use instead of a data set, whose first line names the columns: "
+        f"{ONE_OR_THREE}",
         resumable=True,  # the checksum of the data decides
     )
     target: tuple[str, ...] | None = setting(
@@ -65,6 +66,7 @@ class DataConfig(Settings):
     )
 
     def check(self) -> None:
+        check_files("csv", self.csv)
         columns = self.target, self.time_column
         if self.csv is None and (columns != (None, None) or self.missing != "refuse"):
             raise UserError("--target, --time_column and --missing need a --csv.")
@@ -174,7 +176,7 @@ class ForecastTrainConfig(TrainConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class InputConfig(OutputConfig):
+class ForecastFilesConfig(OutputConfig):
     """The file that a mode of a trained run reads, and the file that it writes."""
 
     input: str | None = setting(
@@ -255,7 +257,7 @@ class Config(Settings):
     )
     train: ForecastTrainConfig = ForecastTrainConfig(epochs=30, eval_every=10)
     evaluation: EvaluationConfig = EvaluationConfig()
-    output: InputConfig = InputConfig()
+    output: ForecastFilesConfig = ForecastFilesConfig()
 
     @classmethod
     def defaults(cls, given: Mapping[str, Any]) -> Self:

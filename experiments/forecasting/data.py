@@ -1,13 +1,11 @@
 """The time series from settings, and the settings that depend on it."""
 
-import csv
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from experiments.common.console import note
-from experiments.common.errors import UserError
 from experiments.common.workdir import RunConfig
 from experiments.forecasting.config import AUTO, AUTO_MODELS, Config, DataConfig
 from seqjax.data import series
@@ -15,8 +13,8 @@ from seqjax.data.calendar_steps import find_step
 from seqjax.data.csv_columns import Columns, read_columns
 from seqjax.data.seasons import find_season
 from seqjax.data.series import Scaling, Series
+from seqjax.data.text import shown_path
 
-STANDARD_INPUT = "-"
 DEFAULT_TAU, DEFAULT_HORIZON = 24, 12
 
 
@@ -25,15 +23,13 @@ def load_series(config: DataConfig, run: RunConfig, horizon: int) -> Series:
 
     Raises:
       DataError: if it cannot be read, or is too short for a forecast of `horizon` rows.
-      UserError: for a number of files that is not 1 or 3.
     """
     if config.csv is None:
         found = series.load(config.dataset, run.data_dir, run.seed)
     else:
-        paths = csv_paths(config.csv)
-        tables = [read_table(path, config, config.target) for path in paths]
+        tables = [read_table(path, config, config.target) for path in config.csv]
         rows = horizon or default_horizon(len(tables[0].values))
-        found = series.of_columns(series_name(paths), tables, horizon=rows)
+        found = series.of_columns(series_name(config.csv), tables, horizon=rows)
     return found._replace(period=config.period)
 
 
@@ -41,31 +37,12 @@ def read_table(
     path: str, config: DataConfig, target: tuple[str, ...] | None
 ) -> Columns:
     """The columns of a CSV file, or of standard input."""
-    content = sys.stdin.buffer.read() if path == STANDARD_INPUT else None
-    name = "standard input" if path == STANDARD_INPUT else path
-    return read_columns(name, target, config.time_column, config.missing, content)
+    return read_columns(path, target, config.time_column, config.missing)
 
 
-def series_name(paths: list[str]) -> str:
+def series_name(paths: Sequence[str]) -> str:
     """What messages and tables call the series of these files."""
-    return "standard input" if paths[0] == STANDARD_INPUT else Path(paths[0]).stem
-
-
-def csv_paths(names: str) -> list[str]:
-    """The one or three files that --csv names.
-
-    Raises:
-      UserError: for another number.
-    """
-    if Path(names).exists():
-        return [names]
-    paths = next(csv.reader([names]), [""])
-    if len(paths) not in (1, 3):
-        raise UserError(
-            f"--csv={names} names {len(paths)} files; one was expected, or three "
-            f"joined by commas (train, valid, test)."
-        )
-    return paths
+    return Path(shown_path(paths[0])).stem
 
 
 def default_horizon(rows: int) -> int:

@@ -15,7 +15,6 @@ from experiments.common.training_run import open_run
 from experiments.common.workdir import Workdir
 from experiments.forecasting.config import Config
 from experiments.forecasting.data import (
-    csv_paths,
     load_series,
     note_reading,
     read_table,
@@ -64,7 +63,7 @@ def train(config: Config) -> dict[str, Any]:
     if config.data.standardize:
         found, scaling = series_data.standardize(found)
     folders = open_folders(config, workdir, forecasters)
-    for folder in folders.values():
+    for folder in (workdir, *folders.values()):
         folder.check_data(found.sha256)
     note_reading(found)
     train_rows = found.values[slice(*found.train)]
@@ -173,12 +172,13 @@ def open_trained(config: Config) -> _Run:
     config = settled_by_run(config)
     workdir = open_workdir(config, training=False)
     fitted = read_fitted(workdir)
-    if config.output.input is None and config.data.csv is None:
+    newer = config.output.input
+    paths = config.data.csv if newer is None else (newer,)
+    if paths is None:
         return _Run(
             *(config, workdir, fitted),
             load_series(config.data, config.run, config.model.horizon),
         )
-    paths = csv_paths(config.output.input or str(config.data.csv))
     tables = [read_table(path, config.data, fitted.columns) for path in paths]
     name = series_name(paths)
     if len(tables) == 1 and tables[0].sha256 != fitted.sha256:

@@ -46,18 +46,10 @@ def print_errors(report: Report) -> None:
     horizon = config.model.horizon
     header = ("model", "parameters", "valid MSE", "MSE", "MAE", "MASE", "coverage")
     print_columns(f"{series.name}, {horizon} steps, {units}", header, rows)
-    season = "the last value"
-    if series.period > 1:
-        season = f"the last season of {series.period} rows"
-    print(
-        f"*: best on the validation part. valid MSE: mean squared error there. MSE, "
-        f"MAE:\nmean squared and mean absolute error on the test part. MASE: MAE "
-        f"divided by that of\nrepeating {season} on the training part; below 1 is "
-        f"better."
-    )
+    season = f"season of {series.period} rows" if series.period > 1 else "value"
+    print(f"The seasonal naive forecast repeats the last {season}.")
     if any(found.numbers["coverage"] is not None for found in scores.values()):
-        share = f"{100 * config.model.interval:g} %"
-        print(f"coverage: share of the test values in their intervals of {share}.")
+        print(f"Intervals should hold {100 * config.model.interval:g} % of the values.")
 
 
 def print_errors_by_step(report: Report, noise: float | None) -> None:
@@ -80,9 +72,8 @@ def print_errors_by_step(report: Report, noise: float | None) -> None:
     title = f"MSE k steps ahead, and free-running from t = {begin} on"
     print_columns(title, header, rows)
     print(
-        f"t: number of the row. free-running: each forecast reads earlier forecasts, "
-        f"no data.\nIt fails where its MSE over {FAIL_ROWS} rows exceeds {FAIL_FACTOR} "
-        f"times the one-step MSE."
+        f"A free-running forecast fails where its MSE over {FAIL_ROWS} rows exceeds "
+        f"{FAIL_FACTOR} times the one-step MSE."
     )
 
 

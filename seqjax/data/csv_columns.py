@@ -10,7 +10,7 @@ import numpy as np
 
 from seqjax.data.csv_rows import NUMBER, Table, cells_of, read_table
 from seqjax.data.sources import sha256_of
-from seqjax.data.text import DataError, decode, read_bytes
+from seqjax.data.text import DataError, decode, read_bytes, shown_path
 from seqjax.data.timestamps import Times, look_like_dates, read_times
 
 MISSING = ("refuse", "interpolate", "last")
@@ -40,7 +40,7 @@ def read_columns(
     may have decimal commas.
 
     Args:
-      path: a UTF-8 file.
+      path: a UTF-8 file; "-" is standard input.
       target: names of the columns to read; None is all columns but that of time.
       time_column: the name of a column of increasing dates (ISO 8601) or numbers.
       missing: what becomes of a cell without a number: "refuse" it, "interpolate"
@@ -54,6 +54,7 @@ def read_columns(
         finite number, or a time that does not increase.
     """
     content = read_bytes(path) if content is None else content
+    path = shown_path(path)
     table = read_table(decode(content, path), path)
     columns = _choose(table, target, time_column, path)
     if not table.rows:

@@ -52,6 +52,14 @@ SERIES = {  # name: (whole series, how many of its rows are to be forecast, step
     ),
     "quarters": (first_days("2010-01", "2020-01")[::3], 5, "1 quarter"),
     "quarter ends": (last_days("2010-01", "2020-01")[2::3], 5, "1 quarter"),
+    "two quarter ends of 30 days": (
+        days("2021-06-30", "2021-09-30", "2021-12-31", "2022-03-31"),
+        *(2, "1 quarter"),
+    ),
+    "ends of February": (
+        days("2021-02-28", "2022-02-28", "2023-02-28", "2024-02-29"),
+        *(1, "1 year"),
+    ),
     "half years": (last_days("2010-01", "2020-01")[5::6], 5, "6 months"),
     "years": (first_days("1960-01", "2020-01")[::12], 9, "1 year"),
     "fiscal years": (last_days("1960-01", "2020-01")[5::12], 9, "1 year"),

@@ -251,7 +251,8 @@ BAD_FLAGS = {
     "--horizon=70": "is too short: for its train part there are 20 rows",
     "--tau=90": "is too short: for its train part there are 84 rows",
     "--missing=drop": "there is no missing 'drop'",
-    "--csv=a.csv,b.csv": "--csv=a.csv,b.csv names 2 files; one was expected, or three",
+    "--csv=a.csv,b.csv": "--csv takes one file, or three for training, validation",
+    "--csv=": "--csv is empty; a file was expected",
     "--dataset=etth": "did you mean etth1",
 }
 

@@ -42,7 +42,7 @@ def test_every_data_set_has_defaults_of_its_own():
         **{"weight_decay": 0.0},
     }
     assert values(own) | {"period": 12, "horizon": 12} == values(airline) | {
-        **{"dataset": "sine", "csv": "my.csv"}
+        **{"dataset": "sine", "csv": ("my.csv",)}
     }
 
 

@@ -101,10 +101,19 @@ def test_the_best_model_on_validation_is_marked_and_written_first(run):
 
 
 def test_the_tables_explain_their_words(run):
-    for word in ("valid MSE", "MASE", "coverage", "free-running", "t: "):
-        assert f"{word}" in run[1].out
-    assert "intervals of 90 %" in run[1].out
-    assert "repeating the last season of 12 rows" in run[1].out
+    for word in (
+        "valid MSE",
+        "MSE",
+        "MAE",
+        "MASE",
+        "coverage",
+        "free-running",
+        "t",
+        "k",
+    ):
+        assert run[1].out.count(f"  {word}: ") == (2 if word == "MSE" else 1), word
+    assert "Intervals should hold 90 % of the values" in run[1].out
+    assert "repeats the last season of 12 rows" in run[1].out
 
 
 def least_squares(train, tau):
