@@ -107,7 +107,8 @@ def own_files(tmp_path, monkeypatch):
         "sentences.txt": lines[:3],
         "my.conll": sentences,
         "poems.txt": [f"river:{line}." for line in lines],
-        "my.csv": series(rng),
+        "my.csv": series(rng, "2020-01-01", "2020-02-01"),
+        "newer.csv": series(rng, "2020-01-10", "2020-02-10"),
     }.items():
         text = "".join(f"{line}\n" for line in content)
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -117,9 +118,9 @@ def own_files(tmp_path, monkeypatch):
     (tmp_path / "words.tsv").write_text(text)
 
 
-def series(rng: np.random.Generator) -> list[str]:
+def series(rng: np.random.Generator, begin: str, end: str) -> list[str]:
     """The rows of a CSV file with one value per hour."""
-    hours = np.arange("2020-01-01", "2020-02-01", dtype="M8[h]")
+    hours = np.arange(begin, end, dtype="M8[h]")
     load = 100 + 10 * np.sin(np.arange(len(hours)) / 24) + rng.normal(size=len(hours))
     rows = zip(hours, load, strict=True)
     return ["date,load", *(f"{hour}:00,{value:.3f}" for hour, value in rows)]
