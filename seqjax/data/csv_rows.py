@@ -102,7 +102,7 @@ def _parse(text: str, delimiter: str, path: str | Path) -> list[Row]:
             end = reader.line_num
             if end > begin:
                 _check_swallowed(path, cells, lines, (begin, end), delimiter)
-            is_blank = len(cells) <= 1 and not "".join(cells).strip()
+            is_blank = len(cells) <= 1 and not "".join(cells).strip(" \t")
             if not is_blank:
                 rows.append(Row(begin, cells))
                 width = width or len(cells)

@@ -26,7 +26,7 @@ PLAIN = ("--cell=rnn", "--nobidirectional", *TINY)  # the programs that compile 
 EMBEDDED = ("--embed_size=8", *PLAIN)
 SHORT = {  # flags of the first mode; commands of other names are only parsed
     "classification": EMBEDDED,
-    "forecasting": (*PLAIN, "--tau=4", "--mlp_size=4"),
+    "forecasting": (*PLAIN, "--epoch_updates=1", "--tau=4", "--mlp_size=4"),
     "gradients": (
         *(*TINY, "--num_steps=10", "--lengths=5", "--cells=rnn"),
         *("--radii=1", "--forget_biases=1"),

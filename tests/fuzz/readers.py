@@ -192,6 +192,54 @@ def tables(draw) -> bytes:
     return f"{header}\n".encode() + body
 
 
+# Times that increase, a number that may be missing, and a text that may be quoted.
+numbers = st.one_of(
+    *[st.floats(-1e6, 1e6).map(repr), st.integers(-9, 10**9).map(str)] * 3,
+    st.sampled_from(
+        ("", "NA", "nan", "inf", "1,5", "1e999", "1_0", "0x1", "12.", ".5")
+    ),
+)
+row_times = st.sampled_from(
+    ("{}", "{}.5", "{:04}-01-01", "20{:02}0131", "2020-01-{:02}Z")
+)
+
+
+@st.composite
+def dated_series(draw) -> bytes:
+    """A CSV file of a series, whose rows have one form of times."""
+    delimiter, time = draw(st.sampled_from(",,;\t")), draw(row_times)
+    quoted = words.map('"{}"'.format)
+    text = draw(st.sampled_from((words, quoted, cells, cells.map('"{}"'.format))))
+    number = draw(st.sampled_from((st.integers(0, 99).map(str), numbers)))
+    line = joined(delimiter, (st.just("#"), number, text))
+    header = delimiter.join(draw(st.sampled_from((*["tan"] * 5, "taa"))))
+    rows = draw(lines(line)).split(b"#")
+    body = rows[0] + b"".join(
+        time.format(i).encode() + row for i, row in enumerate(rows[1:], start=1)
+    )
+    return header.encode() + b"\n" + body
+
+
+def read_dated_series(path: Path) -> csv_columns.Columns:
+    return csv_columns.read_columns(path, ["a"], "t", missing="last")
+
+
+def check_dated_series(content: bytes, found: csv_columns.Columns) -> None:
+    text = "\n".join(split_lines(content)).replace("\r", "?")
+    assert found.times is not None
+    assert len(found.values) == len(found.times.values) > 0
+    assert np.isfinite(found.values).all()
+    if '"' not in text:  # each line is a row
+        rows = [line for line in split_lines(content) if line.strip(" \t")]
+        assert len(found.values) == len(rows) - 1
+    for delimiter in ",;\t":
+        records = [r for r in csv.reader(io.StringIO(text), delimiter=delimiter) if r]
+        records = [r for r in records if len(r) > 1 or r[0].strip(" \t")]
+        if len(found.values) == len(records) - 1 and len(records[0]) > 1:
+            return
+    raise AssertionError(text)
+
+
 tags = st.sampled_from(("O", "B-x", "I-x", "B-y", "E-x", "S-y", "PRON"))
 conllu = joined("\t", (st.sampled_from(("1", "2", "3-4", "5.1")), *[words] * 9))
 vocabs = st.lists(st.one_of(words, cells), max_size=6).map(
@@ -225,6 +273,9 @@ READERS = {
         ),
         read_documents,
         check_documents,
+    ),
+    "dated series": Reader(
+        damaged(dated_series()), read_dated_series, check_dated_series
     ),
     "tagged": Reader(
         damaged(lines(st.one_of(joined("\t", (words, tags)), st.just("")))),
