@@ -244,3 +244,9 @@ def test_labels_outside_of_the_confusion_matrix_are_refused():
             metrics.confusion(predicted, labels, 2)
     with pytest.raises(ValueError, match=r"one shape, got \(3,\) and \(2,\)"):
         metrics.confusion([0, 1], [0, 1, 1], 2)
+
+
+def test_without_predictions_there_is_no_perplexity():
+    assert math.isnan(metrics.perplexity(0.0, 0))
+    assert math.isnan(metrics.bits_per_character(0.0, 0))
+    assert metrics.perplexity(1e6, 1) == math.inf

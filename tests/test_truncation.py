@@ -150,3 +150,13 @@ def test_the_gradient_of_a_given_state_is_that_of_the_first_segment(name, period
     want = of_start(lambda s: seqjax.unroll(cell, params, xs, s), period)
     assert_close(found, want)
     assert all(np.any(leaf) for leaf in jax.tree.leaves(found))
+
+
+@every_cell
+def test_factors_are_constants(cell):
+    params, xs = inputs(cell)
+
+    def loss(factors):
+        return jnp.sum(truncated_unroll(cell, params, xs, factors)[1] ** 2)
+
+    assert not jax.grad(loss)(jnp.full(T, 0.5)).any()

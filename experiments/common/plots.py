@@ -121,9 +121,12 @@ def _fallbacks(wanted: frozenset[str]) -> tuple[list[str], set[str]]:
     """Installed fonts for some characters, and the characters that none has."""
     from matplotlib.font_manager import fontManager
 
-    # The last resort has a box for every character.
+    # The regular font of a family, which comes last here, may have more characters than
+    # its others. The last resort has a box for every character.
     fonts = {
-        f.name: f.fname for f in fontManager.ttflist if "Last Resort" not in f.name
+        font.name: font.fname
+        for font in sorted(fontManager.ttflist, key=_is_regular)
+        if "Last Resort" not in font.name
     }
     families: list[str] = []
     rest = set(wanted)
@@ -135,6 +138,11 @@ def _fallbacks(wanted: frozenset[str]) -> tuple[list[str], set[str]]:
         families.append(name)
         rest -= found[name]
     return families, rest
+
+
+def _is_regular(font: Any) -> bool:
+    upright = font.style == font.variant == font.stretch == "normal"
+    return upright and font.weight in (400, "normal")
 
 
 @functools.cache

@@ -183,8 +183,9 @@ def run_tests(copy, tests, limit):
         raise SystemExit(output)
     if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
         return "killed", seconds, "does not end"
-    lines = [line for line in output.splitlines() if line.startswith(("FAIL", "ERROR"))]
-    return "killed", seconds, lines[-1][:200] if lines else "crash"
+    words = ("E  ", "FAILED", "ERROR")
+    lines = [line for line in output.splitlines() if line.startswith(words)]
+    return "killed", seconds, " | ".join(lines[:1] + lines[-1:])[:400] or "crash"
 
 
 def report(mutants, results):

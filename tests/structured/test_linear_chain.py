@@ -190,6 +190,18 @@ def test_a_state_below_the_smallest_float_may_win(parallel):
     assert (found["viterbi"][0] == 1).all()
 
 
+@pytest.mark.parametrize("parallel", ENGINES.values(), ids=ENGINES)
+def test_paths_below_the_smallest_float_are_summed(parallel):
+    """The last step allows states 1 and 2 only, which all have the same weight."""
+    unary = np.zeros((T, 3, K), np.float32)
+    unary[0, :, 1:], unary[-1, :, 0] = -200.0, -np.inf
+    pairwise = np.zeros((K, K), np.float32)
+    pairwise[0, 1:] = pairwise[1:, 0] = -np.inf
+    found = run((unary, pairwise, np.full(3, T, np.int32)), parallel, jnp.float32)
+    close(found["log_z"], np.full(3, -200 + T * np.log(2)), 1e-6)
+    close(found["marginals"].states[..., 1:], np.full((T, 3, 2), 0.5), 1e-6)
+
+
 def numpy_loop(unary, pairwise):
     """log Z and state marginals of one sequence in log space, state by state."""
     num_steps, states = unary.shape
@@ -281,6 +293,7 @@ def test_forward_is_the_truncated_chain(parallel, x64):
         close(np.exp(found["forward"].filtered[t]), enumerated(*cut)[1][t])
         cut[0][t] = 0
         close(np.exp(found["forward"].predicted[t]), enumerated(*cut)[1][t])
+    close(found["backward"].max(axis=-1), np.zeros((T, 3)))
     joint = found["forward"].filtered + found["backward"]
     joint = np.exp(joint - joint.max(axis=-1, keepdims=True))
     close(joint / joint.sum(axis=-1, keepdims=True), found["marginals"].states)

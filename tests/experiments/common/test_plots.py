@@ -107,9 +107,11 @@ def test_numbers_on_axes_are_plain(tmp_path, monkeypatch, tex):
     assert not any("$" in text for text in drawn)
 
 
-def test_another_font_draws_what_the_own_font_lacks(fonts, tmp_path, capsys):
-    """No warning of a missing glyph, which would fail the test."""
+@pytest.mark.parametrize("reverse", [False, True])
+def test_another_font_draws_what_the_own_font_lacks(fonts, tmp_path, capsys, reverse):
+    """In any order of a family's fonts, and without a warning of a missing glyph."""
     fonts("STIXGeneral")
+    font_manager.fontManager.ttflist.sort(key=lambda f: f.fname, reverse=reverse)
     lacking = plots._characters(font_manager.findfont("STIXGeneral"))
     for name in ("DejaVu Sans", "DejaVu Sans Mono"):
         lacking -= plots._characters(font_manager.findfont(name))
