@@ -17,7 +17,7 @@ LAYERS = [
     },
     {
         *("data.vocab", "data.names", "data.sources", "data.formats"),
-        "data.csv_rows",
+        *("data.csv_rows", "data.vectors"),
         *("data.calendar_steps", "data.seasons", "data.synthetic.grammar.lexicon"),
     },
     {"data.synthetic.grammar.phrases", "data.timestamps"},

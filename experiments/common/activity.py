@@ -13,7 +13,7 @@ from typing import Any
 
 import jax.monitoring
 
-SILENCE = 5.0
+SILENCE = 7.5
 # Events of jax: the first when a program is about to be compiled, or found in the cache
 # of compiled programs, the others when parts of that are done.
 COMPILE_BEGINS = "/jax/compilation_cache/compile_requests_use_cache"

@@ -27,7 +27,7 @@ from experiments.common import activity
 from experiments.common.terms import explanations
 from seqjax.data.vocab import UNK
 
-LINE_SECONDS = 8.0  # between two lines of a bar where there is no terminal
+LINE_SECONDS = 5.0  # between two lines of a bar where there is no terminal
 WIDTH = 140  # of a table with long texts in its first column
 UNKNOWN_SHOWN = 8  # different tokens in a note
 

@@ -1,0 +1,144 @@
+"""Word vectors in the text format of GloVe and fastText, plain or compressed by gzip."""
+
+import gzip
+import itertools
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from seqjax.data.text import DataError
+
+_EXPECTED = "a word and its numbers, separated by spaces, were expected"
+
+
+def read(path: str | Path, words: Collection[str]) -> dict[str, np.ndarray]:
+    """The vectors of those words that a file has, float32 [D] each.
+
+    A line is a word and D numbers, separated by single spaces. A first line of two whole
+    numbers, as fastText and word2vec write it, is the size of the table. Of several
+    lines of one word the first counts. The file is read as a stream, so that only the
+    wanted vectors are in memory.
+
+    Args:
+      path: the file; .gz or not is found out from its content.
+      words: the wanted words; white space inside a word is part of it.
+
+    Raises:
+      DataError: if the file cannot be read or decompressed, a line has another number
+        of fields than the first, a wanted vector is not finite numbers, or the file has
+        fewer lines than it says. The message names the line.
+
+    Example:
+      >>> Path("glove.txt").write_text("the 0.1 0.2\\nof 0.3 0.4\\n")
+      >>> read("glove.txt", ["of", "then"])
+      {'of': array([0.3, 0.4], dtype=float32)}
+
+    Source: Pennington et al., "GloVe: Global vectors for word representation", EMNLP
+    2014; nlp.stanford.edu/projects/glove.
+    """
+    wanted = {word.encode(): word for word in words}
+    found: dict[str, np.ndarray] = {}
+    lines = enumerate(_lines(path), start=1)
+    number, line = next(lines, (1, b""))
+    promised, size = _sizes(line, path)
+    if promised is None:
+        lines = itertools.chain([(number, line)], lines)
+    for number, line in lines:
+        word, numbers = _fields(line, size, f"{path}, line {number}")
+        name = wanted.get(word)
+        if name is not None and name not in found:
+            found[name] = _vector(numbers, f"{path}, line {number}")
+    if promised not in (None, number - 1):
+        raise DataError(
+            f"{path} has {number - 1:,} vectors, but its first line promises "
+            f"{promised:,}."
+        )
+    return found
+
+
+def vector_size(path: str | Path) -> int:
+    """D, the number of numbers of each vector, from the first line of a file.
+
+    Raises:
+      DataError: as `read`.
+    """
+    return _sizes(next(_lines(path), b""), path)[1]
+
+
+def _sizes(line: bytes, path: str | Path) -> tuple[int | None, int]:
+    """(number of vectors, D) from the first line; None if it is a vector itself."""
+    word, *numbers = line.split(b" ")
+    if len(numbers) == 1 and word.isdigit() and numbers[0].isdigit():
+        number, size = int(word), int(numbers[0])
+    else:
+        number, size = None, len(numbers)
+    if size < 1 or not _is_number(numbers[-1]):
+        raise DataError(f"{path}, line 1: {_EXPECTED}.")
+    return number, size
+
+
+def _fields(line: bytes, size: int, place: str) -> tuple[bytes, bytes]:
+    """(word, its numbers); a word may contain spaces."""
+    word, _, numbers = line.partition(b" ")
+    spaces = numbers.count(b" ")
+    if spaces == size - 1:
+        return word, numbers
+    if spaces < size - 1:
+        raise DataError(
+            f"{place}: a word and {size} numbers were expected, got "
+            f"{line.count(b' ') + bool(line)} fields."
+        )
+    word, *rest = line.rsplit(b" ", size)
+    if _is_number(word.rpartition(b" ")[2]):  # a number too many, not a word
+        raise DataError(
+            f"{place}: a word and {size} numbers were expected, got "
+            f"{line.count(b' ') + 1} fields."
+        )
+    return word, b" ".join(rest)
+
+
+def _vector(numbers: bytes, place: str) -> np.ndarray:
+    try:
+        with np.errstate(over="ignore"):
+            vector = np.array(list(map(float, numbers.split(b" ")))).astype(np.float32)
+    except ValueError:
+        raise DataError(f"{place}: {_EXPECTED}.") from None
+    if not np.isfinite(vector).all():
+        raise DataError(f"{place}: the numbers of a vector must be finite.")
+    return vector
+
+
+def _is_number(field: bytes) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _lines(path: str | Path) -> Iterator[bytes]:
+    """The lines of a file, without their ends; fastText ends its lines with a space."""
+    try:
+        with open(path, "rb") as file:
+            is_gzip = file.peek(2)[:2] == b"\x1f\x8b"
+            stream: BinaryIO = gzip.open(file) if is_gzip else file  # type: ignore
+            for number, line in enumerate(stream):
+                if number == 0:
+                    line = line.removeprefix(b"\xef\xbb\xbf")
+                line = line.removesuffix(b"\n").removesuffix(b"\r").removesuffix(b" ")
+                yield line.replace(b"\t", b" ")
+    except FileNotFoundError:
+        raise DataError(
+            f"{path} does not exist; a file of word vectors was expected."
+        ) from None
+    except IsADirectoryError:
+        raise DataError(
+            f"{path} is a directory; a file of word vectors was expected."
+        ) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise DataError(f"{path} is damaged: gzip cannot decompress it.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
