@@ -1,11 +1,10 @@
-"""Word vectors in the text format of GloVe and fastText, plain or compressed by gzip."""
+"""Word vectors in the text format of GloVe and fastText, plain or gzip."""
 
 import gzip
 import itertools
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -17,10 +16,10 @@ _EXPECTED = "a word and its numbers, separated by spaces, were expected"
 def read(path: str | Path, words: Collection[str]) -> dict[str, np.ndarray]:
     """The vectors of those words that a file has, float32 [D] each.
 
-    A line is a word and D numbers, separated by single spaces. A first line of two whole
-    numbers, as fastText and word2vec write it, is the size of the table. Of several
-    lines of one word the first counts. The file is read as a stream, so that only the
-    wanted vectors are in memory.
+    A line is a word and D numbers, separated by single spaces. A first line of two
+    whole numbers, as fastText and word2vec write it, is the size of the table. Of
+    several lines of one word the first counts. The file is read as a stream, so that
+    only the wanted vectors are in memory.
 
     Args:
       path: the file; .gz or not is found out from its content.
@@ -41,7 +40,7 @@ def read(path: str | Path, words: Collection[str]) -> dict[str, np.ndarray]:
     """
     wanted = {word.encode(): word for word in words}
     found: dict[str, np.ndarray] = {}
-    lines = enumerate(_lines(path), start=1)
+    lines: Iterator[tuple[int, bytes]] = enumerate(_lines(path), start=1)
     number, line = next(lines, (1, b""))
     promised, size = _sizes(line, path)
     if promised is None:
@@ -124,7 +123,7 @@ def _lines(path: str | Path) -> Iterator[bytes]:
     try:
         with open(path, "rb") as file:
             is_gzip = file.peek(2)[:2] == b"\x1f\x8b"
-            stream: BinaryIO = gzip.open(file) if is_gzip else file  # type: ignore
+            stream = gzip.GzipFile(fileobj=file) if is_gzip else file
             for number, line in enumerate(stream):
                 if number == 0:
                     line = line.removeprefix(b"\xef\xbb\xbf")
