@@ -44,7 +44,9 @@ def test_vectors_are_those_of_the_file(tmp_path, content, compressed):
 
 @given(
     st.dictionaries(
-        st.text(st.characters(exclude_categories=("Cs", "Cc", "Z"), min_codepoint=59)),
+        st.text(
+            st.characters(exclude_categories=("Cs", "Cc", "Cf", "Z"), min_codepoint=59)
+        ),
         st.lists(
             st.floats(width=32, allow_nan=False, allow_infinity=False),
             min_size=2,
