@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 SUMMARY_KEYS = {
     *("train_perplexity", "valid_perplexity", "test_perplexity", "sample"),
     *("bits_per_character", "tokens_per_second", "parameters", "seconds", "best_step"),
-    "dataset_sha256",
+    *("dataset_sha256", "kneser_ney_perplexity"),
 }
 
 

@@ -80,6 +80,7 @@ LAYERS = [
         *("models.tagger", "models.ctc_model", "models.direct_forecaster"),
         "models.recursive_forecaster",
     },
+    {"models.pretraining"},
     {"models"},
     {"training.step"},
     {"training.loops", "training.evaluation"},

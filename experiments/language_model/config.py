@@ -60,6 +60,14 @@ class TrainConfig(job.TrainConfig):
     eval_rows: int = setting(
         1, "Number of rows that a held-out text is split into.", minimum=1
     )
+    ngram_order: int = setting(
+        8,
+        "Order of the n-gram model whose perplexity is reported for comparison; 0 "
+        "reports none. The default is 5 for --level=word.",
+        minimum=0,
+        maximum=20,
+        resumable=True,
+    )
 
 
 # What the hand-written gradients of --cell=numpy_rnn cover.
@@ -96,6 +104,8 @@ class Config(Settings):
     def defaults(cls, given: Mapping[str, Any]) -> Self:
         """The defaults: no given size shrinks; numpy_rnn has those that it supports."""
         config = cls().replace(shrink=[name for name in SIZES if name not in given])
+        if given.get("level", config.data.level) != "char":
+            config = config.replace(ngram_order=5)
         if given.get("cell") == "numpy_rnn":
             return config.replace(**NUMPY_RNN)
         return config

@@ -34,7 +34,9 @@ from experiments.language_model.model import (
     rows_state,
 )
 from seqjax import decoding, metrics
+from seqjax.baselines import ngram
 from seqjax.data import batching
+from seqjax.data.ngrams import count_ngrams
 from seqjax.data.vocab import Vocab
 from seqjax.models.language_model import LanguageModel
 
@@ -177,6 +179,27 @@ def generated(
     yield from text_pieces(tokens, stream, vocab, config.data.level)
 
 
+def ngram_perplexity(data: TextData, order: int) -> float | None:
+    """The test perplexity of the Kneser-Ney n-gram model; None for order 0.
+
+    An order that the training text is too short for is lowered.
+    """
+    train, test = np.asarray(data.train), np.asarray(data.test)
+    order = min(order, len(train))
+    if order == 0:
+        return None
+    counts = count_ngrams(train, len(data.vocab), order)
+    log_probs = ngram.kneser_ney(counts).log_probs(test)
+    return metrics.perplexity(-log_probs.sum(), len(log_probs))
+
+
+def ngram_rows(order: int, perplexity: float | None) -> list[tuple[str, str]]:
+    """The row of the closing table that shows what `ngram_perplexity` returned."""
+    if perplexity is None:
+        return []
+    return [(f"test perplexity (Kneser-Ney, order {order})", f"{perplexity:.3f}")]
+
+
 def report(
     config: Config,
     workdir: Workdir,
@@ -186,7 +209,7 @@ def report(
     perplexity_of: Callable[[Any, str], tuple[float, float]],
 ) -> dict[str, Any]:
     """Write summary.json, print the closing table and a sample; the summary."""
-    params = trained.params
+    params, order = trained.params, config.train.ngram_order
     valid, test = perplexity_of(params, "valid"), perplexity_of(params, "test")
     sample = "".join(generated(config, model, params, data.vocab))
     summary = {
@@ -194,6 +217,7 @@ def report(
         "valid_perplexity": metrics.perplexity(*valid),
         "test_perplexity": metrics.perplexity(*test),
         "bits_per_character": bits(config, data.corpus.test, *test),
+        "kneser_ney_perplexity": ngram_perplexity(data, order),
         **run_summary(trained, "tokens", data.corpus.sha256),
         "sample": sample,
     }
@@ -202,6 +226,7 @@ def report(
         ("train perplexity, last epoch", f"{summary['train_perplexity']:.3f}"),
         ("valid perplexity", f"{summary['valid_perplexity']:.3f}"),
         ("test perplexity", f"{summary['test_perplexity']:.3f}"),
+        *ngram_rows(order, summary["kneser_ney_perplexity"]),
         ("test bits per character", f"{summary['bits_per_character']:.3f}"),
         ("test tokens unknown", f"{float(jnp.mean(data.test == 0)):.2%}"),
         ("vocabulary", f"{len(data.vocab):,}"),

@@ -13,6 +13,7 @@ from seqjax.models.classifier import Classifier
 from seqjax.models.ctc_model import CTCBatch, CTCModel
 from seqjax.models.direct_forecaster import DirectForecaster
 from seqjax.models.language_model import LanguageModel
+from seqjax.models.pretraining import Pretraining
 from seqjax.models.recursive_forecaster import RecursiveForecaster
 from seqjax.models.seq2seq import Seq2Seq
 from seqjax.models.tagger import Tagger, TaggerBatch, TaggerInputs
@@ -23,6 +24,7 @@ __all__ = [
     "Classifier",
     "DirectForecaster",
     "LanguageModel",
+    "Pretraining",
     "RecursiveForecaster",
     "Seq2Seq",
     "Tagger",

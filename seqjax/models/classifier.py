@@ -138,10 +138,28 @@ class Classifier:
         """
         k_outputs, k_pooled = (None, None) if key is None else jax.random.split(key)
         lengths = as_lengths(lengths, len(tokens), tokens.shape[1:], of="tokens")
-        ys = self._outputs(params, tokens, lengths, k_outputs)
+        ys = self.outputs(params, tokens, lengths, k_outputs)
         pooled = self._pool(params.pool, ys, lengths)  # [..., H]
         pooled = layers.dropout(k_pooled, pooled, self.dropout)
         return layers.dense(params.out, pooled)
+
+    def outputs(
+        self,
+        params: ClassifierParams,
+        tokens: jax.Array,
+        lengths: jax.Array,
+        key: jax.Array | None = None,
+    ) -> jax.Array:
+        """Outputs of the network [T, ..., H] before the pooling, zero past the lengths.
+
+        Args:
+          params, tokens, lengths, key: as for `apply`.
+        """
+        keys = (None,) * 3 if key is None else jax.random.split(key, 3)
+        tokens = word_dropout(keys[0], tokens, self.word_dropout)
+        xs = layers.embed(params.embed, tokens)  # [T, ..., E]
+        xs = layers.dropout(keys[1], xs, self.dropout, self.locked)
+        return unroll(self.cell, params.cell, xs, lengths=lengths, key=keys[2])[1]
 
     def loss(
         self,
@@ -179,22 +197,8 @@ class Classifier:
         """
         if params.pool is None:
             raise ValueError(f"pooling {self.pooling!r} has no attention weights")
-        ys = self._outputs(params, tokens, lengths, None)
+        ys = self.outputs(params, tokens, lengths, None)
         return _attention_weights(params.pool, ys, valid_steps(len(ys), lengths))
-
-    def _outputs(
-        self,
-        params: ClassifierParams,
-        tokens: jax.Array,
-        lengths: jax.Array,
-        key: jax.Array | None,
-    ) -> jax.Array:
-        """Outputs of the network [T, ..., H], zero past the lengths."""
-        keys = (None,) * 3 if key is None else jax.random.split(key, 3)
-        tokens = word_dropout(keys[0], tokens, self.word_dropout)
-        xs = layers.embed(params.embed, tokens)  # [T, ..., E]
-        xs = layers.dropout(keys[1], xs, self.dropout, self.locked)
-        return unroll(self.cell, params.cell, xs, lengths=lengths, key=keys[2])[1]
 
     def _pool(
         self, params: PoolParams | None, ys: jax.Array, lengths: jax.Array

@@ -204,7 +204,7 @@ class Echo:
 def test_locked_dropout_drops_the_same_units_at_all_steps(locked, tokens):
     model = Classifier(V, C, Echo(), E, "mean", 0.5, locked)
     embed = jnp.ones((V, E))
-    ys = model._outputs(
+    ys = model.outputs(
         model.init(jax.random.key(0))._replace(embed=embed),
         tokens,
         jnp.full(B, T),
@@ -220,7 +220,7 @@ def test_word_dropout_replaces_tokens_by_unk(tokens):
     model = Classifier(V, C, Echo(), E, "mean", word_dropout=0.3)
     embed = jnp.broadcast_to(jnp.arange(V, dtype=jnp.float32)[:, None], (V, E))
     many = np.tile(tokens, (1, 100))
-    ys = model._outputs(
+    ys = model.outputs(
         model.init(jax.random.key(0))._replace(embed=embed),
         many,
         jnp.full(100 * B, T),

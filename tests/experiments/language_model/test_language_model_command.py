@@ -10,6 +10,8 @@ import pytest
 
 from experiments.language_model import Config
 from experiments.language_model import train as train_from_python
+from experiments.ngrams import Config as NgramsConfig
+from experiments.ngrams import run as count
 from seqjax.data import batching, corpora
 from tests.commands import files, metrics, summary
 from tests.small_language_model import (
@@ -78,6 +80,22 @@ def test_bits_per_character_is_log2_perplexity_of_characters(corpus, tmp_path):
     train(corpus, tmp_path / "run")
     got = summary(tmp_path / "run")
     assert got["bits_per_character"] == pytest.approx(np.log2(got["test_perplexity"]))
+
+
+def test_the_n_grams_are_those_of_their_own_command(corpus, tmp_path, capsys):
+    train(corpus, tmp_path / "run", "--ngram_order=3")
+    config = NgramsConfig.of(corpus=corpus, workdir=tmp_path / "ngrams", order=3)
+    want = count(config)["test_perplexity_kneser_ney_3"]
+    assert summary(tmp_path / "run")["kneser_ney_perplexity"] == want
+    assert f"(Kneser-Ney, order 3) │ {want:.3f}" in capsys.readouterr().out
+    assert Config.of().train.ngram_order == 8
+    assert Config.of(level="word").train.ngram_order == 5
+
+
+def test_without_n_grams_none_are_counted(corpus, tmp_path, capsys):
+    train(corpus, tmp_path / "run", "--ngram_order=0")
+    assert summary(tmp_path / "run")["kneser_ney_perplexity"] is None
+    assert "Kneser-Ney" not in capsys.readouterr().out
 
 
 def test_flags_file_is_accepted_back(corpus, tmp_path):
