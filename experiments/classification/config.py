@@ -9,6 +9,7 @@ from experiments.common.errors import UserError
 from experiments.common.optimizer import OptimizerConfig
 from experiments.common.own_files import ONE_OR_THREE, check_files
 from experiments.common.settings import Settings, setting
+from experiments.common.vectors import VECTORS, size_of_vectors
 from experiments.common.workdir import RunConfig
 from seqjax.data import labeled
 from seqjax.models.classifier import POOLINGS
@@ -77,6 +78,7 @@ class ModelConfig(recurrent.RecurrentConfig):
     embed_size: int = setting(
         64, "Size of a token's embedding.", minimum=1, maximum=10**6
     )
+    vectors: str | None = VECTORS
     pooling: str = setting(
         "attention",
         "How the outputs at all steps become one vector.",
@@ -94,6 +96,12 @@ class ModelConfig(recurrent.RecurrentConfig):
 class TrainConfig(job.TrainConfig):
     """The length of a run, and what it optimizes."""
 
+    pretrain_epochs: int = setting(
+        0,
+        "Number of passes over the training documents that first train the embedding "
+        "and the recurrent layers as a language model.",
+        minimum=0,
+    )
     label_smoothing: float = setting(
         0.0,
         "Probability mass of the target that is spread evenly over all labels.",
@@ -137,7 +145,8 @@ class Config(Settings):
 
     @classmethod
     def defaults(cls, given: Mapping[str, Any]) -> Self:
-        """The defaults; characters are not cleaned."""
+        """The defaults; characters are not cleaned, and vectors have their size."""
+        config = cls().replace(**size_of_vectors(given))
         if given.get("level") == "char":
-            return cls().replace(clean=False)
-        return cls()
+            return config.replace(clean=False)
+        return config

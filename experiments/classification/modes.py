@@ -20,6 +20,11 @@ from experiments.classification.evaluate import (
 )
 from experiments.classification.figures import draw_confusion
 from experiments.classification.model import build_model, build_train_loop, predict
+from experiments.classification.pretraining import (
+    FOLDER,
+    build_pretraining,
+    pretrain,
+)
 from experiments.common.console import print_table
 from experiments.common.job import Job, Objective
 from experiments.common.line_io import read_lines, write_lines
@@ -37,12 +42,13 @@ from experiments.common.training_run import (
     run_summary,
     train_model,
 )
+from experiments.common.vectors import start_from_vectors
 from experiments.common.workdir import Workdir
 from seqjax import metrics
 from seqjax.data import labeled
 from seqjax.models.classifier import Classifier
 
-FILES = ("confusion.png", "attention.png")
+FILES = ("confusion.png", "attention.png", FOLDER)
 OBJECTIVES = {
     "accuracy": Objective(criterion="valid_accuracy", maximize=True, unit="documents"),
     "loss": Objective(unit="documents"),
@@ -87,8 +93,17 @@ def train(config: Config) -> dict[str, Any]:
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
     )
+    language_model = build_pretraining(model) if config.train.pretrain_epochs else None
     state = initial_train_state(model, optimizer, config.run.seed)
+    is_new = not workdir.has_checkpoints()
+    if is_new and config.model.vectors is not None:
+        words = encoder.tokenizer.vocab.tokens
+        embed = start_from_vectors(config.model.vectors, state.params.embed, words)
+        state = state.replace(params=state.params._replace(embed=embed))
     with workdir.open_for_training():
+        if is_new and language_model is not None:
+            arguments = language_model, state.params, plan, valid, corpus.sha256
+            state = state.replace(params=pretrain(config, workdir, *arguments))
         encoder.write(workdir, corpus.sha256)
         note_unread(encoder, corpus.train.texts, training_split.documents)
         trained = train_model(job, workdir, state, config.train)

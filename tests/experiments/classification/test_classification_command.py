@@ -1,5 +1,6 @@
 """The classification command end to end, in small."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from experiments.classification.figures import (
     draw_confusion,
 )
 from experiments.classification.model import build_model
+from experiments.classification.modes import load, open_workdir
 from seqjax.data.labeled import LabeledSplit
 from seqjax.data.tokenizers import WordTokenizer
 from tests.commands import files, metrics, refused, run, summary
@@ -367,3 +369,76 @@ def test_commands_are_functions(corpus, tmp_path):
         config.replace(input=str(lines), output=str(found))
     )
     assert found.read_text() == f"{label}\t{probability:.4f}\n"
+
+
+def write_vectors(path, size=8, words="abcd"):
+    """Vectors of some words; the letters' own numbers are their code points."""
+    lines = [f"{word} {' '.join([str(ord(word))] * size)}\n" for word in words]
+    path.write_text("".join(lines))
+    return path
+
+
+def embedding(workdir):
+    """The embedding {word: row} of the last checkpoint."""
+    config = Config.of_run(workdir, checkpoint="last")
+    encoder, _, params = load(config, open_workdir(config, training=False))
+    return dict(zip(encoder.tokenizer.vocab.tokens, params.embed, strict=True))
+
+
+def test_training_starts_from_word_vectors(corpus, tmp_path):
+    path = write_vectors(tmp_path / "glove.txt", size=6)
+    more = (f"--vectors={path}", "--epochs=1", "--learning_rate=0")
+    small = [flag for flag in SMALL if "embed_size" not in flag]
+    flags = (f"--corpus={corpus}", f"--workdir={tmp_path / 'run'}", *small, *more)
+    result = command(*flags)
+    assert result.code == 0, result.err
+    assert f"{path} has 4 of 15 words (26.7%)." in result.err
+    rows = embedding(tmp_path / "run")
+    for word in "abcd":
+        np.testing.assert_array_equal(rows[word], [ord(word)] * 6)
+    others = np.stack([row for word, row in rows.items() if word not in "abcd"])
+    spread = np.std([ord(word) for word in "abcd"])
+    assert 0.7 * spread < others.std() < 1.3 * spread
+    path.unlink()  # a run that goes on needs them no more
+    assert use((tmp_path / "run",), "evaluate").code == 0
+    assert command(*flags, "--embed_size=6").code == 0
+
+
+def test_vectors_that_do_not_fit_are_refused(corpus, tmp_path):
+    path, run = write_vectors(tmp_path / "a.txt"), tmp_path / "run"
+    refused(train(corpus, run, f"--vectors={path}", "--embed_size=9"), "have 8 numbers")
+    refused(train(corpus, run, f"--vectors={tmp_path}/b"), "b does not exist; a file")
+    path.write_text(path.read_text() + "e 1 2\n")
+    refused(train(corpus, run, f"--vectors={path}"), "a.txt, line 5: a word and 8 num")
+    assert not run.exists()
+
+
+def test_pretraining_is_a_run_of_its_own_that_goes_on(corpus, tmp_path):
+    """The classifier starts from its parameters, and from no others."""
+    more = ("--pretrain_epochs=2", "--epochs=1", "--learning_rate=0.01")
+    whole = train(corpus, tmp_path / "whole", *more)
+    assert whole.code == 0 and "pretraining as a language model, 2 epochs" in whole.out
+    found = [
+        m["valid_perplexity"]
+        for m in metrics(tmp_path / "whole" / "pretraining")
+        if "valid_perplexity" in m
+    ]
+    assert len(found) == 2 and found[1] < found[0]
+    shutil.copytree(tmp_path / "whole" / "pretraining", tmp_path / "parts/pretraining")
+    shutil.copy(tmp_path / "whole" / "flags.txt", tmp_path / "parts")
+    parts = train(corpus, tmp_path / "parts", *more)  # stopped after the pretraining
+    assert parts.code == 0, parts.err
+    numbers = [summary(tmp_path / name) for name in ("whole", "parts")]
+    plain = train(corpus, tmp_path / "plain", *more[1:])
+    assert plain.code == 0, plain.err
+    numbers.append(summary(tmp_path / "plain"))
+    assert numbers[0]["test_perplexity"] == numbers[1]["test_perplexity"]
+    assert numbers[0]["test_perplexity"] != numbers[2]["test_perplexity"]
+    result = train(corpus, tmp_path / "whole", *more[1:])
+    refused(result, "--pretrain_epochs (2 there, 0 here)")
+
+
+def test_layers_that_see_what_they_predict_are_not_pretrained(corpus, tmp_path):
+    more = ("--pretrain_epochs=1", "--bidirectional", "--num_layers=2")
+    refused(train(corpus, tmp_path / "run", *more), "use --num_layers=1 or --nobidir")
+    assert not (tmp_path / "run").exists()
