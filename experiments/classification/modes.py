@@ -98,8 +98,7 @@ def train(config: Config) -> dict[str, Any]:
     is_new = not workdir.has_checkpoints()
     if is_new and config.model.vectors is not None:
         words = encoder.tokenizer.vocab.tokens
-        embed = start_from_vectors(config.model.vectors, state.params.embed, words)
-        state = state.replace(params=state.params._replace(embed=embed))
+        state = start_from_vectors(state, config.model.vectors, words)
     with workdir.open_for_training():
         if is_new and language_model is not None:
             arguments = language_model, state.params, plan, valid, corpus.sha256

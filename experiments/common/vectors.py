@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,6 +12,7 @@ from experiments.common.errors import UserError
 from experiments.common.settings import setting
 from seqjax.data import vectors
 from seqjax.data.vocab import SENTENCE_TOKENS, UNKNOWN
+from seqjax.training import TrainState
 
 VECTORS = setting(
     None,
@@ -30,16 +30,18 @@ def size_of_vectors(given: Mapping[str, Any]) -> dict[str, int]:
     return {"embed_size": vectors.vector_size(path)}
 
 
-def start_from_vectors(path: str, embed: jax.Array, words: Sequence[str]) -> jax.Array:
-    """An embedding [V, E], the rows of known words replaced by their vectors.
+def start_from_vectors(
+    state: TrainState, path: str, words: Sequence[str]
+) -> TrainState:
+    """A TrainState whose embedding [V, E] has the vectors of known words.
 
     A word that the file lacks has the vector of its lower-case form, if there is one.
     The other rows, those of special tokens among them, are scaled to the deviation of
     the vectors. A note tells how many words were found.
 
     Args:
+      state: before the first step; its parameters have a field `embed`.
       path: the file of vectors.
-      embed: the initial embedding.
       words: the V words.
 
     Raises:
@@ -47,6 +49,7 @@ def start_from_vectors(path: str, embed: jax.Array, words: Sequence[str]) -> jax
       UserError: if the vectors have another size.
     """
     activity.begin("the word vectors")
+    embed = state.params.embed
     size = vectors.vector_size(path)
     if size != embed.shape[1]:
         raise UserError(
@@ -68,7 +71,8 @@ def start_from_vectors(path: str, embed: jax.Array, words: Sequence[str]) -> jax
         + (f", {lowered:,} of them in lower case." if lowered else ".")
     )
     if not known:
-        return embed
+        return state
     table = np.stack(list(known.values()))
     scaled = embed * (table.std() / jnp.std(embed))
-    return scaled.at[jnp.asarray(list(known))].set(table)
+    embed = scaled.at[jnp.asarray(list(known))].set(table)
+    return state.replace(params=state.params._replace(embed=embed))

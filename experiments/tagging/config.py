@@ -1,6 +1,8 @@
 """The settings of the tagging command."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
 
 from experiments.common.errors import UserError
 from experiments.common.line_io import InputOutputConfig
@@ -9,6 +11,7 @@ from experiments.common.own_files import ONE_OR_THREE, check_files
 from experiments.common.recurrent import RecurrentConfig
 from experiments.common.settings import Settings, setting
 from experiments.common.train_on_valid import TrainOnValidConfig, check_selection
+from experiments.common.vectors import VECTORS, size_of_vectors
 from experiments.common.workdir import RunConfig
 from seqjax.data import tagged
 
@@ -80,6 +83,7 @@ class ModelConfig(RecurrentConfig):
     embed_size: int = setting(
         50, "Size of a word's embedding.", minimum=1, maximum=10**6
     )
+    vectors: str | None = VECTORS
     char_size: int = setting(
         0,
         "Number of features computed from a word's characters; 0 uses none.",
@@ -124,6 +128,11 @@ class Config(Settings):
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.01)
     train: TrainOnValidConfig = TrainOnValidConfig(epochs=30)
     files: InputOutputConfig = InputOutputConfig()
+
+    @classmethod
+    def defaults(cls, given: Mapping[str, Any]) -> Self:
+        """The defaults; vectors have their size."""
+        return cls().replace(**size_of_vectors(given))
 
     def check(self) -> None:
         check_selection(self.train, self.optimizer)

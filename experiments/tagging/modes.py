@@ -21,6 +21,7 @@ from experiments.common.training_run import (
     run_summary,
     train_model,
 )
+from experiments.common.vectors import start_from_vectors
 from experiments.common.workdir import Workdir
 from experiments.tagging.config import Config
 from experiments.tagging.data import (
@@ -72,6 +73,8 @@ def train(config: Config) -> dict[str, Any]:
         plateau_factor=config.optimizer.plateau_factor,
     )
     state = initial_train_state(model, optimizer, config.run.seed)
+    if config.model.vectors is not None and not workdir.has_checkpoints():
+        state = start_from_vectors(state, config.model.vectors, vocabs.words.tokens)
     with workdir.open_for_training():
         vocabs.write(workdir, corpus.sha256)
         trained = train_model(job, workdir, state, config.train)

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.common.training_run import load_params
 from experiments.tagging import Config
 from experiments.tagging import evaluate as evaluate_from_python
 from experiments.tagging import tag as tag_from_python
 from experiments.tagging import train as train_from_python
 from experiments.tagging.__main__ import main
 from experiments.tagging.data import TaggingVocabs, load_corpus
+from experiments.tagging.model import build_model
+from experiments.tagging.modes import open_workdir
 from seqjax.data.tagged import Sentence, conll_lines, parse
 from seqjax.structured.bio import from_bio, to_bio
 from tests.commands import files, metrics, refused, run, summary
@@ -97,6 +100,23 @@ def test_train_writes_all_files_and_learns(trained):
     assert found["baseline_f1"] < found["baseline_accuracy"] < 1
     for text in ("f1 of person", "f1 of place", "accuracy on", "(most frequent tag)"):
         assert text in out
+
+
+def test_training_starts_from_word_vectors(files_of, tmp_path):
+    path, run = tmp_path / "glove.txt", tmp_path / "run"
+    path.write_text("rome 5 6 7\nmister 1 2 3\nunheard 1 1 1\n")
+    small = [flag for flag in SMALL if "embed_size" not in flag]
+    more = (f"--vectors={path}", *PLAIN, "--learning_rate=0", "--epochs=1")
+    result = command(*files_of, f"--workdir={run}", *small, *more)
+    assert result.code == 0, result.err
+    assert f"{path} has 2 of 9 words (22.2%)." in result.err
+    config = Config.of_run(run)
+    workdir = open_workdir(config, training=False)
+    vocabs = TaggingVocabs.read(workdir)
+    model = build_model(config.model, config.decode, vocabs)
+    embed = load_params(config, workdir, model).embed
+    rows = embed[vocabs.encode_words(["rome", "mister"])]
+    np.testing.assert_array_equal(rows, [[5, 6, 7], [1, 2, 3]])
 
 
 def test_evaluate_finds_the_numbers_of_training(trained):
