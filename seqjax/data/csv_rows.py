@@ -7,7 +7,7 @@ quote that another row closes, and the wrong delimiter. Both are caught here.
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 # What a first line of data holds, and no name of a column.
 _VALUE = re.compile(rf"{NUMBER.pattern}|\d{{4}}-\d\d.*", re.ASCII)
 DELIMITERS = ("\t", ";", ",")  # between two that fit equally, the rarer in other roles
+_CARRIAGE_RETURN = "\ufdd0"  # a noncharacter, which no text contains
 _SAMPLE = 100  # rows by which the delimiter is chosen
 
 
@@ -52,7 +53,9 @@ def read_table(text: str, path: str | Path) -> Table:
         names no columns.
     """
     delimiter = _find_delimiter(text)
-    (first, header), *rows = _parse(text, delimiter, path) or [Row(1, [""])]
+    rows = parse_rows(text, delimiter, path)
+    refuse_swallowed(rows, text, delimiter, path, _has_its_numbers)
+    (first, header), *rows = _without_blanks(rows) or [Row(1, [""])]
     header = [name.strip() for name in header]
     if all(not name or _VALUE.fullmatch(name) for name in header):
         raise DataError(
@@ -89,29 +92,43 @@ def _find_delimiter(text: str) -> str:
     return max(reversed(DELIMITERS), key=header.count)
 
 
-def _parse(text: str, delimiter: str, path: str | Path) -> list[Row]:
-    """All rows, the header first."""
-    lines = text.rstrip("\n").split("\n")
-    reader = csv.reader(
-        (f"{line}\n" for line in lines), delimiter=delimiter, strict=True
-    )
+def parse_rows(
+    text: str, delimiter: str, path: str | Path, keep_carriage_returns: bool = False
+) -> list[Row]:
+    """All rows of a CSV text, also blank ones, as wide as they are.
+
+    Args:
+      text: the text.
+      delimiter: of the cells.
+      path: the file's name, for the error messages.
+      keep_carriage_returns: take a lone carriage return for a character like others;
+        else it may occur within quotes alone.
+
+    Raises:
+      DataError: with the line on which a row begins that cannot be parsed.
+    """
+    lines = (f"{line}\n" for line in _lines(text))
+    if keep_carriage_returns:  # Python's csv module takes one for the end of a line
+        lines = (line.replace("\r", _CARRIAGE_RETURN) for line in lines)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     rows: list[Row] = []
-    width, begin = 0, 1
+    begin = 1
+    limit = csv.field_size_limit(2**31 - 1)  # of a cell: a document may be long
     try:
         for cells in reader:
-            end = reader.line_num
-            if end > begin:
-                _check_swallowed(path, cells, lines, (begin, end), delimiter)
-            is_blank = len(cells) <= 1 and not "".join(cells).strip(" \t")
-            if not is_blank:
-                rows.append(Row(begin, cells))
-                width = width or len(cells)
-            elif width == 1:
-                rows.append(Row(begin, [""]))
-            begin = end + 1
+            if keep_carriage_returns:
+                cells = [cell.replace(_CARRIAGE_RETURN, "\r") for cell in cells]
+            rows.append(Row(begin, cells))
+            begin = reader.line_num + 1
     except csv.Error as error:
         raise DataError(f"{path}, line {begin}: {_explain(error)}.") from None
+    finally:
+        csv.field_size_limit(limit)
     return rows
+
+
+def _lines(text: str) -> list[str]:
+    return text.rstrip("\n").split("\n")
 
 
 def _explain(error: csv.Error) -> str:
@@ -119,35 +136,61 @@ def _explain(error: csv.Error) -> str:
     if "unexpected end of data" in message:
         return 'a quote (") opens in this row and is never closed'
     if "expected after" in message:
-        return 'text follows a closing quote ("); is a quote of this row not closed?'
-    if "field limit" in message:
-        return 'a cell is longer than 131,072 characters; is a quote (") not closed?'
+        return (
+            'text follows a closing quote ("); within quotes, "" is a quote, and a '
+            "quote of this row may not be closed"
+        )
     if "new-line character" in message:
         return "a carriage return within a line; lines end in LF or CRLF"
     return message
 
 
-def _check_swallowed(
-    path: str | Path,
-    cells: Sequence[str],
-    lines: Sequence[str],
-    span: tuple[int, int],
+def refuse_swallowed(
+    rows: Sequence[Row],
+    text: str,
     delimiter: str,
+    path: str | Path,
+    is_like: Callable[[list[str], list[str]], bool],
 ) -> None:
     """Refuse a quoted cell that contains a line which reads like a row of its own.
 
-    Such a line has as many cells as the row, and numbers where the row has numbers.
+    Args:
+      rows: all rows of the text, also blank ones.
+      text, delimiter, path: as for `parse_rows`.
+      is_like: (cells of the row, cells of such a line, as many) -> whether it is one.
+
+    Raises:
+      DataError: with the lines.
     """
-    begin, end = span
-    numeric = [i for i, cell in enumerate(cells) if NUMBER.fullmatch(cell.strip())]
-    for line in range(begin + 1, end + 1):
-        inner = [c.strip() for c in lines[line - 1].replace('"', "").split(delimiter)]
-        is_row = len(inner) == len(cells) and bool(numeric)
-        if is_row and all(NUMBER.fullmatch(inner[i]) for i in numeric):
-            raise DataError(
-                f'{path}, line {begin}: a quote (") that opens in this row is closed '
-                f"on line {end} only, and line {line} between them reads like a row."
-            )
+    lines = _lines(text)
+    begins = [*(row.line for row in rows[1:]), len(lines) + 1]
+    for (begin, cells), next_begin in zip(rows, begins, strict=True):
+        for line in range(begin + 1, next_begin):
+            inner = lines[line - 1].replace('"', "").split(delimiter)
+            if len(inner) == len(cells) and is_like(cells, inner):
+                raise DataError(
+                    f'{path}, line {begin}: a quote (") that opens in this row is '
+                    f"closed on line {next_begin - 1} only, and line {line} between "
+                    f"them reads like a row."
+                )
+
+
+def _has_its_numbers(cells: Sequence[str], line: Sequence[str]) -> bool:
+    """Whether a line has numbers where a row has them."""
+    pairs = zip(cells, line, strict=True)
+    found = [other.strip() for c, other in pairs if NUMBER.fullmatch(c.strip())]
+    return bool(found) and all(map(NUMBER.fullmatch, found))
+
+
+def _without_blanks(rows: Sequence[Row]) -> list[Row]:
+    """The rows but blank ones; below a header of one cell these are empty cells."""
+    found: list[Row] = []
+    for row in rows:
+        if len(row.cells) > 1 or "".join(row.cells).strip(" \t"):
+            found.append(row)
+        elif found and len(found[0].cells) == 1:
+            found.append(Row(row.line, [""]))
+    return found
 
 
 def cells_of(table: Table, name: str) -> Iterator[tuple[int, str]]:

@@ -1,12 +1,11 @@
 """Labeled documents in files: lines "label<TAB>text", or CSV with quoted fields."""
 
-import csv
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from seqjax.data import formats
+from seqjax.data.csv_rows import Row, parse_rows, refuse_swallowed
 from seqjax.data.text import DataError, decode, split_lines
 
 # Names of columns in a first line, in lower case.
@@ -16,17 +15,9 @@ _MISTAKEN = (
     *formats.OTHER_FILES,
     *(formats.CONLL, formats.TRANSCRIPTS, formats.NUMBERS, formats.PAIRS),
 )
-_CARRIAGE_RETURN = "\ufdd0"  # a noncharacter, which no text contains
 
 
-Row = tuple[int, str, str]  # line, label, text
-
-
-class Record(NamedTuple):
-    """The cells of a document, and the line of the file on which it begins."""
-
-    line: int
-    cells: list[str]
+Labeled = tuple[int, str, str]  # line, label, text
 
 
 def parse_documents(
@@ -76,8 +67,8 @@ def parse_documents(
 
 
 def _rows(
-    text: str, path: str | Path, records: Sequence[Record], is_csv: bool
-) -> list[Row]:
+    text: str, path: str | Path, records: Sequence[Row], is_csv: bool
+) -> list[Labeled]:
     """(line, label, text) of each document."""
     names = [cell.strip().lower() for cell in records[0].cells]
     label, document = _named(names, LABEL_NAMES), _named(names, TEXT_NAMES)
@@ -100,8 +91,8 @@ def _rows(
 
 
 def _named_columns(
-    records: Sequence[Record], path: str | Path, label: int, document: int
-) -> list[Row]:
+    records: Sequence[Row], path: str | Path, label: int, document: int
+) -> list[Labeled]:
     """The two columns that the first record names."""
     (_, names), *others = records
     for line, cells in others:
@@ -115,36 +106,18 @@ def _named_columns(
     return [(line, c[label].strip(), c[document].strip()) for line, c in others]
 
 
-def _tab_records(lines: Sequence[str]) -> Iterator[Record]:
+def _tab_records(lines: Sequence[str]) -> Iterator[Row]:
     for number, line in enumerate(lines, start=1):
         if line.strip() or "\t" in line:
-            yield Record(number, line.split("\t"))
+            yield Row(number, line.split("\t"))
 
 
-def _csv_records(text: str, path: str | Path) -> list[Record]:
+def _csv_records(text: str, path: str | Path) -> list[Row]:
     """The rows of a CSV file, each as wide as the first."""
-    lines = split_lines(text)
-    first = next(line for line in lines if line.strip())
+    first = next(line for line in split_lines(text) if line.strip())
     delimiter = max(",;", key=first.count)
-    # Python's csv module takes a lone carriage return for the end of a line.
-    written = (line.replace("\r", _CARRIAGE_RETURN) + "\n" for line in lines)
-    reader = csv.reader(written, delimiter=delimiter, strict=True)
-    records, begin = [], 1
-    limit = csv.field_size_limit(2**31 - 1)  # of a cell: a document may be long
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                cells = [cell.replace(_CARRIAGE_RETURN, "\r") for cell in cells]
-                records.append(Record(begin, cells))
-            begin = reader.line_num + 1
-    except csv.Error as error:
-        closed = "end of data" not in str(error)
-        what = "text follows a closing quote" if closed else "a quote is never closed"
-        raise DataError(
-            f'{path}, line {begin}: {what} in this row; within quotes, "" is a quote.'
-        ) from None
-    finally:
-        csv.field_size_limit(limit)
+    rows = parse_rows(text, delimiter, path, keep_carriage_returns=True)
+    records = [row for row in rows if any(cell.strip() for cell in row.cells)]
     if not records:
         raise DataError(f"{path} holds no document.")
     width = len(records[0].cells)
@@ -156,29 +129,18 @@ def _csv_records(text: str, path: str | Path) -> list[Record]:
                 f"has {width}; quote a text that holds one, or put a tab between label "
                 f"and text{formats.format_hint(text, formats.LABELED)}."
             )
-    _check_swallowed(records, lines, delimiter, path)
+    columns = [set(column) for column in zip(*(r.cells for r in records), strict=True)]
+    refuse_swallowed(
+        rows,
+        text,
+        delimiter,
+        path,
+        lambda _, line: any(c in found for c, found in zip(line, columns, strict=True)),
+    )
     return records
 
 
-def _check_swallowed(
-    records: Sequence[Record], lines: Sequence[str], delimiter: str, path: str | Path
-) -> None:
-    """Refuse a quoted text that contains a line which reads like a row of its own."""
-    width = len(records[0].cells)
-    columns = [set(column) for column in zip(*(r.cells for r in records), strict=True)]
-    ends = [*(record.line for record in records[1:]), len(lines) + 1]
-    for (begin, _), end in zip(records, ends, strict=True):
-        for number in range(begin + 1, end):
-            cells = lines[number - 1].replace('"', "").split(delimiter)
-            known = [c in column for c, column in zip(cells, columns, strict=False)]
-            if len(cells) == width and any(known):
-                raise DataError(
-                    f"{path}, line {begin}: a quote opens in this row, and line "
-                    f"{number}, before it is closed, reads like a row of its own."
-                )
-
-
-def _check_labels(rows: Sequence[Row], path: str | Path) -> None:
+def _check_labels(rows: Sequence[Labeled], path: str | Path) -> None:
     """Refuse what are no labels, and a first line that names unknown columns."""
     counts = Counter(label for _, label, _ in rows)
     if len(rows) >= 20 and 2 * len(counts) > len(rows):

@@ -47,9 +47,9 @@ def test_documents_by_hand(text, want):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('a,x\nb,"never closed\na,y\n', "line 2: a quote is never closed in this row"),
-        ('a,x\nb,"y\na,z"\nb,z\n', "line 2: a quote opens in this row, and line 3"),
-        ('x,label,text\n1,a,"y\n2,b,z"\n3,b,w\n', "line 2: a quote opens in this row"),
+        ('a,x\nb,"never closed\na,y\n', 'line 2: a quote (") opens in this row and'),
+        ('a,x\nb,"y\na,z"\nb,z\n', 'line 2: a quote (") that opens in this row'),
+        ('x,label,text\n1,a,"y\n2,b,z"\n3,b,w\n', "closed on line 3 only, and line 3"),
         ("a,x\nb,y,z\n", "line 2 has 3 cells between commas, but the first line has 2"),
         ("a;x\nb;y;z\n", "line 2 has 3 cells between semicolons"),
         ("a,x,y\nb,z,w\n", "line 1 has 3 columns; a first line that names two of them"),
