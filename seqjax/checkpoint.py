@@ -9,10 +9,11 @@ Needs orbax-checkpoint: `pip install "seqjax[experiments]"`.
 
 import contextlib
 import hashlib
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ import numpy as np
 CHECKSUMS = "SHA256SUMS"
 PARTIAL = ".partial"  # the end of the name of a folder that is being written
 State = TypeVar("State")  # a pytree of arrays
+Found = TypeVar("Found")
 
 
 class CheckpointError(RuntimeError):
@@ -52,15 +54,18 @@ class Checkpoints:
         self.keep = keep
 
     def steps(self) -> list[int]:
-        """The steps of all complete checkpoints, in increasing order."""
-        return [
-            s for s in self._folders() if (self.directory / str(s) / CHECKSUMS).exists()
-        ]
+        """The steps of all checkpoints, also of damaged ones, in increasing order."""
+        return sorted(int(p.name) for p in self._folders() if any(p.iterdir()))
 
-    def _folders(self) -> list[int]:
+    def _folders(self) -> list[Path]:
+        """The folders that are named as checkpoints."""
         if not self.directory.is_dir():
             return []
-        return sorted(int(p.name) for p in self.directory.iterdir() if p.name.isdigit())
+        return [
+            p
+            for p in self.directory.iterdir()
+            if re.fullmatch("0|[1-9][0-9]*", p.name) and p.is_dir()
+        ]
 
     def save(self, step: int, state: Any, progress: dict[str, Any]) -> None:
         """Write a checkpoint, then delete all but the newest `keep`.
@@ -85,7 +90,7 @@ class Checkpoints:
             ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
         ):
             checkpointer.save(plain, args=args, force=True)
-        (path / CHECKSUMS).write_text(_checksums(path))
+        (path / CHECKSUMS).write_bytes(_checksums(path))
         self._finish(step)
 
     def copy(self, other: "Checkpoints", step: int) -> None:
@@ -101,15 +106,12 @@ class Checkpoints:
         self._finish(step)
 
     def progress(self) -> dict[str, Any]:
-        """The progress of the newest checkpoint, without its state.
+        """The progress of the newest undamaged checkpoint, without its state.
 
         Raises:
-          CheckpointError: if there is none, it is damaged, or orbax is missing.
+          CheckpointError: if there is none, or orbax is missing.
         """
-        if not self.steps():
-            raise CheckpointError(f"there is no checkpoint in {self.directory}.")
-        ocp, path = _orbax(), self.directory / str(self.steps()[-1])
-        return dict(_restore(ocp, path, progress=ocp.args.JsonRestore()).progress)
+        return self._newest(_read_progress)[0]
 
     def remove(self, step: int) -> None:
         """Delete a checkpoint, and with the last one the directory and an empty parent.
@@ -135,7 +137,7 @@ class Checkpoints:
         ]
         # A run that continues from an earlier checkpoint replaces the later ones.
         kept = [s for s in self.steps() if s <= step][-self.keep :]
-        leftovers += [self.directory / str(s) for s in self._folders() if s not in kept]
+        leftovers += [p for p in self._folders() if int(p.name) not in kept]
         for path in leftovers:
             shutil.rmtree(path)
 
@@ -156,16 +158,26 @@ class Checkpoints:
           CheckpointError: if there is no undamaged checkpoint, its state does not match
             the template, or orbax is missing.
         """
-        if step is None and not self.steps():
-            raise CheckpointError(f"there is no checkpoint in {self.directory}.")
-        ocp = _orbax()
         if step is not None:
-            return *_read(ocp, self.directory / str(step), template), []
-        unreadable: list[str] = []
-        for step in reversed(self._folders()):
-            path = self.directory / str(step)
+            return *_read(_orbax(), self.directory / str(step), template), []
+        found, unreadable = self._newest(lambda ocp, path: _read(ocp, path, template))
+        return *found, unreadable
+
+    def _newest(
+        self, read: Callable[[ModuleType, Path], Found]
+    ) -> tuple[Found, list[str]]:
+        """What `read` returns of the newest checkpoint that it can read.
+
+        Raises:
+          CheckpointError: if it can read none.
+        """
+        steps = self.steps()
+        if not steps:
+            raise CheckpointError(f"there is no checkpoint in {self.directory}.")
+        ocp, unreadable = _orbax(), list[str]()
+        for step in reversed(steps):
             try:
-                return *_read(ocp, path, template), unreadable
+                return read(ocp, self.directory / str(step)), unreadable
             except CheckpointError as error:
                 unreadable.append(str(error))
         raise CheckpointError(
@@ -175,25 +187,48 @@ class Checkpoints:
 
 def _restore(ocp: ModuleType, path: Path, **args: Any) -> Any:
     """The parts of a checkpoint that `args` name, if it is not damaged."""
-    checksums = path / CHECKSUMS
-    if not checksums.exists() or checksums.read_bytes() != _checksums(path).encode():
+    try:
+        is_whole = (path / CHECKSUMS).read_bytes() == _checksums(path)
+    except OSError:  # missing, a directory or unreadable
+        is_whole = False
+    if not is_whole:
         raise CheckpointError(
             f"{path} is damaged: its files do not match its {CHECKSUMS}."
         )
-    with (
-        _plain(path) as plain,
-        ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
-    ):
-        return checkpointer.restore(plain, args=ocp.args.Composite(**args))
+    try:
+        with (
+            _plain(path) as plain,
+            ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
+        ):
+            return checkpointer.restore(plain, args=ocp.args.Composite(**args))
+    except MemoryError:
+        raise
+    except Exception as error:  # orbax does not say what it raises
+        raise CheckpointError(
+            f"{path} is damaged: orbax cannot read it ({type(error).__name__})."
+        ) from error
+
+
+def _read_progress(ocp: ModuleType, path: Path) -> dict[str, Any]:
+    progress = _restore(ocp, path, progress=ocp.args.JsonRestore()).progress
+    return _checked(progress, path, "progress")
+
+
+def _checked(part: Any, path: Path, name: str) -> dict[str, Any]:
+    if not isinstance(part, dict):
+        raise CheckpointError(f"{path} is damaged: it has no {name}.")
+    return part
 
 
 def _read(ocp: ModuleType, path: Path, template: State) -> tuple[State, dict[str, Any]]:
     restored = _restore(
         ocp, path, state=ocp.args.PyTreeRestore(), progress=ocp.args.JsonRestore()
     )
+    state = _checked(restored.state, path, "state")
+    progress = _checked(restored.progress, path, "progress")
     expected, leaves = _to_numpy(template), jax.tree.leaves(template)
     describe = {name: (a.shape, str(a.dtype)) for name, a in expected.items()}
-    found = {name: (a.shape, str(a.dtype)) for name, a in restored.state.items()}
+    found = {name: (jnp.shape(a), str(a.dtype)) for name, a in state.items()}
     if found != describe:
         names = sorted(
             n for n in {*found, *describe} if found.get(n) != describe.get(n)
@@ -202,10 +237,10 @@ def _read(ocp: ModuleType, path: Path, template: State) -> tuple[State, dict[str
     values = [
         jax.random.wrap_key_data(array) if _is_key(leaf) else array
         for leaf, array in zip(
-            leaves, (jnp.asarray(restored.state[n]) for n in expected), strict=True
+            leaves, (jnp.asarray(state[n]) for n in expected), strict=True
         )
     ]
-    return jax.tree.unflatten(jax.tree.structure(template), values), restored.progress
+    return jax.tree.unflatten(jax.tree.structure(template), values), progress
 
 
 @contextlib.contextmanager
@@ -240,11 +275,12 @@ def _to_numpy(state: Any) -> dict[str, np.ndarray]:
     }
 
 
-def _checksums(path: Path) -> str:
+def _checksums(path: Path) -> bytes:
     """A line for each file below `path`, except the file of the checksums."""
     files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != CHECKSUMS)
-    return "".join(
-        f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(path)}\n"
+    return b"".join(
+        hashlib.sha256(p.read_bytes()).hexdigest().encode()
+        + b"  %b\n" % os.fsencode(p.relative_to(path))
         for p in files
     )
 

@@ -1,5 +1,6 @@
 """Checkpoints: equal bit for bit, the newest kept, damage detected."""
 
+import shutil
 import sys
 
 import jax
@@ -181,6 +182,49 @@ def test_no_complete_checkpoint_is_an_error_of_one_sentence(tmp_path, state):
     ) as error:
         checkpoints.restore(state)
     assert "\n" not in str(error.value)
+
+
+def test_checkpoints_without_checksums_are_damaged_not_absent(tmp_path, state):
+    """A run that holds nothing else is not begun anew."""
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(step, state, {"step": step})
+    (tmp_path / "2" / "SHA256SUMS").unlink()
+    assert checkpoints.progress() == {"step": 1}
+    (tmp_path / "1" / "SHA256SUMS").unlink()
+    (tmp_path / "1" / "SHA256SUMS").mkdir()
+    assert checkpoints.steps() == [1, 2]
+    for read in (checkpoints.progress, lambda: checkpoints.restore(state)):
+        with pytest.raises(CheckpointError, match=r"can be read: .*2 is damaged"):
+            read()
+
+
+@pytest.mark.parametrize("name", ["²", "٣", "007", "x", "-1", "1_0", "9"])
+def test_other_names_are_no_checkpoints(tmp_path, state, name):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state, {})
+    (tmp_path / name).write_bytes(b"") if name == "9" else (
+        (tmp_path / name / "x").mkdir(parents=True)
+    )
+    assert checkpoints.steps() == [1]
+    assert checkpoints.restore(state)[1:] == ({}, [])
+    checkpoints.save(2, state, {})
+    assert (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("missing", ["state", "progress"])
+def test_what_orbax_cannot_read_is_one_sentence(tmp_path, state, missing):
+    """Although the checksums are right, as after another version of orbax."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state, {"step": 1})
+    checkpoints.save(2, state, {"step": 2})
+    shutil.rmtree(tmp_path / "2" / missing)
+    lines = (tmp_path / "2" / "SHA256SUMS").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if f"  {missing}/" not in line]
+    (tmp_path / "2" / "SHA256SUMS").write_text("".join(kept))
+    _, progress, (sentence,) = checkpoints.restore(state)
+    assert progress == {"step": 1}
+    assert "2 is damaged: " in sentence and "\n" not in sentence
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path, state):

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.classification.config import DataConfig
 from experiments.common.console import note, note_unknown
 from experiments.common.training_run import EpochPlan, epoch_plan
-from experiments.common.workdir import Workdir
+from experiments.common.workdir import Workdir, strings
 from seqjax.data import labeled
 from seqjax.data.text import clean
 from seqjax.data.tokenizers import WordTokenizer
@@ -66,7 +66,7 @@ class DocumentEncoder:
           UserError: if it is missing or damaged.
         """
         (vocab, labels), _ = workdir.read_vocab(
-            lambda found: (Vocab.from_list(found["tokens"]), list(found["labels"]))
+            lambda found: (Vocab.from_list(found["tokens"]), strings(found["labels"]))
         )
         return cls(WordTokenizer(vocab, config.level), labels, config)
 

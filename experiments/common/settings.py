@@ -124,8 +124,12 @@ class Settings:
         path = Path(workdir, "flags.txt")
         if not path.exists():
             raise UserError(f"{workdir} holds no run.")
-        stored = _parse_flags(cls(), path)
-        return cls.of(**{**stored, "workdir": str(workdir), **given})
+        stored = {**_parse_flags(cls(), path), "workdir": str(workdir)}
+        try:
+            cls.of(**stored)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+        return cls.of(**{**stored, **given})
 
     @classmethod
     def defaults(cls, given: Mapping[str, Any]) -> Self:
@@ -190,22 +194,28 @@ def _parse_flags(config: Settings, path: Path) -> dict[str, Any]:
         if not line.startswith("--"):
             continue
         name, equals, text = line.removeprefix("--").partition("=")
-        entry = known.get(name) or known.get(name.removeprefix("no"))
-        if entry is None:
+        is_off = not equals and name not in known
+        name = name.removeprefix("no") if is_off else name
+        if name not in known:
             reason = unknown_name("setting", name, list(known))
             raise UserError(f"{path}, line {number}: {reason}")
         try:
-            found[entry.name] = _parse(entry, text) if equals else name == entry.name
-        except ValueError:
+            found[name] = _parse(known[name], text if equals else None, is_off)
+        except (ValueError, csv.Error):
             raise UserError(f"{path}, line {number} cannot be parsed.") from None
     return found
 
 
-def _parse(entry: Entry, text: str) -> Any:
+def _parse(entry: Entry, text: str | None, is_off: bool) -> Any:
+    """The value that a line sets; its text is None for --NAME and --noNAME."""
+    if (text is None) != (entry.kind is bool):
+        raise ValueError
+    if text is None:
+        return not is_off
     if entry.is_tuple:
         (members,) = csv.reader([text]) if text else ([],)
         return tuple(map(entry.kind, members))
-    return text == "true" if entry.kind is bool else entry.kind(text)
+    return entry.kind(text)
 
 
 def joined(members: tuple[Any, ...]) -> str:

@@ -234,7 +234,7 @@ class Workdir:
 
         def parse(text: str) -> tuple[Any, str]:
             sha256, tokens = json.loads(text)
-            return make(tokens), sha256
+            return make(tokens), str(sha256)
 
         return _read(path, parse)
 
@@ -267,7 +267,7 @@ class Workdir:
         """What `write_summary` wrote; empty if there is none."""
         if not self._summary.exists():
             return {}
-        return dict(_read(self._summary, json.loads))
+        return _read(self._summary, _parse_object)
 
     def log(self, **metrics: Any) -> None:
         """Append a line to metrics.jsonl; it is in the file when this returns."""
@@ -279,7 +279,7 @@ class Workdir:
         if not self._metrics.exists():
             return []
         return _read(
-            self._metrics, lambda text: [json.loads(t) for t in split_lines(text)]
+            self._metrics, lambda text: [_parse_object(t) for t in split_lines(text)]
         )
 
     def rewind_metrics(self, step: int, without: str | None = None) -> None:
@@ -298,7 +298,8 @@ class Workdir:
                     found["step"] == step and without not in found
                 ):
                     kept.append(line.decode() + "\n")
-            except (ValueError, TypeError, KeyError):  # a line cut short by a kill
+            # A line cut short by a kill, or damaged.
+            except (ValueError, TypeError, KeyError, RecursionError):
                 continue
         self.write("metrics.jsonl", "".join(kept))
 
@@ -322,8 +323,27 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     """What `parse` makes of a text file of the run, or a UserError."""
     try:
         return parse(decode(path.read_bytes(), path, may_be_empty=True))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         raise UserError(f"{path} is damaged and cannot be parsed.") from None
+
+
+def strings(value: Any) -> list[str]:
+    """A list of strings of a run's file.
+
+    Raises:
+      TypeError: if it is something else.
+    """
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise TypeError("a list of strings was expected")
+    return value
+
+
+def _parse_object(text: str) -> dict[str, Any]:
+    """A JSON object."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError
+    return found
 
 
 def _finite(value: Any) -> Any:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.console import note_unknown, print_table
+from experiments.common.console import note, note_unknown, print_table
 from experiments.common.errors import UserError
 from experiments.common.line_io import evaluation_title, read_lines, write_lines
 from experiments.common.text import known_prompt, read_input, text_pieces
@@ -99,7 +99,9 @@ def restore(config: Config, mode: str) -> tuple[HMM, HMMParams, Vocab]:
     vocab, _ = workdir.read_vocab()
     model = build_model(config.model.num_states, vocab)
     template = model.init(jax.random.key(0))
-    params = Checkpoints(workdir.checkpoints / "last").restore(template)[0]
+    params, _, unreadable = Checkpoints(workdir.checkpoints / "last").restore(template)
+    for sentence in unreadable:
+        note(f"{sentence} Using the one before.")
     return model, params, vocab
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.common.errors import UserError
 from experiments.common.train_on_valid import merge_valid
 from experiments.common.training_run import epoch_plan
-from experiments.common.workdir import Workdir
+from experiments.common.workdir import Workdir, strings
 from experiments.speech.config import Config, DataConfig
 from experiments.speech.features import augment_samples
 from seqjax.data import buckets, speech, transcripts
@@ -117,7 +117,7 @@ class LabelEncoder:
 
         def make(kept: Any) -> LabelEncoder:
             fewest, most = map(int, kept["words"])
-            return cls(list(kept["labels"]), (fewest, most), units)
+            return cls(strings(kept["labels"]), (fewest, most), units)
 
         return workdir.read_vocab(make)[0]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.common.train_on_valid import merge_valid
 from experiments.common.training_run import EpochPlan, epoch_plan
-from experiments.common.workdir import Workdir
+from experiments.common.workdir import Workdir, strings
 from experiments.tagging.config import DataConfig
 from seqjax.data import buckets, tagged
 from seqjax.data.tagged import Sentence, TaggedCorpus
@@ -125,7 +125,7 @@ class TaggingVocabs(NamedTuple):
             return cls(
                 words,
                 chars,
-                found["tags"],
+                strings(found["tags"]),
                 found["is_bio"],
                 found["lowercase"],
                 found.get("scheme"),

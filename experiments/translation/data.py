@@ -3,7 +3,6 @@
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,18 +123,17 @@ def read_tokenizers(config: DataConfig, workdir: Workdir) -> Tokenizers:
     Raises:
       UserError, DataError: if a file is missing or damaged.
     """
-    sides, _ = workdir.read_vocab(lambda tokens: (tokens["source"], tokens["target"]))
-    paths = [workdir.file(name) for name in SUBWORD_FILES]
-    source = _read_tokenizer(config, sides[0], paths[0])
-    if config.joint_vocab:
-        return Tokenizers(source, source)
-    return Tokenizers(source, _read_tokenizer(config, sides[1], paths[1]))
 
+    def make(tokens: Any) -> list[Tokenizer]:
+        if config.level == "subword":  # the model files decide
+            return []
+        vocabs = [Vocab.from_list(tokens[side]) for side in Tokenizers._fields]
+        return [WordTokenizer(vocab, config.level) for vocab in vocabs]
 
-def _read_tokenizer(config: DataConfig, tokens: list[str], path: Path) -> Tokenizer:
-    if config.level == "subword":
-        return SubwordTokenizer.load(path)
-    return WordTokenizer(Vocab.from_list(tokens), config.level)
+    source, target = workdir.read_vocab(make)[0] or [
+        SubwordTokenizer.load(workdir.file(name)) for name in SUBWORD_FILES
+    ]
+    return Tokenizers(source, source if config.joint_vocab else target)
 
 
 class TrainingPairs(NamedTuple):

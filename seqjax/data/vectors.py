@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import re
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 
 from seqjax.data.text import DataError
 
+_SIZE = re.compile(rb"\d{1,18}")
+_DIGITS = b"0123456789+-.eE "  # of the numbers of a vector; float() takes more
 _EXPECTED = "a word and its numbers, separated by spaces, were expected"
 
 
@@ -70,7 +73,7 @@ def vector_size(path: str | Path) -> int:
 def _sizes(line: bytes, path: str | Path) -> tuple[int | None, int]:
     """(number of vectors, D) from the first line; None if it is a vector itself."""
     word, *numbers = line.split(b" ")
-    if len(numbers) == 1 and word.isdigit() and numbers[0].isdigit():
+    if len(numbers) == 1 and all(map(_SIZE.fullmatch, (word, *numbers))):
         number, size = int(word), int(numbers[0])
     else:
         number, size = None, len(numbers)
@@ -82,30 +85,34 @@ def _sizes(line: bytes, path: str | Path) -> tuple[int | None, int]:
 def _fields(line: bytes, size: int, place: str) -> tuple[bytes, bytes]:
     """(word, its numbers); a word may contain spaces."""
     word, _, numbers = line.partition(b" ")
-    spaces = numbers.count(b" ")
-    if spaces == size - 1:
+    spaces = line.count(b" ")
+    if spaces == size:
         return word, numbers
-    if spaces < size - 1:
+    if spaces < size:
         raise DataError(
             f"{place}: a word and {size} numbers were expected, got "
-            f"{line.count(b' ') + bool(line)} fields."
+            f"{spaces + bool(line)} fields."
         )
     word, *rest = line.rsplit(b" ", size)
     if _is_number(word.rpartition(b" ")[2]):  # a number too many, not a word
         raise DataError(
             f"{place}: a word and {size} numbers were expected, got "
-            f"{line.count(b' ') + 1} fields."
+            f"{spaces + 1} fields."
         )
     return word, b" ".join(rest)
 
 
 def _vector(numbers: bytes, place: str) -> np.ndarray:
     try:
-        with np.errstate(over="ignore"):
-            vector = np.array(list(map(float, numbers.split(b" ")))).astype(np.float32)
+        values = list(map(float, numbers.split(b" ")))
     except ValueError:
         raise DataError(f"{place}: {_EXPECTED}.") from None
-    if not np.isfinite(vector).all():
+    with np.errstate(over="ignore"):
+        vector = np.array(values).astype(np.float32)
+    is_finite = np.isfinite(vector).all()
+    if is_finite and numbers.translate(None, _DIGITS):
+        raise DataError(f"{place}: {_EXPECTED}.")
+    if not is_finite:
         raise DataError(f"{place}: the numbers of a vector must be finite.")
     return vector
 

@@ -57,12 +57,14 @@ class Vocab:
         """The vocabulary of a list of tokens by index.
 
         Raises:
-          DataError: if the first token is not "<unk>", or two tokens are equal.
+          DataError: if the first token is not "<unk>", two tokens are equal, or one is
+            no string.
         """
-        if not tokens or tokens[0] != UNKNOWN or len(set(tokens)) < len(tokens):
-            raise DataError(
-                f"a vocabulary must begin with {UNKNOWN} and hold no token twice."
-            )
+        are_strings = all(isinstance(token, str) for token in tokens)
+        if not (tokens and tokens[0] == UNKNOWN and are_strings):
+            raise DataError(f"a vocabulary must begin with {UNKNOWN} and hold strings.")
+        if len(set(tokens)) < len(tokens):
+            raise DataError("a vocabulary must hold no token twice.")
         return cls([], reserved_tokens=tokens[1:])
 
     def __len__(self) -> int:

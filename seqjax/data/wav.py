@@ -21,6 +21,7 @@ CUTOFF = (
 PIECE = 200  # samples at RATE in a segment of `tempo`
 NEAR = 60  # samples at RATE by which `tempo` may move a segment
 HIGHEST = 192_000  # the length of the low-pass filter grows with the rate
+LARGEST = 1e30  # floating-point sample; sums of larger ones may exceed float32
 LONGEST = 60  # seconds; the time of a search over labels grows with the square
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE  # format tags
 CODED = {2: "ADPCM", 6: "A-law", 7: "mu-law", 17: "ADPCM", 49: "GSM", 85: "MP3"}
@@ -74,8 +75,10 @@ def parse(content: bytes, path: str | Path) -> np.ndarray:
             f"supported."
         )
     samples = _floats(found.data[: count * frame], found)
-    if not np.isfinite(samples).all():
-        raise DataError(f"{path} has a sample that is not a finite number.")
+    if not (np.abs(samples) < LARGEST).all():
+        raise DataError(
+            f"{path} has a sample that is not a finite number below {LARGEST:g}."
+        )
     if found.channels > 1:
         samples = samples.reshape(count, found.channels).mean(axis=1)
     return resample(samples, found.rate).astype(np.float32)

@@ -83,7 +83,9 @@ def test_from_list_gives_the_same_indices_again(tokens, min_freq):
     assert len(again) == len(vocab)
 
 
-@pytest.mark.parametrize("tokens", [[], ["the", "<unk>"], ["unk", "the"]])
+@pytest.mark.parametrize(
+    "tokens", [[], ["the", "<unk>"], ["unk", "the"], ["<unk>", 5], "a"]
+)
 def test_from_list_must_begin_with_unk(tokens):
     with pytest.raises(DataError, match="a vocabulary must begin with <unk>"):
         Vocab.from_list(tokens)

@@ -153,8 +153,29 @@ def test_a_run_that_is_not_there_or_has_other_settings_is_named(tmp_path):
         UserError, match=r"flags.txt, line 2: there is no setting 'sise'"
     ):
         Run.of_run(tmp_path)
-    (tmp_path / "flags.txt").write_text("--size=two\n")
-    with pytest.raises(UserError, match=r"flags.txt, line 1 cannot be parsed"):
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("--size=two", "cannot be parsed."),
+        ("--size", "cannot be parsed."),
+        ("--nosize", "cannot be parsed."),
+        ("--is_on=true", "cannot be parsed."),
+        ("--nois_on=", "there is no setting 'nois_on'"),
+        ("--names=a\rb", "cannot be parsed."),
+    ],
+)
+def test_a_damaged_line_of_a_run_is_named(tmp_path, line, sentence):
+    (tmp_path / "flags.txt").write_text(f"--size=2\n{line}\n", newline="")
+    with pytest.raises(UserError) as error:
+        Run.of_run(tmp_path)
+    assert "flags.txt, line 2" in str(error.value) and sentence in str(error.value)
+
+
+def test_a_value_of_a_run_that_is_not_allowed_names_its_file(tmp_path):
+    (tmp_path / "flags.txt").write_text("--size=-7\n")
+    with pytest.raises(UserError, match=r"flags.txt: --size must be at least"):
         Run.of_run(tmp_path)
 
 

@@ -144,3 +144,31 @@ def test_only_declared_files_are_written(tmp_path):
     with pytest.raises(ValueError, match=r"other\.tsv is not among the declared"):
         workdir.write("other.tsv", "b")
     assert {p.name for p in tmp_path.iterdir()} == {"table.tsv"}
+
+
+@pytest.mark.parametrize(
+    "content", ["[1]", "5", '"ab"', "[" * 99_999, '{"a":' * 99_999, '{"a": 1', ""]
+)
+def test_damaged_json_is_one_sentence(tmp_path, content):
+    """Also values of another type, and values that are nested too deeply."""
+    workdir = Workdir(tmp_path, CONFIG)
+    for name, read in (
+        ("summary.json", workdir.read_summary),
+        ("metrics.jsonl", workdir.read_metrics),
+        ("vocab.json", workdir.read_vocab),
+    ):
+        (tmp_path / name).write_text(content)
+        if name == "metrics.jsonl" and not content:
+            continue
+        with pytest.raises(UserError, match=f"{name} is damaged and cannot be parsed"):
+            read()
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1}}\n{content}')
+    workdir.rewind_metrics(1)
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1}\n'
+
+
+@pytest.mark.parametrize("tokens", ["5", '["<unk>", 5]', '["<unk>", []]', "{}", "null"])
+def test_a_vocabulary_that_holds_no_strings_is_damaged(tmp_path, tokens):
+    (tmp_path / "vocab.json").write_text(f'["0", {tokens}]')
+    with pytest.raises(UserError, match=r"vocab\.json is damaged"):
+        Workdir(tmp_path, CONFIG).read_vocab()
