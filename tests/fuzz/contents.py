@@ -14,16 +14,16 @@ PIECES = (
 
 words = st.text(alphabet="abcOBI-019.é你", min_size=1, max_size=5)
 hostile = st.text(alphabet=SPECIAL + "ab1", max_size=6)
-cells = st.one_of(*[words] * 15, hostile)
+cells = st.one_of(*[words] * 40, hostile)
 
 
 @st.composite
 def lines(draw, line: st.SearchStrategy[str], max_size: int = 12) -> bytes:
-    """Lines of one kind; in half of the files some are hostile, or end otherwise."""
+    """Lines of one kind; in a quarter of the files some are hostile or end oddly."""
     end = odd = draw(st.sampled_from(ENDS[:2]))
-    if draw(st.booleans()):
+    if draw(st.sampled_from((False, False, False, True))):
         line, odd = st.one_of(line, line, line, hostile), draw(st.sampled_from(ENDS))
-    rows = draw(st.lists(line, max_size=max_size))
+    rows = draw(st.lists(line, min_size=1, max_size=max_size))
     text = "".join(row + (odd if i % 5 == 4 else end) for i, row in enumerate(rows))
     if draw(st.booleans()):
         text = text.removesuffix(end)
@@ -32,9 +32,14 @@ def lines(draw, line: st.SearchStrategy[str], max_size: int = 12) -> bytes:
 
 @st.composite
 def damaged(draw, content: st.SearchStrategy[bytes]) -> bytes:
-    """Content, half of the time with insertions, deletions, repetitions or an end."""
-    data = draw(content)
-    for _ in range(draw(st.sampled_from((0, 0, 0, 1, 2, 3)))):
+    """Content, in a third of the cases with edits."""
+    return draw(edited(draw(content), (0, 0, 0, 0, 0, 0, 1, 2, 3)))
+
+
+@st.composite
+def edited(draw, data: bytes, counts: Sequence[int] = (1, 1, 2, 3)) -> bytes:
+    """Bytes after one of these numbers of edits."""
+    for _ in range(draw(st.sampled_from(counts))):
         begin = draw(st.integers(0, len(data)))
         end = min(len(data), begin + draw(st.integers(0, 8)))
         how = draw(st.sampled_from(("insert", "delete", "repeat", "truncate")))

@@ -24,19 +24,29 @@ from seqjax.data import (
     poems,
     tagged,
     transcripts,
+    vectors,
     vocab,
     wav,
 )
 from seqjax.data.text import decode
+from tests.fuzz import recordings, runs, word_vectors
 from tests.fuzz.contents import cells, damaged, joined, lines, split_lines, words
+
+
+def write_file(folder: Path, content: bytes) -> Path:
+    path = folder / "vocab.json"
+    path.write_bytes(content)
+    return path
 
 
 class Reader(NamedTuple):
     """A reader and its fuzzing."""
 
-    contents: st.SearchStrategy[bytes]
+    contents: st.SearchStrategy[Any]  # the bytes of a file, or the changes of a folder
     read: Callable[[Path], Any]
-    check: Callable[[bytes, Any], None]
+    check: Callable[[Any, Any], None]  # content, what was read
+    write: Callable[[Path, Any], Path] = write_file  # (empty folder, content) -> path
+    share: float = 1.0  # of the cases of other readers
 
 
 def check_text(content: bytes, corpus: corpora.Corpus) -> None:
@@ -49,8 +59,10 @@ pairs = st.builds(
     lambda content, times: b"".join(
         content.replace(b"#", str(i).encode()) for i in range(times)
     ),
-    lines(joined("\t", (cells.map("{}#".format), cells)), max_size=4),
-    st.sampled_from((1, 150, 150)),
+    lines(
+        joined("\t", (cells.map("{} #.".format), cells.map("{} #".format))), max_size=4
+    ),
+    st.sampled_from((1,) + (200,) * 9),
 )
 
 
@@ -66,6 +78,15 @@ def check_pairs(content: bytes, corpus: parallel.ParallelCorpus) -> None:
 
 def read_documents(path: Path) -> list[tuple[str, str]]:
     return document_files.parse_documents(path.read_bytes(), path)
+
+
+# Quoted or not, between commas or semicolons; seldom all of them in one file.
+csv_lines = [
+    joined(delimiter, (words, text))
+    for delimiter in ",;"
+    for text in (cells, cells.map('"{}"'.format))
+]
+csv_documents = st.one_of(*map(lines, csv_lines), lines(st.one_of(csv_lines)))
 
 
 def check_documents(content: bytes, found: list[tuple[str, str]]) -> None:
@@ -110,45 +131,6 @@ def check_transcripts(content: bytes, found: transcripts.Transcripts) -> None:
     assert [t for _, t in found.values()] == [
         tuple(row.split("\t")[1].lower().split()) for row in rows
     ]
-
-
-@st.composite
-def wavs(draw) -> bytes:
-    """A wav file, half of the time with a header that may not fit its samples."""
-    kind, channels, bits, rate = 1, 1, draw(st.sampled_from((8, 16, 24, 32))), 8000
-    data = draw(
-        st.binary(min_size=4, max_size=96).map(lambda b: b[: len(b) // 12 * 12])
-    )
-    size = len(data)
-    if draw(st.booleans()):
-        kind = draw(st.sampled_from((1, 3, 0xFFFE, 7)))
-        channels = draw(st.sampled_from((1, 2, 3, 0, 65535)))
-        bits = draw(st.sampled_from((8, 16, 24, 32, 64, 12, 0)))
-        rate = draw(st.sampled_from((8000, 16000, 44100, 11025, 0, 1, 2**32 - 1)))
-        size = draw(st.sampled_from((size, 0, 2**32 - 1, size + 5, 3)))
-    align = channels * bits // 8 % 65536
-    header = b"".join(
-        value.to_bytes(size, "little")
-        for value, size in (
-            *((kind, 2), (channels, 2), (rate, 4)),
-            *((rate * align % 2**32, 4), (align, 2), (bits, 2)),
-        )
-    )
-    chunk = draw(
-        st.sampled_from((b"", b"LIST\x04\0\0\0abcd", b"fact\x04\0\0\0\1\0\0\0"))
-    )
-    body = b"WAVEfmt " + len(header).to_bytes(4, "little") + header + chunk
-    body += b"data" + size.to_bytes(4, "little") + data
-    return (
-        b"RIFF"
-        + draw(st.sampled_from((len(body), 0, 2**32 - 1))).to_bytes(4, "little")
-        + body
-    )
-
-
-def check_wav(content: bytes, samples: np.ndarray) -> None:
-    assert samples.dtype == np.float32 and samples.ndim == 1 and len(samples)
-    assert np.isfinite(samples).all()
 
 
 def check_flags(content: bytes, found: list[str]) -> None:
@@ -259,21 +241,7 @@ READERS = {
     "documents": Reader(
         damaged(lines(joined("\t", (words, cells)))), read_documents, check_documents
     ),
-    "csv documents": Reader(
-        damaged(
-            lines(
-                st.one_of(
-                    *(
-                        joined(delimiter, (words, text))
-                        for delimiter in ",;"
-                        for text in (cells, cells.map('"{}"'.format))
-                    )
-                )
-            )
-        ),
-        read_documents,
-        check_documents,
-    ),
+    "csv documents": Reader(damaged(csv_documents), read_documents, check_documents),
     "dated series": Reader(
         damaged(dated_series()), read_dated_series, check_dated_series
     ),
@@ -296,11 +264,24 @@ READERS = {
         check_transcripts,
     ),
     "series": Reader(damaged(tables()), csv_columns.read_columns, check_series),
-    "wav": Reader(damaged(wavs()), wav.read, check_wav),
+    "wav": Reader(damaged(recordings.wavs()), wav.read, recordings.check_wav),
     "flags": Reader(
         damaged(lines(flags)),
         lambda path: list(expand([f"--flagfile={path}"])),
         check_flags,
     ),
     "vocab": Reader(damaged(vocabs), read_vocab, check_vocab),
+    "vectors": Reader(
+        word_vectors.word_vectors(),
+        lambda path: vectors.read(path, word_vectors.WANTED),
+        word_vectors.check_vectors,
+    ),
+    "run": Reader(runs.run_changes(), runs.read_run, runs.check_run, runs.write_run),
+    "checkpoints": Reader(
+        runs.checkpoint_changes(),
+        runs.read_checkpoints,
+        runs.check_checkpoints,
+        runs.write_checkpoints,
+        share=0.1,  # orbax takes most of the time
+    ),
 }
