@@ -99,6 +99,9 @@ def refuse_forward_mode(*trees: Any) -> None:
     Raises:
       TypeError: if one is.
     """
+    # jax documents no way to ask this. jax.interpreters.ad exports JVPTracer in all
+    # versions from 0.10.0 to 0.12.0.1. Without this check jax refuses too, but under
+    # jit only at compilation, by a message that does not name `unroll`.
     if any(isinstance(leaf, ad.JVPTracer) for leaf in jax.tree.leaves(trees)):
         raise TypeError(
             "the fused loop has no forward-mode derivatives (jvp, jacfwd, hessian): "
