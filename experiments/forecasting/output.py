@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from seqjax.data.calendar_steps import find_step
 from seqjax.data.series import Series
+from seqjax.data.timestamps import written
 from seqjax.nn.forecast_heads import Forecast
 
 
@@ -15,7 +16,7 @@ class ForecastRow(NamedTuple):
 
     model: str
     step: int  # 1 for the first row after the series
-    time: Any  # a number, or a date with the time zone of the data; "" if it has none
+    time: Any  # a number, or a date as the data write it; "" if they have none
     column: str
     forecast: float
     lower: float | None  # the ends of the interval; None without one
@@ -52,7 +53,9 @@ def _next_times(series: Series, horizon: int) -> list[Any]:
     if step is None:
         return [""] * horizon
     times = step.following(horizon)
-    return [f"{time}{series.zone}" for time in times] if series.zone else list(times)
+    if series.form == "{time}":
+        return list(times)
+    return [written(time, series.form) for time in times]
 
 
 def csv_text(rows: Sequence[ForecastRow]) -> str:

@@ -34,7 +34,7 @@ class Series(NamedTuple):
     test: Rows
     period: int  # rows in a season; 1 for none
     sha256: str
-    zone: str = ""  # the time zone of the times, such as "+05:30"
+    form: str = "{time}"  # how times are written, see `timestamps.written`
     notes: tuple[str, ...] = ()  # what a reader of a file should be told
 
 
@@ -233,7 +233,7 @@ def of_columns(
         test=parts[2],
         period=period,
         sha256=_joined_sha256(tables),
-        zone=tables[0].times.zone if tables[0].times is not None else "",
+        form="{time}" if tables[0].times is None else tables[0].times.form,
         notes=tuple(note for table in tables for note in table.notes),
     )
 
@@ -251,7 +251,7 @@ def whole(name: str, table: Columns, period: int = 1) -> Series:
         test=(0, len(table.values)),
         period=period,
         sha256=table.sha256,
-        zone="" if times is None else times.zone,
+        form="{time}" if times is None else times.form,
         notes=table.notes,
     )
 
@@ -260,8 +260,8 @@ def _joined_times(name: str, tables: Sequence[Columns]) -> np.ndarray | None:
     if tables[0].times is None:
         return None
     found = [table.times for table in tables if table.times is not None]
-    if len({times.zone for times in found}) > 1:
-        raise DataError(f"{name}: the time zones of its files differ.")
+    if len({times.form for times in found}) > 1:
+        raise DataError(f"{name}: the notations or time zones of its files differ.")
     try:
         times = np.concatenate([times.values for times in found])
     except TypeError:

@@ -1,5 +1,6 @@
-"""The cells of a time column: dates with or without a time zone, or numbers."""
+"""The cells of a time column: dates, weeks and quarters of a calendar, or numbers."""
 
+import datetime
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from seqjax.data.text import DataError
 
 _TIME = r"(\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?)?\s?(Z|[+-]\d\d(?::?\d\d)?)?"
 _DATE = re.compile(rf"(\d{{4}})-?(\d\d)(?:-?(\d\d)(?:[T ]{_TIME})?)?", re.ASCII)
+_QUARTER = re.compile(r"(\d{4})([- ]?)Q([1-4])", re.ASCII)
+_WEEK = re.compile(r"(\d{4})(-?)W(\d\d)(?:\2([1-7]))?", re.ASCII)
 _DIGITS = re.compile(r"(?:\d{6}|\d{8}|\d{12}|\d{14})", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _YEARS = (1600, 2400)  # of dates that are written in digits alone
@@ -23,7 +26,7 @@ class Times(NamedTuple):
     """Increasing times."""
 
     values: np.ndarray  # [N], datetime64, int64 or float64
-    zone: str  # what follows each date, such as "Z" or "+05:30"; "" without a zone
+    form: str  # how the cells are written, see `written`
 
 
 def read_times(
@@ -32,7 +35,9 @@ def read_times(
     """The times in a column: numbers, or dates of ISO 8601 in the same time zone.
 
     Dates may be written without hyphens, as 20160701. Numbers of 6, 8, 12 or 14 digits
-    are such dates if more than half of them are possible dates.
+    are such dates if more than half of them are possible dates. A week, such as
+    2016-W26 or 2016W26, is its Monday, and 2016-W26-5 its Friday; a quarter, such as
+    2016-Q3, 2016Q3 or 2016 Q3, is its first month.
 
     Args:
       cells: the column.
@@ -40,13 +45,13 @@ def read_times(
       decimal_mark: of numbers, "." or ",".
 
     Raises:
-      DataError: with the line, for a cell that is neither, for a time zone that changes
-        and for a time that does not increase.
+      DataError: with the line, for a cell that is neither, for a time zone or notation
+        that changes and for a time that does not increase.
     """
     texts = [cell.replace(decimal_mark, ".") for _, cell in cells]
-    zone = ""
+    form = "{time}"
     if is_compact(texts) or not all(map(NUMBER.fullmatch, texts)):
-        values, zone = _dates(cells, path, name)
+        values, form = _dates(cells, path, name)
     elif all(map(_INTEGER.fullmatch, texts)):
         values = np.array([int(text) for text in texts], np.int64)
     else:
@@ -57,7 +62,7 @@ def read_times(
             f"{path}, line {cells[late[0] + 1][0]}: the time in {name!r} does not "
             f"increase."
         )
-    return Times(values, zone)
+    return Times(values, form)
 
 
 def is_compact(texts: Sequence[str]) -> bool:
@@ -86,28 +91,86 @@ def _is_compact_date(text: str) -> bool:
 
 def _dates(cells: Cells, path: str | Path, name: str) -> tuple[np.ndarray, str]:
     dates: list[np.datetime64] = []
-    zones: list[str] = []
+    form = ""
     for line, cell in cells:
         found = _date(cell)
         if found is None:
             raise DataError(
                 f"{path}, line {line}: {cell!r} in {name!r} is neither a date such as "
-                f"2016-07-01 00:00 nor a number."
+                f"2016-07-01 00:00, a week such as 2016-W26, a quarter such as 2016-Q3 "
+                f"nor a number."
             )
-        date, zone = found
-        if zones and zone != zones[0]:
-            raise DataError(
-                f"{path}, line {line}: the time zone in {name!r} changes from "
-                f"{zones[0] or 'none'} to {zone or 'none'}; one zone, such as UTC, was "
-                f"expected in the whole column."
-            )
+        date, its_form = found
+        form = form or its_form
+        if its_form != form:
+            raise DataError(f"{path}, line {line}: {_change(name, form, its_form)}.")
         dates.append(date)
-        zones.append(zone)
-    return np.array(dates), zones[0] if zones else ""
+    return np.array(dates), form
+
+
+def _change(name: str, before: str, after: str) -> str:
+    """What changes from one form to another."""
+    zones = [form.removeprefix("{time}") for form in (before, after)]
+    if "{" not in "".join(zones):
+        return (
+            f"the time zone in {name!r} changes from {zones[0] or 'none'} to "
+            f"{zones[1] or 'none'}; one zone, such as UTC, was expected in the whole "
+            f"column"
+        )
+    example = np.datetime64("2016-07-01")
+    there, here = (written(example, form) for form in (before, after))
+    return (
+        f"the notation in {name!r} changes from that of {there} to that of {here}; one "
+        f"was expected in the whole column"
+    )
+
+
+def written(time: np.datetime64, form: str) -> str:
+    """A time as the cells of a column are written.
+
+    Args:
+      time: the time.
+      form: a format string of the year and quarter, of the year and week of ISO 8601
+        and the day of the week, or of the whole time, as `read_times` returns it.
+
+    >>> written(np.datetime64("2016-07-04"), "{week_year:04}-W{week:02}")
+    '2016-W27'
+    """
+    month, day = (time.astype(f"M8[{unit}]").astype(int) for unit in "MD")
+    weekday = (day + 3) % 7  # 0 is Monday; 1970-01-01 was a Thursday
+    thursday = np.datetime64(int(day - weekday + 3), "D")  # it decides the year
+    year = thursday.astype("M8[Y]")
+    return form.format(
+        time=time,
+        year=1970 + month // 12,
+        quarter=1 + month % 12 // 3,
+        week_year=1970 + year.astype(int),
+        week=1 + (thursday - year.astype("M8[D]")).astype(int) // 7,
+        weekday=1 + weekday,
+    )
+
+
+def _week_or_quarter(text: str) -> tuple[np.datetime64, str] | None:
+    """The date and the form of a week or a quarter; None if it is none."""
+    if match := _QUARTER.fullmatch(text):
+        year, mark, quarter = match.groups()
+        date = np.datetime64(f"{year}-{3 * int(quarter) - 2:02}")
+        return date, f"{{year:04}}{mark}Q{{quarter}}"
+    if match := _WEEK.fullmatch(text):
+        year, mark, week, day = match.groups()
+        try:
+            monday = datetime.date.fromisocalendar(int(year), int(week), int(day or 1))
+        except ValueError:  # such as 2021-W53
+            return None
+        weekday = f"{mark}{{weekday}}" if day else ""
+        return np.datetime64(monday), f"{{week_year:04}}{mark}W{{week:02}}{weekday}"
+    return None
 
 
 def _date(text: str) -> tuple[np.datetime64, str] | None:
-    """The date and the time zone in a cell; None if there is none."""
+    """The date in a cell and its form; None if there is none."""
+    if found := _week_or_quarter(text):
+        return found
     match = _DATE.fullmatch(_spaced(text))
     if match is None:
         return None
@@ -118,7 +181,7 @@ def _date(text: str) -> tuple[np.datetime64, str] | None:
     if second:
         iso += f":{second}" + (f".{fraction}" if fraction else "")
     try:
-        return np.datetime64(iso), zone or ""
+        return np.datetime64(iso), f"{{time}}{zone or ''}"
     except ValueError:  # such as 2020-02-30
         return None
 

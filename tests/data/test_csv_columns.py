@@ -1,6 +1,7 @@
 """CSV files: every row is accounted for, and every fault is named by its line."""
 
 import csv
+import datetime
 import io
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from seqjax.data.csv_columns import read_columns
 from seqjax.data.csv_rows import read_table
 from seqjax.data.text import DataError
+from seqjax.data.timestamps import look_like_dates, written
 
 fuzz = settings(deadline=None, max_examples=100)
 
@@ -296,7 +298,7 @@ FORMS = {
 def test_iso_dates_with_and_without_hyphens(cells, want):
     found = times(cells.split())
     np.testing.assert_array_equal(found.values, np.array(want.split(), "M8[ms]"))
-    assert found.zone == ""
+    assert found.form == "{time}"
 
 
 @pytest.mark.parametrize(
@@ -316,11 +318,35 @@ def test_other_digits_are_whole_numbers(cells):
     assert found.values.tolist() == list(map(int, cells))
 
 
+days = st.dates(datetime.date(1600, 1, 8), datetime.date(9998, 1, 1))
+
+
+@fuzz
+@given(days, st.sampled_from(["%G-W%V", "%GW%V", "%G-W%V-%u", "%GW%V%u"]))
+def test_weeks_are_those_of_the_standard_library(day, pattern):
+    following = day + datetime.timedelta(7)
+    cells = [date.strftime(pattern) for date in (day, following)]
+    found = times(cells)
+    begin = day if "%u" in pattern else day - datetime.timedelta(day.weekday())
+    assert found.values[0] == np.datetime64(begin)
+    assert [written(time, found.form) for time in found.values] == cells
+    assert look_like_dates(cells)
+
+
+@fuzz
+@given(days, st.sampled_from(["-", "", " "]))
+def test_quarters_begin_with_their_first_month(day, mark):
+    quarter = (day.month + 2) // 3
+    found = times([f"{day.year:04}{mark}Q{quarter}", f"{day.year + 1:04}{mark}Q1"])
+    assert found.values[0] == np.datetime64(f"{day.year:04}-{3 * quarter - 2:02}")
+    assert written(np.datetime64(day), found.form) == f"{day.year:04}{mark}Q{quarter}"
+
+
 @pytest.mark.parametrize("zone", ["Z", "+05:30", "-0800", "+01"])
 @pytest.mark.parametrize("space", ["", " "])
 def test_a_time_zone_is_kept(zone, space):
     found = times([f"2020-01-01 {hour:02}:00{space}{zone}" for hour in range(5)])
-    assert found.zone == zone
+    assert found.form == "{time}" + zone
     want = np.arange("2020-01-01T00", "2020-01-01T05", dtype="M8[h]")
     np.testing.assert_array_equal(found.values, want)
 
@@ -342,6 +368,15 @@ def test_a_time_zone_is_kept(zone, space):
         (["01/02/2020", "01/03/2020"], "line 2: '01/02/2020' in 't' is neither"),
         (["20200102", "20200101"], "line 3: the time in 't' does not increase"),
         (["1", "1"], "line 3: the time in 't' does not increase"),
+        (["2021-W53"], "line 2: '2021-W53' in 't' is neither a date such as"),
+        (["2021-Q5"], "line 2: '2021-Q5' in 't' is neither a date such as"),
+        (
+            ["2021-W00", "2021-W01"],
+            "line 2: '2021-W00' in 't' is neither a date such as",
+        ),
+        (["2021-W01", "2021W02"], "line 3: the notation in 't' changes from that of"),
+        (["2021-Q1", "2021-05-01"], "of 2016-Q3 to that of 2016-07-01; one was expec"),
+        (["2021-W02", "2021-W01"], "line 3: the time in 't' does not increase"),
     ],
     ids=str,
 )
