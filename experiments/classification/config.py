@@ -20,8 +20,8 @@ class DataConfig(Settings):
     """The documents, how they are split, and their tokens."""
 
     dataset: str = setting("opinions", "Data set to use.", choices=tuple(labeled.NAMES))
-    corpus: tuple[str, ...] = setting(
-        (),
+    corpus: tuple[str, ...] | None = setting(
+        None,
         f"Files of lines label<TAB>text, or CSV, to use instead of a data set: "
         f"{ONE_OR_THREE}",
         resumable=True,  # the checksum of the data decides
@@ -58,11 +58,11 @@ class DataConfig(Settings):
     )
 
     def check(self) -> None:
-        check_files("corpus", self.corpus or None)
+        check_files("corpus", self.corpus)
         if self.fold >= self.folds:
             raise UserError(f"--fold={self.fold} must be below --folds={self.folds}.")
-        has_parts = len(self.corpus) > 1
-        if has_parts or (not self.corpus and self.dataset == "opinions"):
+        has_parts = len(self.corpus or ()) > 1
+        if has_parts or (self.corpus is None and self.dataset == "opinions"):
             for name in ("folds", "fold", "split_seed"):
                 if getattr(self, name) != getattr(DataConfig, name):
                     raise UserError(

@@ -30,7 +30,7 @@ def load_corpus(config: DataConfig, data_dir: str | None) -> labeled.LabeledCorp
       DataError: if they cannot be read, or a part or a label is missing.
     """
     folds = config.folds, config.fold, config.split_seed
-    if config.corpus:
+    if config.corpus is not None:
         return labeled.load_files(config.corpus, *folds)
     return labeled.load(config.dataset, data_dir, *folds)
 

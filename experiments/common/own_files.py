@@ -23,8 +23,6 @@ def check_files(flag: str, files: Sequence[str] | None) -> None:
     """
     if files is None:
         return
-    if not all(files) or not files:
-        raise UserError(f"--{flag} is empty; a file was expected.")
     if len(files) not in (1, 3):
         raise UserError(
             f"--{flag} takes one file, or three for training, validation and test, got "

@@ -72,7 +72,8 @@ class Settings:
     knows the defaults that depend on other settings.
 
     Raises:
-      UserError: for a value of the wrong type, out of bounds or not among the choices.
+      UserError: for a value of the wrong type, out of bounds, not among the choices or,
+        where none need be given, empty.
 
     Example:
       >>> from experiments.language_model import Config
@@ -213,6 +214,8 @@ def _parse(entry: Entry, text: str | None, is_off: bool) -> Any:
     if text is None:
         return not is_off
     if entry.is_tuple:
+        if entry.is_optional and not text:  # as an earlier version wrote it
+            return None
         (members,) = csv.reader([text]) if text else ([],)
         return tuple(map(entry.kind, members))
     return entry.kind(text)
@@ -250,6 +253,9 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
     kind, is_tuple, is_optional = _kind(hint)
     if value is None and is_optional:
         return None
+    is_several = is_tuple and not isinstance(value, str)
+    if is_optional and (value in ("", (), []) or (is_several and "" in value)):
+        raise UserError(f"--{field.name} is empty; give it a value or leave it out.")
     if is_tuple:
         if kind is str and isinstance(value, (str, os.PathLike)):
             value = (value,)

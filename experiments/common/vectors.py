@@ -25,7 +25,7 @@ VECTORS = setting(
 def size_of_vectors(given: Mapping[str, Any]) -> dict[str, int]:
     """The default of embed_size, where the file of vectors decides it."""
     path = given.get("vectors")
-    if path is None or "embed_size" in given:
+    if not path or "embed_size" in given:
         return {}
     return {"embed_size": vectors.vector_size(path)}
 

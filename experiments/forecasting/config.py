@@ -158,8 +158,6 @@ class ModelConfig(RecurrentConfig):
     def check(self) -> None:
         if not self.models:
             raise UserError("--models names no model.")
-        if self.tau is not None and not self.tau:
-            raise UserError("--tau names no number of values.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,8 +25,8 @@ class DataConfig(Settings):
         "has, or of those that --mode=evaluate --input=FILE names.",
         resumable=True,  # the checksum of the data decides
     )
-    transcripts: tuple[str, ...] = setting(
-        (),
+    transcripts: tuple[str, ...] | None = setting(
+        None,
         "File of lines file<TAB>words for --wav_dir, or three files joined by commas: "
         "train, valid, test.",
         resumable=True,
@@ -61,7 +61,7 @@ class DataConfig(Settings):
         return max(self.join, self.max_words)
 
     def check(self) -> None:
-        check_files("transcripts", self.transcripts or None)
+        check_files("transcripts", self.transcripts)
         is_fsdd = self.dataset == "fsdd" and not self.transcripts
         if (self.speaker_out or self.valid_speaker) and not is_fsdd:
             raise UserError("--speaker_out and --valid_speaker need --dataset=fsdd.")

@@ -39,7 +39,7 @@ def load_corpus(config: Config) -> SpeechCorpus:
       DataError: also for a held-out label that never occurs in training.
     """
     data = config.data
-    if data.wav_dir:
+    if data.wav_dir is not None and data.transcripts is not None:
         corpus = transcripts.load_folder(data.wav_dir, data.transcripts)
     else:
         speakers = data.speaker_out, data.valid_speaker

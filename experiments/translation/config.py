@@ -35,14 +35,14 @@ class DataConfig(Settings):
         f"{ONE_OR_THREE}",
         resumable=True,  # the checksum of the data decides
     )
-    source_file: tuple[str, ...] = setting(
-        (),
+    source_file: tuple[str, ...] | None = setting(
+        None,
         "File of source sentences to use instead of a data set, or three files "
         "train,valid,test.",
         resumable=True,
     )
-    target_file: tuple[str, ...] = setting(
-        (), "Translations of --source_file, line by line.", resumable=True
+    target_file: tuple[str, ...] | None = setting(
+        None, "Translations of --source_file, line by line.", resumable=True
     )
     swap: bool = setting(
         False, "Whether to translate from the second language into the first."
@@ -91,11 +91,11 @@ class DataConfig(Settings):
 
     def check(self) -> None:
         check_files("corpus", self.corpus)
-        check_files("source_file", self.source_file or None)
-        check_files("target_file", self.target_file or None)
-        if bool(self.source_file) != bool(self.target_file):
+        check_files("source_file", self.source_file)
+        check_files("target_file", self.target_file)
+        if (self.source_file is None) != (self.target_file is None):
             raise UserError("--source_file and --target_file belong together.")
-        if self.source_file and self.corpus is not None:
+        if self.source_file is not None and self.corpus is not None:
             raise UserError("--corpus and --source_file exclude each other.")
         if self.subword_sampling and self.level != "subword":
             raise UserError("--subword_sampling needs --level=subword.")
@@ -261,8 +261,8 @@ class FilesConfig(InputOutputConfig):
         "File of the translations of --input, to evaluate with.",
         resumable=True,
     )
-    ensemble: tuple[str, ...] = setting(
-        (),
+    ensemble: tuple[str, ...] | None = setting(
+        None,
         "Workdirs of further models with the same settings, whose probabilities are "
         "averaged with those of the model.",
         resumable=True,

@@ -39,7 +39,7 @@ def load_pairs(config: DataConfig, data_dir: str | None) -> parallel.ParallelCor
     Raises:
       DataError: if it cannot be read.
     """
-    if config.source_file:
+    if config.source_file is not None and config.target_file is not None:
         files = list(config.source_file), list(config.target_file)
         corpus = parallel.load_files(*(files[::-1] if config.swap else files))
     elif config.corpus is not None:

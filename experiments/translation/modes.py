@@ -265,7 +265,7 @@ def load_ensemble(
       UserError: if one holds no run, or one with other settings or vocabularies.
     """
     ensemble = []
-    for path in config.files.ensemble:
+    for path in config.files.ensemble or ():
         try:
             workdir = open_run(
                 config, FILES, training=False, path=path, fixed=("epochs",)

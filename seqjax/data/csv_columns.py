@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqjax.data.csv_rows import NUMBER, Table, cells_of, read_table
+from seqjax.data.names import unknown_name
 from seqjax.data.sources import sha256_of
 from seqjax.data.text import DataError, decode, read_bytes, shown_path
 from seqjax.data.timestamps import Times, look_like_dates, read_times
@@ -88,9 +89,8 @@ def _choose(
     needed = (*columns, *([time_column] if time_column else []))
     for name in needed:
         if name not in header:
-            raise DataError(
-                f"{path} has no column {name!r}; it has {', '.join(header)}."
-            )
+            names = list(dict.fromkeys(filter(None, header)))
+            raise DataError(f"{path}: {unknown_name('column', name, names)}")
         if not name:
             raise DataError(
                 f"{path}: column {header.index(name) + 1} has no name; name it, or "

@@ -128,7 +128,7 @@ BAD = {
     "t,a\nyesterday,1\ntoday,1\n": "line 2: 'yesterday' in 't' is neither a date",
     "t,a\n2020-02-30,1\n": "line 2: '2020-02-30' in 't' is neither a date",
     "t,a\n2020-01-02,1\n2020-01-01,1\n": "line 3: the time in 't' does not increase",
-    "time,a\n1,2\n": "has no column 't'; it has time, a",
+    "time,a\n1,2\n": "there is no column 't'; there are time and a.",
     "\n": "is empty",
     "": "is empty",
 }

@@ -234,13 +234,13 @@ def test_the_published_split_of_etth1(tmp_path):
 # ---------------------------------------------------------------- bad input
 
 BAD_FLAGS = {
-    "--target=lode": "has no column 'lode'; it has day, load, heat",
-    "--time_column=date": "has no column 'date'",
+    "--target=lode": "there is no column 'lode'; did you mean load?",
+    "--time_column=date": "there is no column 'date'",
     "--models=linear,gru": "--models: there is no model 'gru'",
     "--cell=gru2": "there is no cell 'gru2'",
     "--tau=4,x": "--tau takes whole numbers joined by commas, got 'x'",
     "--tau=0": "--tau must be at least 1, got 0",
-    "--tau=": "--tau names no number",
+    "--tau=": "--tau is empty; give it a value",
     "--steps=0": "--steps must be at least 1, got 0",
     "--steps=": "--steps names no number",
     "--models=": "--models names no model",
@@ -252,7 +252,7 @@ BAD_FLAGS = {
     "--tau=90": "is too short: for its train part there are 84 rows",
     "--missing=drop": "there is no missing 'drop'",
     "--csv=a.csv,b.csv": "--csv takes one file, or three for training, validation",
-    "--csv=": "--csv is empty; a file was expected",
+    "--csv=": "--csv is empty; give it a value",
     "--dataset=etth": "did you mean etth1",
 }
 

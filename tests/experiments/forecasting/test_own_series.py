@@ -232,7 +232,7 @@ def test_unsuitable_newer_files_are_refused(run, tmp_path):
     before = files(workdir)
     for content, sentence in {
         text(values()[:12]): "has 12 rows, but the models read 13",
-        "date,heat\n2020-01-01,1\n": "has no column 'load'; it has date, heat",
+        "date,heat\n2020-01-01,1\n": "no column 'load'; there are date and heat",
         "date,load\n": "but no rows below it",
         text(values()[:20]).replace(",100.", ",x"): "in 'load' on line 2",
     }.items():
@@ -352,8 +352,19 @@ def forecast_times(folder, content):
             [f"2020-01-03T0{i}:00:00+05:30" for i in (2, 3, 4)],
         ),
         (range(40), ["40", "41", "42"]),
+        (
+            [f"{2010 + i // 4}Q{i % 4 + 1}" for i in range(42)],
+            ["2020Q3", "2020Q4", "2021Q1"],
+        ),
+        (
+            [f"2020-W{week:02}" for week in range(4, 53)],
+            ["2020-W53", "2021-W01", "2021-W02"],
+        ),
     ],
-    ids=["years", "month ends", "business days", "compact", "zone", "numbers"],
+    ids=[
+        *("years", "month ends", "business days", "compact", "zone", "numbers"),
+        *("quarters", "weeks"),
+    ],
 )
 def test_forecasts_are_dated_by_the_calendar(tmp_path, dates, want):
     lines = [f"{date},{i % 5 + i / 7:.2f}" for i, date in enumerate(dates)]

@@ -106,8 +106,8 @@ def test_own_text_from_standard_input(trained, tmp_path):
             "got 4: a, b, c, d; a name that holds a comma is written in double",
         ),
         ("-,a,-", "--corpus: standard input (-) can be read only once."),
-        ("", "--corpus is empty; a file was expected."),
-        ("a,,b", "--corpus is empty; a file was expected."),
+        ("", "--corpus is empty; give it a value or leave it out."),
+        ("a,,b", "--corpus is empty; give it a value or leave it out."),
     ],
 )
 def test_other_numbers_of_files_are_refused(tmp_path, value, sentence):
