@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from experiments.common.settings import entries
 from experiments.common.training_run import open_run
-from experiments.common.workdir import Workdir
+from experiments.common.workdir import FORMAT, Workdir
 from experiments.language_model.config import Config
 from seqjax import checkpoint
 from seqjax.data.vocab import Vocab
@@ -201,7 +201,7 @@ def flag_changes(draw) -> bytes:
 
 objects = st.dictionaries(st.sampled_from(("step", "a", "é")), json_values, max_size=3)
 ALLOWED = {  # other contents that a run may have
-    "flags.txt": st.integers(1, 99).map("--epochs={}\n".format),
+    "flags.txt": st.integers(1, 99).map((FORMAT + "\n--epochs={}\n").format),
     "metrics.jsonl": st.lists(objects.map(json.dumps)).map("\n".join),
     "summary.json": objects.map(json.dumps),
     "vocab.json": st.sets(words).map(
