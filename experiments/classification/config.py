@@ -79,6 +79,12 @@ class ModelConfig(recurrent.RecurrentConfig):
         64, "Size of a token's embedding.", minimum=1, maximum=10**6
     )
     vectors: str | None = VECTORS
+    naive_bayes: str = setting(
+        "bigrams",
+        "Counts whose log-probabilities by naive Bayes, scaled, are added to the "
+        "logits: of words, of words and their bigrams, or none.",
+        choices=("none", "words", "bigrams"),
+    )
     pooling: str = setting(
         "attention",
         "How the outputs at all steps become one vector.",

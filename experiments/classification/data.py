@@ -21,6 +21,7 @@ class EncodedSplit(NamedTuple):
 
     documents: list[np.ndarray]  # int32 [N], one array per document
     labels: np.ndarray  # int32 [documents]
+    offsets: np.ndarray | None = None  # float32 [documents, C], of the logits
 
 
 def load_corpus(config: DataConfig, data_dir: str | None) -> labeled.LabeledCorpus:
@@ -99,7 +100,9 @@ def make_plan(split: EncodedSplit, batch_size: int, seed: int) -> EpochPlan:
 
     def make(rng: np.random.Generator) -> list[Callable[[], labeled.LabeledBatch]]:
         return [
-            functools.partial(labeled.make_batch, *split, bucket)
+            functools.partial(
+                labeled.make_batch, split.documents, split.labels, bucket, split.offsets
+            )
             for bucket in labeled.plan(split.documents, batch_size, rng)
         ]
 

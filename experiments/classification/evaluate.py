@@ -48,7 +48,7 @@ def score_baselines(
     train: EncodedSplit, test: EncodedSplit, vocab_size: int, num_labels: int
 ) -> dict[str, float]:
     """Test accuracy of naive Bayes and of the most frequent label."""
-    bayes = naive_bayes.fit(*train, vocab_size, num_labels)
+    bayes = naive_bayes.fit(train.documents, train.labels, vocab_size, num_labels)
     predicted = bayes.predict(test.documents)
     counts = metrics.confusion(predicted, test.labels, num_labels)
     most_frequent = np.bincount(train.labels).argmax()

@@ -53,7 +53,11 @@ def build_train_loop(
 
 
 def predict(
-    model: Classifier, params: Any, documents: Sequence[np.ndarray], batch_size: int
+    model: Classifier,
+    params: Any,
+    documents: Sequence[np.ndarray],
+    offsets: np.ndarray | None,
+    batch_size: int,
 ) -> np.ndarray:
     """Log-probabilities of the labels, float64 [N, C], in the order of the documents.
 
@@ -61,21 +65,28 @@ def predict(
       model: the classifier.
       params: its parameters.
       documents: int32 [N], one array per document.
+      offsets: of the logits, float32 [documents, C].
       batch_size: number of documents in a minibatch.
     """
     found = np.zeros((len(documents), model.num_labels))
     no_labels = np.zeros(len(documents), int)
     for bucket in labeled.plan(documents, batch_size):
-        batch = labeled.make_batch(documents, no_labels, bucket)
+        batch = labeled.make_batch(documents, no_labels, bucket, offsets)
         rows = bucket.rows[bucket.rows >= 0]
-        log_probs = _log_probs(model, params, batch.tokens, batch.lengths)
+        log_probs = _log_probs(
+            model, params, batch.tokens, batch.lengths, batch.offsets
+        )
         found[rows] = np.asarray(log_probs)[: len(rows)]
     return found
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _log_probs(
-    model: Classifier, params: Any, tokens: jax.Array, lengths: jax.Array
+    model: Classifier,
+    params: Any,
+    tokens: jax.Array,
+    lengths: jax.Array,
+    offsets: jax.Array | None,
 ) -> jax.Array:
-    """[T, B], [B] -> [B, C]."""
-    return jax.nn.log_softmax(model.apply(params, tokens, lengths))
+    """[T, B], [B], [B, C] -> [B, C]."""
+    return jax.nn.log_softmax(model.apply(params, tokens, lengths, offsets=offsets))

@@ -4,9 +4,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.classification import bag_of_words, pretraining
+from experiments.classification.bag_of_words import BagOfWords
 from experiments.classification.config import Config
 from experiments.classification.data import (
     DocumentEncoder,
+    EncodedSplit,
     load_corpus,
     make_plan,
     note_unread,
@@ -20,11 +23,7 @@ from experiments.classification.evaluate import (
 )
 from experiments.classification.figures import draw_confusion
 from experiments.classification.model import build_model, build_train_loop, predict
-from experiments.classification.pretraining import (
-    FOLDER,
-    build_pretraining,
-    pretrain,
-)
+from experiments.classification.pretraining import build_pretraining, pretrain
 from experiments.common.console import print_table
 from experiments.common.job import Job, Objective
 from experiments.common.line_io import read_lines, write_lines
@@ -48,7 +47,7 @@ from seqjax import metrics
 from seqjax.data import labeled
 from seqjax.models.classifier import Classifier
 
-FILES = ("confusion.png", "attention.png", FOLDER)
+FILES = ("confusion.png", "attention.png", bag_of_words.FILE, pretraining.FOLDER)
 OBJECTIVES = {
     "accuracy": Objective(criterion="valid_accuracy", maximize=True, unit="documents"),
     "loss": Objective(unit="documents"),
@@ -72,7 +71,8 @@ def train(config: Config) -> dict[str, Any]:
     else:
         encoder = DocumentEncoder.train(corpus, config.data)
     training_split = encoder.encode_split(corpus.train)
-    valid = encoder.encode_split(corpus.valid)
+    bag, training_split = count_words(config, encoder, training_split)
+    valid = encode(encoder, bag, corpus.valid)
     batch_size = config.train.batch_size
     plan = make_plan(training_split, batch_size, config.run.seed)
     total_steps = config.train.epochs * len(plan(0))
@@ -80,7 +80,7 @@ def train(config: Config) -> dict[str, Any]:
     optimizer = make_optimizer(config.optimizer, total_steps)
 
     def validate(state: Any) -> dict[str, float]:
-        log_probs = predict(model, state.params, valid.documents, batch_size)
+        log_probs = predict_split(model, state.params, valid, batch_size)
         return score("valid", log_probs, valid.labels)
 
     job = Job(
@@ -104,24 +104,56 @@ def train(config: Config) -> dict[str, Any]:
             arguments = language_model, state.params, plan, valid, corpus.sha256
             state = state.replace(params=pretrain(config, workdir, *arguments))
         encoder.write(workdir, corpus.sha256)
+        if bag is not None:
+            bag.write(workdir)
         note_unread(encoder, corpus.train.texts, training_split.documents)
         trained = train_model(job, workdir, state, config.train)
-        return report(config, workdir, corpus, encoder, model, trained)
+        classifier = TrainedClassifier(encoder, bag, model, trained.params)
+        return report(config, workdir, corpus, classifier, training_split, trained)
+
+
+def count_words(
+    config: Config, encoder: DocumentEncoder, split: EncodedSplit
+) -> tuple[BagOfWords | None, EncodedSplit]:
+    """The counts of a training part for naive Bayes, and the part with its offsets."""
+    if config.model.naive_bayes == "none":
+        return None, split
+    sizes = len(encoder.tokenizer), len(encoder.labels)
+    with_bigrams = config.model.naive_bayes == "bigrams"
+    bag, offsets = BagOfWords.train(split, *sizes, with_bigrams)
+    return bag, split._replace(offsets=offsets)
+
+
+def encode(
+    encoder: DocumentEncoder, bag: BagOfWords | None, split: labeled.LabeledSplit
+) -> EncodedSplit:
+    """A held-out part with its offsets."""
+    encoded = encoder.encode_split(split)
+    if bag is None:
+        return encoded
+    return encoded._replace(offsets=bag.offsets(encoded.documents))
+
+
+def predict_split(
+    model: Classifier, params: Any, split: EncodedSplit, batch_size: int
+) -> np.ndarray:
+    """Log-probabilities [documents, C]; see `predict`."""
+    return predict(model, params, split.documents, split.offsets, batch_size)
 
 
 @with_precision
 def evaluate(config: Config) -> dict[str, float]:
     """Scores of the test part or of the labeled file --input, also printed."""
     workdir = open_workdir(config, training=False)
-    encoder, model, params = load(config, workdir)
+    encoder, bag, model, params = load(config, workdir)
     if config.files.input is None:
         corpus = load_corpus(config.data, config.run.data_dir)
         workdir.check_data(corpus.sha256)
         split = corpus.test
     else:
         split = labeled.read_file(config.files.input, encoder.labels)
-    encoded = encoder.encode_split(split)
-    log_probs = predict(model, params, encoded.documents, config.train.batch_size)
+    encoded = encode(encoder, bag, split)
+    log_probs = predict_split(model, params, encoded, config.train.batch_size)
     scores = score("test", log_probs, encoded.labels)
     rows = [
         *score_rows("test", scores),
@@ -138,9 +170,10 @@ def classify(config: Config) -> list[tuple[str, float]]:
     """The label of each input line and its probability, also written as lines."""
     workdir = open_workdir(config, training=False)
     texts = read_lines(config.files.input)
-    encoder, model, params = load(config, workdir)
+    encoder, bag, model, params = load(config, workdir)
     documents = encoder.encode(texts)
-    log_probs = predict(model, params, documents, config.train.batch_size)
+    offsets = None if bag is None else bag.offsets(documents)
+    log_probs = predict(model, params, documents, offsets, config.train.batch_size)
     note_unread(encoder, texts, documents)
     found = [
         (encoder.labels[row.argmax()], float(np.exp(row.max()))) for row in log_probs
@@ -153,9 +186,10 @@ def classify(config: Config) -> list[tuple[str, float]]:
 
 
 class TrainedClassifier(NamedTuple):
-    """A trained model with the encoder of its inputs."""
+    """A trained model with what encodes its inputs."""
 
     encoder: DocumentEncoder
+    bag: BagOfWords | None
     model: Classifier
     params: Any
 
@@ -165,25 +199,24 @@ def load(config: Config, workdir: Workdir) -> TrainedClassifier:
     encoder = DocumentEncoder.read(workdir, config.data)
     model = build_model(config.model, encoder)
     params = load_params(config, workdir, model)
-    return TrainedClassifier(encoder, model, params)
+    bag = None if config.model.naive_bayes == "none" else BagOfWords.read(workdir)
+    return TrainedClassifier(encoder, bag, model, params)
 
 
 def report(
     config: Config,
     workdir: Workdir,
     corpus: labeled.LabeledCorpus,
-    encoder: DocumentEncoder,
-    model: Classifier,
+    classifier: TrainedClassifier,
+    training_split: EncodedSplit,
     trained: Trained,
 ) -> dict[str, Any]:
     """Write summary.json and the figures, print the tables; the summary."""
-    params, batch_size = trained.params, config.train.batch_size
-    num_labels = len(encoder.labels)
-    training_split, valid, test = map(
-        encoder.encode_split, (corpus.train, corpus.valid, corpus.test)
-    )
-    log_probs = predict(model, params, test.documents, batch_size)
-    valid_log_probs = predict(model, params, valid.documents, batch_size)
+    encoder, bag, model, params = classifier
+    num_labels, batch_size = len(encoder.labels), config.train.batch_size
+    valid, test = (encode(encoder, bag, part) for part in (corpus.valid, corpus.test))
+    log_probs = predict_split(model, params, test, batch_size)
+    valid_log_probs = predict_split(model, params, valid, batch_size)
     summary = {
         **score("test", log_probs, test.labels),
         **score("valid", valid_log_probs, valid.labels),

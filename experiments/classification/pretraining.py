@@ -72,7 +72,8 @@ def pretrain(
     def validate(state: Any) -> dict[str, float]:
         sums = np.zeros(2)
         for bucket in labeled.plan(valid.documents, config.train.batch_size):
-            sums += loss(state.params, labeled.make_batch(*valid, bucket))
+            batch = labeled.make_batch(valid.documents, valid.labels, bucket)
+            sums += loss(state.params, batch)
         return {"valid_perplexity": metrics.perplexity(*sums)}
 
     job = Job(

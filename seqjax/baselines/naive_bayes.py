@@ -63,3 +63,35 @@ def fit(
     return NaiveBayes(
         np.log(prior), np.log(counts / counts.sum(axis=-1, keepdims=True))
     )
+
+
+def leave_one_out_scores(
+    documents: Sequence[np.ndarray],
+    labels: Sequence[int] | np.ndarray,
+    vocab_size: int,
+    num_labels: int,
+    smoothing: float = 1.0,
+) -> np.ndarray:
+    """log P(label, words) [N, C] of each document by the words of all others.
+
+    The scores of training documents by `fit` are better than those of new documents;
+    these are not. The prior is that of all documents.
+
+    Args:
+      documents, labels, vocab_size, num_labels, smoothing: as for `fit`.
+    """
+    log_prior, log_likelihood = fit(
+        documents, labels, vocab_size, num_labels, smoothing
+    )
+    counts = np.full((num_labels, vocab_size), smoothing, np.float64)
+    for words, label in zip(documents, labels, strict=True):
+        np.add.at(counts[label], words, 1)
+    totals = counts.sum(axis=-1)
+    scores = np.tile(log_prior, (len(documents), 1))
+    for i, (words, label) in enumerate(zip(documents, labels, strict=True)):
+        distinct, number = np.unique(words, return_counts=True)
+        scores[i] += log_likelihood[:, distinct] @ number
+        others = counts[label, distinct] - number
+        own = number @ np.log(others / (totals[label] - len(words)))
+        scores[i, label] = log_prior[label] + own
+    return scores

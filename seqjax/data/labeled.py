@@ -41,6 +41,7 @@ class LabeledBatch(NamedTuple):
     tokens: np.ndarray  # int32 [T, B]
     lengths: np.ndarray  # int32 [B]; 0 in padding rows
     labels: np.ndarray  # int32 [B]; -1 in padding rows
+    offsets: np.ndarray | None = None  # float32 [B, C], added to the logits
 
 
 # Pang and Lee 2005; research use. www.cs.cornell.edu/people/pabo/movie-review-data has
@@ -201,6 +202,7 @@ def make_batch(
     documents: Sequence[np.ndarray],
     labels: Sequence[int] | np.ndarray,
     bucket: buckets.Bucket,
+    offsets: np.ndarray | None = None,
 ) -> LabeledBatch:
     """The minibatch of a Bucket.
 
@@ -208,13 +210,18 @@ def make_batch(
       documents: an integer array for each document.
       labels: an integer for each document.
       bucket: from `plan`.
+      offsets: of the logits, float32 [documents, C].
     """
     is_document = bucket.rows >= 0
     rows = bucket.rows[is_document]
     tokens, lengths = buckets.pad([documents[i] for i in rows], bucket)
     padded = np.full(len(is_document), -1, np.int32)
     padded[: len(rows)] = [labels[i] for i in rows]
-    return LabeledBatch(tokens, lengths, padded)
+    if offsets is None:
+        return LabeledBatch(tokens, lengths, padded)
+    padded_offsets = np.zeros((len(is_document), offsets.shape[-1]), np.float32)
+    padded_offsets[: len(rows)] = offsets[rows]
+    return LabeledBatch(tokens, lengths, padded, padded_offsets)
 
 
 def _corpus(name: str, splits: Iterable[LabeledSplit], sha256: str) -> LabeledCorpus:

@@ -127,6 +127,8 @@ class Classifier:
         tokens: jax.Array,
         lengths: jax.Array,
         key: jax.Array | None = None,
+        *,
+        offsets: jax.Array | None = None,
     ) -> jax.Array:
         """Logits [..., C] of the labels.
 
@@ -135,13 +137,16 @@ class Classifier:
           tokens: integers [T, ...]; any values past the lengths.
           lengths: integers [...] of any dtype, 0 allowed.
           key: random key for dropout; None turns dropout off.
+          offsets: [..., C], added to the logits; None adds nothing. With the
+            log-probabilities of another model the network learns what that lacks.
         """
         k_outputs, k_pooled = (None, None) if key is None else jax.random.split(key)
         lengths = as_lengths(lengths, len(tokens), tokens.shape[1:], of="tokens")
         ys = self.outputs(params, tokens, lengths, k_outputs)
         pooled = self._pool(params.pool, ys, lengths)  # [..., H]
         pooled = layers.dropout(k_pooled, pooled, self.dropout)
-        return layers.dense(params.out, pooled)
+        logits = layers.dense(params.out, pooled)
+        return logits if offsets is None else logits + offsets
 
     def outputs(
         self,
@@ -181,8 +186,9 @@ class Classifier:
         Returns:
           (total, count), the total in nats.
         """
-        tokens, lengths, labels = map(jnp.asarray, batch)
-        logits = self.apply(params, tokens, lengths, key)
+        tokens, lengths, labels = map(jnp.asarray, batch[:3])
+        offsets = None if batch.offsets is None else jnp.asarray(batch.offsets)
+        logits = self.apply(params, tokens, lengths, key, offsets=offsets)
         mask = labels >= 0
         labels = jnp.maximum(labels, 0)
         return losses.smoothed_cross_entropy(logits, labels, mask, label_smoothing)

@@ -1,6 +1,7 @@
 """Naive Bayes, by hand."""
 
 import numpy as np
+import pytest
 
 from seqjax.baselines import naive_bayes
 
@@ -32,3 +33,20 @@ def test_smoothing_adds_to_each_count():
 def test_no_documents_give_no_scores():
     model = naive_bayes.fit([np.array([0]), np.array([1])], [0, 1], 2, 2)
     assert model.scores([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("smoothing", [1.0, 0.25])
+def test_leaving_one_out_is_counting_anew_without_it(smoothing):
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(0, 6, n) for n in (4, 0, 1, 7, 5)]
+    labels = [0, 1, 2, 1, 0]  # the label 2 once
+    found = naive_bayes.leave_one_out_scores(documents, labels, 6, 3, smoothing)
+    prior = np.log([2 / 5, 2 / 5, 1 / 5])
+    for i, words in enumerate(documents):
+        counts = np.full((3, 6), smoothing)
+        for j, other in enumerate(documents):
+            for word in other[: len(other) * (j != i)]:
+                counts[labels[j], word] += 1
+        likelihood = np.log(counts / counts.sum(axis=1, keepdims=True))
+        want = prior + sum(likelihood[:, word] for word in words)
+        np.testing.assert_allclose(found[i], want)

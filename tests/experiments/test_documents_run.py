@@ -104,6 +104,7 @@ def own_files(tmp_path, monkeypatch):
         "mails.tsv": documents,
         "more.tsv": documents[:3],
         "new.txt": lines[:3],
+        "glove.txt": [f"{word} 1 2 3 4 5 6 7 {i}" for i, word in enumerate(words)],
         "sentences.txt": lines[:3],
         "my.conll": sentences,
         "poems.txt": [f"river:{line}." for line in lines],

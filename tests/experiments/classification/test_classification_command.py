@@ -2,17 +2,23 @@
 
 import shutil
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments.classification import Config
+from experiments.classification import Config, bag_of_words
 from experiments.classification import classify as classify_from_python
 from experiments.classification import train as train_from_python
 from experiments.classification.__main__ import main
+from experiments.classification.bag_of_words import BagOfWords
 from experiments.classification.config import DataConfig
-from experiments.classification.data import DocumentEncoder, note_unread
+from experiments.classification.data import (
+    DocumentEncoder,
+    EncodedSplit,
+    note_unread,
+)
 from experiments.classification.evaluate import print_errors
 from experiments.classification.figures import (
     DocumentWeights,
@@ -94,7 +100,7 @@ def test_train_writes_all_files_and_learns(trained):
     assert set(numbers) == SUMMARY_KEYS
     assert {p.name for p in workdir.iterdir()} == {
         *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
-        *("learning_curve.png", "confusion.png", "attention.png"),
+        *("learning_curve.png", "confusion.png", "attention.png", "naive_bayes.npz"),
     }
     assert numbers["test_accuracy"] > 0.9 > numbers["naive_bayes_test_accuracy"]
     for name in ("confusion", "attention"):
@@ -381,7 +387,7 @@ def write_vectors(path, size=8, words="abcd"):
 def embedding(workdir):
     """The embedding {word: row} of the last checkpoint."""
     config = Config.of_run(workdir, checkpoint="last")
-    encoder, _, params = load(config, open_workdir(config, training=False))
+    encoder, _, _, params = load(config, open_workdir(config, training=False))
     return dict(zip(encoder.tokenizer.vocab.tokens, params.embed, strict=True))
 
 
@@ -442,3 +448,61 @@ def test_layers_that_see_what_they_predict_are_not_pretrained(corpus, tmp_path):
     more = ("--pretrain_epochs=1", "--bidirectional", "--num_layers=2")
     refused(train(corpus, tmp_path / "run", *more), "use --num_layers=1 or --nobidir")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("counted", ["words", "bigrams"])
+def test_naive_bayes_is_in_the_logits(tmp_path, counted):
+    """Each training document by the counts of all others, new ones by all."""
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(4, 9, rng.integers(0, 7)) for _ in range(60)]
+    split = EncodedSplit(documents, rng.integers(0, 3, 60))
+    bag, offsets = BagOfWords.train(split, 9, 3, counted == "bigrams")
+    features = [
+        [*words, *(pairwise(words) if counted == "bigrams" else ())]
+        for words in (document.tolist() for document in documents)
+    ]
+    known = sorted({f for document in features for f in document}, key=str)
+    size = 9 + len({f for f in known if isinstance(f, tuple)})
+
+    def scores(document, without):
+        counts = np.ones((3, size))
+        index_of = {f: f if isinstance(f, int) else None for f in known}
+        pairs = [f for f in known if isinstance(f, tuple)]
+        index_of |= {pair: 9 + i for i, pair in enumerate(pairs)}
+        for i, other in enumerate(features):
+            for feature in other if i != without else ():
+                counts[split.labels[i], index_of[feature]] += 1
+        likelihood = np.log(counts / counts.sum(axis=1, keepdims=True))
+        prior = np.log(np.bincount(split.labels) / 60)
+        found = [likelihood[:, index_of[f]] for f in document if f in index_of]
+        scored = bag.scale * (prior + sum(found, np.zeros(3)))
+        return scored - scored.mean()
+
+    for i in (0, 7, 30):
+        np.testing.assert_allclose(offsets[i], scores(features[i], i), atol=1e-5)
+    new = [np.array([8, 4, 4, 8, 5]), np.zeros(0, int)]
+    new_features = [[8, 4, 4, 8, 5, (8, 4), (4, 4), (4, 8), (8, 5)], []]
+    if counted == "words":
+        new_features[0] = new_features[0][:5]
+    for found, document in zip(bag.offsets(new), new_features, strict=True):
+        np.testing.assert_allclose(found, scores(document, None), atol=1e-5)
+
+
+def test_the_scale_of_naive_bayes_is_that_of_the_lowest_loss():
+    """Labels that are independent of the words ask for no scale."""
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(4, 9, 30) for _ in range(400)]
+    noise = EncodedSplit(documents, rng.integers(0, 2, 400))
+    assert BagOfWords.train(noise, 9, 2, False)[0].scale == bag_of_words.SCALES[0]
+    told = [np.array([4 + label] * 3) for label in noise.labels]
+    certain = EncodedSplit(told, noise.labels)
+    assert BagOfWords.train(certain, 9, 2, False)[0].scale > 1
+
+
+def test_damaged_counts_are_named(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained[0], run)
+    (run / "naive_bayes.npz").write_bytes(b"PK\x03\x04 no")
+    refused(use((run,), "classify", stdin=b"a\n"), "naive_bayes.npz is missing or dam")
+    (run / "naive_bayes.npz").unlink()
+    refused(use((run,), "evaluate"), "naive_bayes.npz is missing or damaged")
