@@ -39,9 +39,15 @@ SUMMARY_KEYS = {
 SMALL = (
     *("--cell=rnn", "--nobidirectional", "--hidden_size=16", "--num_mels=12"),
     *("--dropout=0", "--epochs=3", "--beam_size=3", "--log_every=5"),
-    *("--checkpoint_every=5", "--learning_rate=0.02", "--warmup_steps=5"),
+    *("--checkpoint_every=1000", "--learning_rate=0.02", "--warmup_steps=5"),
 )
-LONGER = ("--epochs=20", "--log_every=50", "--units=words", "--batch_size=8")
+LONGER = (
+    "--epochs=20",
+    "--eval_every=5",
+    "--log_every=50",
+    "--units=words",
+    "--batch_size=8",
+)
 command = partial(run, main)
 
 
