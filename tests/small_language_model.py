@@ -29,7 +29,7 @@ SMALL = (
         "--batch_size=4",
         "--num_steps=10",
     ),
-    *("--epochs=2", "--length=20", "--log_every=7", "--checkpoint_every=20"),
+    *("--epochs=2", "--length=20", "--log_every=7", "--checkpoint_every=1000"),
 )
 
 
