@@ -1,4 +1,4 @@
-"""Outputs and gradients of `unroll`, to compare two ways of computing them."""
+"""Gradients, compared with finite differences, and of `unroll` in two ways."""
 
 from functools import partial
 
@@ -11,6 +11,26 @@ from tests import equality, quick
 
 # LLVM's optimizations are slow, and jaxlib 0.10 miscompiles some plain scans with them.
 compiled = partial(jax.jit, compiler_options=quick.OPTIONS)
+
+
+def assert_finite_differences(loss, args, atol=1e-5, rtol=1e-5, eps=1e-4):
+    """The gradient of a loss along a random direction is its difference quotient.
+
+    `jax.test_util.check_grads` does the same in three programs and many operations.
+    """
+    run = compiled(jax.value_and_grad(loss, tuple(range(len(args)))))
+    rng = np.random.default_rng(0)
+    direction = jax.tree.map(lambda a: rng.normal(size=a.shape), args)
+
+    def moved(eps):
+        return jax.tree.map(lambda a, d: np.asarray(a) + eps * d, args, direction)
+
+    gradient = jax.device_get(run(*args)[1])
+    products = jax.tree.map(lambda g, d: np.sum(g * d), gradient, direction)
+    plus, minus = (float(run(*moved(e))[0]) for e in (eps, -eps))
+    want = (plus - minus) / (2 * eps)
+    got = sum(jax.tree.leaves(products))
+    np.testing.assert_allclose(got, want, atol=atol, rtol=rtol)
 
 
 def inputs(cell, num_steps=6, batch_shape=(4,), input_size=3, dtype=jnp.float64):

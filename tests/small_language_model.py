@@ -22,8 +22,14 @@ SUMMARY_KEYS = {
 
 
 SMALL = (
-    *("--hidden_size=12", "--embed_size=8", "--batch_size=4", "--num_steps=10"),
-    *("--epochs=2", "--length=20", "--log_every=7", "--checkpoint_every=20"),
+    *(
+        "--cell=rnn",
+        "--hidden_size=12",
+        "--embed_size=8",
+        "--batch_size=4",
+        "--num_steps=10",
+    ),
+    *("--epochs=2", "--length=20", "--log_every=7", "--checkpoint_every=1000"),
 )
 
 
@@ -33,7 +39,7 @@ UNSTABLE = (
 
 
 PLAIN = (
-    *("--num_layers=2", "--optimizer=sgd", "--learning_rate=1", "--embed_size=12"),
+    *("--cell=lstm", "--optimizer=sgd", "--learning_rate=1", "--embed_size=12"),
     *("--epochs=1", "--temperature=1"),
 )
 

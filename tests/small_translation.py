@@ -6,21 +6,23 @@ from experiments.translation.__main__ import main
 from tests import commands
 
 SMALL = {
+    "cell": "rnn",
+    "bidirectional": False,
     "hidden_size": 24,
     "embed_size": 12,
     "batch_size": 16,
     "epochs": 2,
     "log_every": 5,
-    "checkpoint_every": 10,
+    "checkpoint_every": 1000,
     "decode_batch": 8,
     "min_freq": 1,
     "figures": 1,
 }
-WELL = (  # with few validations and checkpoints, which take most of the time
+WELL = (  # with few validations, which take most of the time
     *("--epochs=60", "--learning_rate=0.01", "--dropout=0", "--log_every=50"),
-    *("--eval_every=10", "--checkpoint_every=1000"),
+    *("--eval_every=10", "--cell=gru", "--bidirectional"),
 )
-FAST = ("--nobidirectional", "--max_length=14", "--beam_size=1", "--figures=0")
+FAST = ("--max_length=14", "--beam_size=1", "--figures=0")
 SENTENCES = b"red cat\nbig dog sees cat\ndog\nsees big red dog\n"
 WORDS = {"red": "rouge", "big": "grand", "cat": "chat", "dog": "chien", "sees": "voit"}
 SUMMARY_KEYS = {

@@ -9,12 +9,12 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import jax.test_util
 import numpy as np
 import pytest
 
 import seqjax
 from tests.equality import assert_close, assert_same
+from tests.gradients import assert_finite_differences
 from tests.law_cells import ALL, BIDIRECTIONAL, CELLS, FORWARD, MGU, STACKS, H
 
 T, B, D = 6, 4, 3
@@ -256,7 +256,6 @@ def test_gradients_in_float64(cell, key, lengths, reverse, x64):
     if "relu" in repr(cell):
         params = params._replace(b=params.b + 0.4)  # away from the kink
 
-    @jax.jit
     def loss(params, xs, floats):
         both, ints = iter(floats), iter(integers)
         full = jax.tree.map(
@@ -265,7 +264,7 @@ def test_gradients_in_float64(cell, key, lengths, reverse, x64):
         return scalar(*seqjax.unroll(cell, params, xs, full, lengths, reverse))
 
     floats = [s for s in jax.tree.leaves(state) if s.dtype == jnp.float64]
-    jax.test_util.check_grads(loss, (params, xs, floats), order=1, modes=["rev"])
+    assert_finite_differences(loss, (params, xs, floats))
 
 
 @every_forward

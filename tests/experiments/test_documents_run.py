@@ -16,6 +16,8 @@ import pytest
 
 from experiments.common.command_line import parse
 from experiments.common.settings import entries
+from experiments.speech import data as speech_data
+from seqjax.data import buckets
 from tests.commands import run
 from tests.tones import write_tones
 
@@ -80,6 +82,13 @@ def commands() -> dict[str, list[list[str]]]:
 
 
 COMMANDS = commands()
+
+
+@pytest.fixture(autouse=True)
+def one_padded_length(monkeypatch):
+    """Each model is compiled for one length."""
+    monkeypatch.setattr(buckets, "LENGTHS", (32,))
+    monkeypatch.setattr(speech_data, "MIN_FRAMES", 256)
 
 
 @pytest.fixture(autouse=True)

@@ -42,10 +42,10 @@ SUMMARY_KEYS = {
 }
 SMALL = (
     *("--hidden_size=8", "--embed_size=8", "--batch_size=25", "--epochs=2"),
-    *("--log_every=4", "--checkpoint_every=4", "--nobidirectional", "--dropout=0"),
+    *("--log_every=4", "--checkpoint_every=1000", "--nobidirectional", "--dropout=0"),
     "--schedule=constant",
 )
-LEARN = ("--epochs=30", "--learning_rate=0.03", "--patience=0")
+LEARN = ("--epochs=30", "--eval_every=6", "--learning_rate=0.03", "--patience=0")
 
 
 def write_documents(path, number=250):

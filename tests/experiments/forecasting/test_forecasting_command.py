@@ -16,7 +16,13 @@ from tests.commands import files, metrics, refused, summary
 
 RECIPES = Path(forecasting.__file__).parents[1] / "recipes"
 SMALL = (
-    *("--epochs=2", "--epoch_updates=1", "--hidden_size=6", "--batch_size=16"),
+    *(
+        "--cell=rnn",
+        "--epochs=2",
+        "--epoch_updates=1",
+        "--hidden_size=6",
+        "--batch_size=16",
+    ),
     *("--eval_every=1", "--multistep=direct", "--normalize=none"),
 )
 TINY = (*SMALL, "--models=direct", "--tau=8", "--horizon=4", "--steps=1,4")

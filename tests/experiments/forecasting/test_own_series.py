@@ -13,7 +13,13 @@ from tests import commands
 from tests.commands import files, refused, summary
 
 TINY = (
-    *("--epochs=2", "--epoch_updates=1", "--hidden_size=4", "--mlp_size=4"),
+    *(
+        "--cell=rnn",
+        "--epochs=2",
+        "--epoch_updates=1",
+        "--hidden_size=4",
+        "--mlp_size=4",
+    ),
     *("--cell=rnn", "--batch_size=16"),
 )
 BASELINES = "--models=naive,linear"

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.commands import files
-from tests.small_language_model import SMALL, refused, train, write
+from tests.small_language_model import SMALL, refused, write
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,13 @@ def test_numpy_rnn_refuses_what_it_has_no_gradients_for(tmp_path, capsys):
     assert "--backprop=full, got truncated" in refused(capsys, *argv, *cut)
 
 
-def test_another_run_in_the_workdir_is_refused_and_left_alone(corpus, tmp_path, capsys):
-    workdir = tmp_path / "run"
-    train(corpus, workdir)
+def test_another_run_in_the_workdir_is_refused_and_left_alone(corpus, finished, capsys):
+    workdir = finished
     before = files(workdir)
     argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL)
     err = refused(capsys, *argv, "--hidden_size=13", "--cell=gru")
     assert "--hidden_size (12 there, 13 here)" in err
-    assert "--cell (lstm there, gru here)" in err
+    assert "--cell (rnn there, gru here)" in err
     assert "batch_size" not in err
     assert "--tie_embeddings" in refused(capsys, *argv, "--tie_embeddings")
     evaluate = (f"--workdir={workdir}", "--mode=evaluate", "--hidden_size=13")
@@ -142,9 +141,8 @@ def test_no_run_in_the_workdir_is_said(tmp_path, capsys, mode):
     assert "holds no run" in refused(capsys, *argv)
 
 
-def test_a_damaged_vocabulary_is_said(corpus, tmp_path, capsys):
-    workdir = tmp_path / "run"
-    train(corpus, workdir)
+def test_a_damaged_vocabulary_is_said(finished, capsys):
+    workdir = finished
     argv = (f"--workdir={workdir}", "--mode=generate")
     for content in ("[1,", "null", '["a", [1, 2]]'):
         (workdir / "vocab.json").write_text(content)

@@ -76,9 +76,8 @@ def test_compiled_programs_are_kept_in_the_users_cache(corpus, tmp_path, monkeyp
     assert kept["mine"]
 
 
-def test_bits_per_character_is_log2_perplexity_of_characters(corpus, tmp_path):
-    train(corpus, tmp_path / "run")
-    got = summary(tmp_path / "run")
+def test_bits_per_character_is_log2_perplexity_of_characters(small_run):
+    got = summary(small_run)
     assert got["bits_per_character"] == pytest.approx(np.log2(got["test_perplexity"]))
 
 
@@ -98,9 +97,8 @@ def test_without_n_grams_none_are_counted(corpus, tmp_path, capsys):
     assert "Kneser-Ney" not in capsys.readouterr().out
 
 
-def test_flags_file_is_accepted_back(corpus, tmp_path):
-    first, second = tmp_path / "first", tmp_path / "second"
-    train(corpus, first)
+def test_flags_file_is_accepted_back(small_run, tmp_path):
+    first, second = small_run, tmp_path / "second"
     assert command(f"--flagfile={first / 'flags.txt'}", f"--workdir={second}") == 0
     clock = {"seconds": 0, "tokens_per_second": 0}
     assert summary(first) | clock == summary(second) | clock
@@ -113,7 +111,13 @@ def test_flags_file_is_accepted_back(corpus, tmp_path):
         ("--cell=rnn_relu", "--init=orthogonal", "--schedule=plateau", "--decay=0.5"),
         ("--cell=gru", "--num_layers=2", "--dropout=0.3", "--sampling=random"),
         ("--cell=gru_textbook", "--optimizer=adamw", "--weight_decay=0.1"),
-        ("--forget_bias=1", "--tie_embeddings", "--embed_size=12", "--clip_norm=0"),
+        (
+            "--cell=lstm",
+            "--forget_bias=1",
+            "--tie_embeddings",
+            "--embed_size=12",
+            "--clip_norm=0",
+        ),
         ("--schedule=exponential", "--train_tokens=500", "--eval_rows=3"),
         ("--level=word", "--num_steps=3", "--top_k=3", "--min_freq=2"),
         ("--embed_size=0", "--max_tokens=200", "--temperature=0", "--checkpoint=last"),
@@ -144,12 +148,11 @@ def test_words_are_spread_over_the_characters_of_the_text(corpus, tmp_path):
     assert "\n " not in sample
 
 
-def test_generation_varies_with_the_seed_alone(corpus, tmp_path, capsys):
-    train(corpus, tmp_path / "run")
+def test_generation_varies_with_the_seed_alone(small_run, capsys):
     outs = []
     for seed in (0, 1, 1):
         capsys.readouterr()
-        argv = (f"--workdir={tmp_path / 'run'}", "--mode=generate", "--length=40")
+        argv = (f"--workdir={small_run}", "--mode=generate", "--length=40")
         assert command(*argv, f"--seed={seed}") == 0
         outs.append(capsys.readouterr().out)
     assert outs[0] != outs[1] == outs[2]
@@ -161,7 +164,7 @@ def test_a_corpus_may_move(corpus, tmp_path, capsys):
     moved = corpus.rename(tmp_path / "moved[bold].txt")
     capsys.readouterr()
     assert train(moved, workdir) == 0
-    assert "moved[bold].txt, lstm" in capsys.readouterr().out
+    assert "moved[bold].txt, rnn" in capsys.readouterr().out
     assert command(f"--workdir={workdir}", "--mode=evaluate") == 0
 
 
@@ -192,12 +195,9 @@ def test_evaluate_and_generate_need_only_the_workdir(corpus, tmp_path, capsys):
     assert files(workdir) == before
 
 
-def test_unknown_characters_of_a_prompt_are_noted(corpus, tmp_path, capsys):
-    train(corpus, tmp_path / "run")
+def test_unknown_characters_of_a_prompt_are_noted(small_run, capsys):
     capsys.readouterr()
-    code = command(
-        f"--workdir={tmp_path / 'run'}", "--mode=generate", "--prompt=the Ж#"
-    )
+    code = command(f"--workdir={small_run}", "--mode=generate", "--prompt=the Ж#")
     captured = capsys.readouterr()
     assert code == 0
     assert captured.err.count("\n") == 1

@@ -38,7 +38,7 @@ def test_three_files_are_the_three_parts(trained, tmp_path):
     quoted = ",".join(f'"{path}"' for path in parts)
     own = tmp_path / "run"
     result = run(main, f"--corpus={quoted}", f"--workdir={own}", *SMALL)
-    assert result.code == 0 and "train,1.txt, lstm" in result.out
+    assert result.code == 0 and "train,1.txt, rnn" in result.out
     found, want = summary(own), summary(workdir)
     for name in ("train_perplexity", "valid_perplexity", "test_perplexity", "sample"):
         assert found[name] == want[name]
@@ -90,7 +90,7 @@ def test_own_text_from_standard_input(trained, tmp_path):
     corpus, _, workdir = trained
     flags = ("--corpus=-", f"--workdir={tmp_path / 'run'}", *SMALL)
     result = run(main, *flags, stdin=corpus.read_bytes())
-    assert result.code == 0 and "standard input, lstm" in result.out
+    assert result.code == 0 and "standard input, rnn" in result.out
     found, want = summary(tmp_path / "run"), summary(workdir)
     assert found["test_perplexity"] == want["test_perplexity"]
     assert found["dataset_sha256"] == want["dataset_sha256"]

@@ -23,9 +23,8 @@ from tests.small_language_model import (
 )
 
 
-def test_a_finished_run_started_again_only_reports(corpus, tmp_path, capsys):
-    workdir = tmp_path / "run"
-    train(corpus, workdir)
+def test_a_finished_run_started_again_only_reports(corpus, finished, capsys):
+    workdir = finished
     first, written = summary(workdir), metrics(workdir)
     assert train(corpus, workdir) == 0
     assert "continuing from step" in capsys.readouterr().err
@@ -135,9 +134,8 @@ def test_killed_and_resumed_is_uninterrupted_bit_for_bit(corpus, tmp_path):
     assert summary(broken)["sample"] == summary(whole)["sample"]
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(corpus, tmp_path, capsys):
-    workdir = tmp_path / "run"
-    train(corpus, workdir)
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(corpus, finished, capsys):
+    workdir = finished
     finished, written = summary(workdir), metrics(workdir)
     before, step = saved_steps(workdir)
     newest = workdir / "checkpoints" / "last" / str(step)
@@ -152,9 +150,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(corpus, tmp_path, cap
     assert summary(workdir)["test_perplexity"] == finished["test_perplexity"]
 
 
-def test_a_damaged_best_checkpoint_gives_way_to_the_last(corpus, tmp_path, capsys):
-    workdir = tmp_path / "run"
-    train(corpus, workdir)
+def test_a_damaged_best_checkpoint_gives_way_to_the_last(finished, capsys):
+    workdir = finished
     for seal in (workdir / "checkpoints" / "best").rglob("SHA256SUMS"):
         seal.write_text("")
     generate = (f"--workdir={workdir}", "--mode=generate")
@@ -166,11 +163,8 @@ def test_a_damaged_best_checkpoint_gives_way_to_the_last(corpus, tmp_path, capsy
     assert capsys.readouterr().out == fallen_back.out
 
 
-def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(
-    corpus, tmp_path, capsys
-):
-    workdir = tmp_path / "run"
-    train(corpus, workdir)
+def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(finished, capsys):
+    workdir = finished
     newest = workdir / "checkpoints" / "last" / str(saved_steps(workdir)[-1])
     (newest / "SHA256SUMS").write_text("")
     argv = (f"--workdir={workdir}", "--mode=generate", "--checkpoint=last")
@@ -181,9 +175,8 @@ def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(
     assert err.endswith("Using the one before.\n")
 
 
-def test_no_whole_checkpoint_is_said(corpus, tmp_path, capsys):
-    workdir = tmp_path / "run"
-    train(corpus, workdir)
+def test_no_whole_checkpoint_is_said(corpus, finished, capsys):
+    workdir = finished
     for seal in workdir.rglob("SHA256SUMS"):
         seal.write_text("")
     argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL)
@@ -224,10 +217,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
 
 
 def test_damaged_metrics_are_dropped_and_damaged_flags_are_said(
-    corpus, tmp_path, capsys
+    corpus, finished, capsys
 ):
-    workdir = tmp_path / "run"
-    train(corpus, workdir)
+    workdir = finished
     before = metrics(workdir)
     with open(workdir / "metrics.jsonl", "ab") as file:
         file.write(b'{}\n5\n\xff\n{"step": 1')

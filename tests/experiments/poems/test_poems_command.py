@@ -23,7 +23,13 @@ from seqjax.data.vocab import BOS, EOS, Vocab
 from seqjax.models.language_model import LanguageModel
 from tests.commands import refused, run, summary
 
-SMALL = ("--hidden_size=8", "--embed_size=6", "--batch_size=16", "--epochs=2")
+SMALL = (
+    "--cell=rnn",
+    "--hidden_size=8",
+    "--embed_size=6",
+    "--batch_size=16",
+    "--epochs=2",
+)
 QUICK = (
     *SMALL,
     "--learning_rate=0.03",
@@ -89,7 +95,7 @@ def test_perplexity_is_of_the_poem_and_its_end_alone(trained, own):
     workdir, _ = trained
     _, tokens = json.loads((workdir / "vocab.json").read_text())
     vocab = Vocab.from_list(tokens)
-    model = LanguageModel(len(vocab), seqjax.GRU(8), 6)
+    model = LanguageModel(len(vocab), seqjax.RNN(8), 6)
     optimizer = training.make_optimizer("adam", lambda step: 0.1, clip_norm=1.0)
     key = jax.random.key(0)
     template = training.init_state(model.init(key), optimizer, None, key)

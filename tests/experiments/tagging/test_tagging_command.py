@@ -30,9 +30,9 @@ SUMMARY_KEYS = {
 }
 SMALL = (
     *("--hidden_size=8", "--embed_size=8", "--epochs=2", "--dropout=0", "--cell=rnn"),
-    *("--log_every=5", "--checkpoint_every=10", "--learning_rate=0.03"),
+    *("--log_every=5", "--checkpoint_every=1000", "--learning_rate=0.03"),
 )
-LONGER = ("--epochs=8", "--log_every=50")
+LONGER = ("--epochs=8", "--eval_every=4", "--log_every=50")
 PLAIN = ("--head=softmax", "--nobidirectional")  # compiles faster
 PIECES = [
     (["in", "*"], ["O", "B-place"]),

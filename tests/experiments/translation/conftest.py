@@ -40,6 +40,7 @@ def untrained(as_a_user, corpus, runs):
     for seed in (0, 1):
         if not (runs / str(seed) / "summary.json").exists():
             more = ("--epochs=1", "--learning_rate=0", f"--seed={seed}", *FAST)
+            more = (*more, "--cell=gru")
             result = train(corpus, runs / str(seed), *more)
             assert result.code == 0, result.err
     return runs / "0", runs / "1"

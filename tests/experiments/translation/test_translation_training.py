@@ -33,10 +33,11 @@ def test_train_writes_everything_it_promises_and_has_learned(trained, runs):
 @pytest.mark.parametrize(
     "more",
     [
-        ("--attention=none", "--cell=lstm", "--bridge=copy", "--nobidirectional"),
-        ("--attention=additive", "--num_layers=2", "--cell=gru_textbook"),
+        ("--attention=none", "--cell=lstm", "--bridge=copy"),
+        ("--attention=additive", "--num_layers=2", "--bidirectional"),
         (
             *("--attention=dot", "--tie_embeddings", "--embed_size=24"),
+            "--cell=gru_textbook",
             *("--noinput_feeding", "--criterion=bleu", "--patience=1"),
             *("--average_checkpoints=2", "--swap", "--batch_tokens=100"),
         ),
