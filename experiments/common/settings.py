@@ -253,16 +253,15 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
     kind, is_tuple, is_optional = _kind(hint)
     if value is None and is_optional:
         return None
-    is_several = is_tuple and not isinstance(value, str)
-    if is_optional and (value in ("", (), []) or (is_several and "" in value)):
+    if kind is str and isinstance(value, (str, os.PathLike)):
+        value = (os.fspath(value),) if is_tuple else os.fspath(value)
+    members = value if is_tuple else (value,)
+    if isinstance(members, str) or not isinstance(members, Sequence):
+        raise UserError(f"--{field.name} must be a sequence, got {value!r}.")
+    if is_optional and (len(members) == 0 or "" in members):
         raise UserError(f"--{field.name} is empty; give it a value or leave it out.")
-    if is_tuple:
-        if kind is str and isinstance(value, (str, os.PathLike)):
-            value = (value,)
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise UserError(f"--{field.name} must be a sequence, got {value!r}.")
-        return tuple(_checked_one(field, kind, member) for member in value)
-    return _checked_one(field, kind, value)
+    checked = tuple(_checked_one(field, kind, member) for member in members)
+    return checked if is_tuple else checked[0]
 
 
 def _checked_one(field: dataclasses.Field[Any], kind: type[Any], value: Any) -> Any:

@@ -181,3 +181,28 @@ def test_a_value_of_a_run_that_is_not_allowed_names_its_file(tmp_path):
 
 def test_paths_are_accepted(tmp_path):
     assert Run.of(workdir=tmp_path).workdir == str(tmp_path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Files(Settings):
+    """Every declaration that names files."""
+
+    one: str | None = setting(None, "A file.")
+    several: tuple[str, ...] = setting((), "Files.")
+    perhaps: tuple[str, ...] | None = setting(None, "Files.")
+
+
+@pytest.mark.parametrize("name", ["one", "several", "perhaps"])
+def test_paths_and_texts_are_the_same(tmp_path, name):
+    path = tmp_path / "a.txt"
+    for given in (path, str(path)):
+        found = getattr(Files.of(**{name: given}), name)
+        assert found == (str(path) if name == "one" else (str(path),))
+        if name != "one":
+            several = Files.of(**{name: [given, path]})
+            assert getattr(several, name) == (str(path), str(path))
+    if name != "several":
+        with pytest.raises(UserError, match=f"--{name} is empty"):
+            Files.of(**{name: ""})
+    with pytest.raises(UserError, match=f"--{name} must be (a sequence|of type str)"):
+        Files.of(**{name: 5})
