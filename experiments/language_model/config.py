@@ -35,9 +35,10 @@ class ModelConfig(LanguageModelConfig):
 class TrainConfig(job.TrainConfig):
     """The length of a run, and how it reads the text."""
 
-    epochs: int = setting(12, "Number of passes over the training text.", minimum=1)
+    epochs: int = setting(10, "Number of passes over the training text.", minimum=1)
+    batch_size: int = setting(16, "Number of sequences in a minibatch.", minimum=1)
     num_steps: int = setting(
-        64, "Number of tokens to backpropagate through.", minimum=1
+        48, "Number of tokens to backpropagate through.", minimum=1
     )
     sampling: str = setting(
         "sequential",
@@ -78,6 +79,7 @@ NUMPY_RNN = {
     "locked_dropout": False,
     "bfloat16": False,
     "optimizer": "sgd",
+    "weight_decay": 0.0,
     "learning_rate": 0.2,
     "schedule": "constant",
     "clip_norm": 0.0,
@@ -92,8 +94,8 @@ class Config(Settings):
 
     run: RunConfig = RunConfig(workdir="runs/language_model")
     data: TextConfig = TextConfig()
-    model: ModelConfig = ModelConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
+    model: ModelConfig = ModelConfig(hidden_size=384, embed_size=256, dropout=0.2)
+    optimizer: OptimizerConfig = OptimizerConfig("adamw", 0.003, weight_decay=0.02)
     backprop: BackpropConfig = BackpropConfig()
     train: TrainConfig = TrainConfig()
     prompt: PromptConfig = PromptConfig()
@@ -107,7 +109,9 @@ class Config(Settings):
         if given.get("level", config.data.level) != "char":
             config = config.replace(ngram_order=5)
         if given.get("cell") == "numpy_rnn":
-            return config.replace(**NUMPY_RNN)
+            config = config.replace(**NUMPY_RNN)
+        if given.get("optimizer", config.optimizer.optimizer) != "adamw":
+            config = config.replace(weight_decay=0.0)
         return config
 
     def check(self) -> None:

@@ -186,8 +186,8 @@ class Classifier:
         Returns:
           (total, count), the total in nats.
         """
-        tokens, lengths, labels = map(jnp.asarray, batch[:3])
-        offsets = None if batch.offsets is None else jnp.asarray(batch.offsets)
+        arrays = jax.tree.map(jnp.asarray, LabeledBatch(*batch))
+        tokens, lengths, labels, offsets = arrays
         logits = self.apply(params, tokens, lengths, key, offsets=offsets)
         mask = labels >= 0
         labels = jnp.maximum(labels, 0)

@@ -93,7 +93,7 @@ BAD_FLAGS = {
     "--smoothing=-1": "--smoothing must be at least 0, got -1",
     "--smoothing=nan": "--smoothing must be finite",
     "--steps=0": "--steps must be at least 1, got 0",
-    "--prompt=": "--prompt holds no token",
+    "--prompt=": "--prompt is empty; give it a value or leave it out.",
     "--corpus=/nowhere.txt": "/nowhere.txt does not exist",
     "--dataset=time_machin": "did you mean time_machine",
 }
