@@ -11,7 +11,7 @@ from tests.fuzz.readers import READERS
 def test_hostile_files_are_read_whole_or_refused(name, tmp_path):
     reader = READERS[name]
 
-    @settings(max_examples=round(100 * reader.share), deadline=DEADLINE, database=None)
+    @settings(max_examples=round(50 * reader.share), deadline=DEADLINE, database=None)
     @given(reader.contents)
     def check(content):
         check_case(reader, tmp_path, content)

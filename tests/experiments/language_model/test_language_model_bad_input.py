@@ -60,7 +60,7 @@ def test_bad_corpora_are_named(tmp_path, capsys, make, expected):
         ("--flagfile=/nowhere/x.flags", "a flag file was expected"),
         ("--prompt=\udcff", "not UTF-8"),
         ("--tie_embeddings", "tied embeddings need embed_size equal"),
-        ("--weight_decay=0.1", "--optimizer=adamw"),
+        ("--weight_decay=0.1 --optimizer=adam", "--optimizer=adamw"),
         ("--batch_size=60000", "which need 600,001; lower them"),
         ("--backprop=truncated", "--backprop=truncated needs --backprop_steps"),
         ("--backprop=randomized", "--backprop=randomized needs --backprop_keep"),
@@ -72,7 +72,7 @@ def test_bad_corpora_are_named(tmp_path, capsys, make, expected):
 )
 def test_bad_flags_are_named(tmp_path, capsys, flag, expected):
     workdir = tmp_path / "run"
-    err = refused(capsys, *SMALL, f"--workdir={workdir}", flag)
+    err = refused(capsys, *SMALL, f"--workdir={workdir}", *flag.split())
     assert expected in err
     assert not workdir.exists()
 
