@@ -1,7 +1,6 @@
 """Naive Bayes in the logits: the network learns what counting words leaves open."""
 
 import io
-import zipfile
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
@@ -22,9 +21,9 @@ class BagOfWords(NamedTuple):
 
         offsets = scale * (log P(c) + sum_i log P(w_i | c))
 
-    With bigrams, each pair of neighboring words that occurs in training is a further
-    w_i. The scale minimizes the cross-entropy of the training labels, each document
-    scored by the counts of all others: naive Bayes alone is too certain.
+    With bigrams, each pair of neighboring words that two training documents have is a
+    further w_i. The scale minimizes the cross-entropy of the training labels, each
+    document scored by the counts of all others: naive Bayes alone is too certain.
 
     Source: Wang and Manning, "Baselines and bigrams", ACL 2012, uses the ratios of
     these probabilities as features.
@@ -46,8 +45,12 @@ class BagOfWords(NamedTuple):
         """
         bigrams = np.zeros(0, np.int64)
         if with_bigrams:
-            pairs = [_pairs(words, vocab_size) for words in split.documents]
-            bigrams = np.unique(np.concatenate([bigrams, *pairs]))
+            pairs = [np.unique(_pairs(d, vocab_size)) for d in split.documents]
+            found, number = np.unique(
+                np.concatenate([bigrams, *pairs]), return_counts=True
+            )
+            # One that a single document has is unknown where this document is left out.
+            bigrams = found[number > 1]
         features = [_features(d, vocab_size, bigrams) for d in split.documents]
         sizes = vocab_size + len(bigrams), num_labels
         scores = naive_bayes.leave_one_out_scores(features, split.labels, *sizes)
@@ -69,8 +72,8 @@ class BagOfWords(NamedTuple):
         workdir.write_bytes(FILE, content.getvalue())
 
     @classmethod
-    def read(cls, workdir: Workdir) -> Self:
-        """What `write` stored.
+    def read(cls, workdir: Workdir, vocab_size: int, num_labels: int) -> Self:
+        """What `write` stored, for a vocabulary and labels of these sizes.
 
         Raises:
           UserError: if it is missing or damaged.
@@ -80,10 +83,18 @@ class BagOfWords(NamedTuple):
             content = io.BytesIO(path.read_bytes())
             with np.load(content, allow_pickle=False) as found:
                 bayes = NaiveBayes(found["log_prior"], found["log_likelihood"])
-                scale, vocab_size = float(found["scale"]), int(found["vocab_size"])
-                return cls(bayes, scale, vocab_size, found["bigrams"])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            raise UserError(f"{path} is missing or damaged.") from None
+                bag = cls(bayes, float(found["scale"]), vocab_size, found["bigrams"])
+                shape = num_labels, vocab_size + len(bag.bigrams)
+                is_whole = int(found["vocab_size"]) == vocab_size and (
+                    bayes.log_prior.shape == shape[:1]
+                    and bayes.log_likelihood.shape == shape
+                    and np.isfinite(bayes.log_likelihood).all()
+                )
+        except Exception:  # numpy and zipfile do not say what they raise
+            is_whole = False
+        if not is_whole:
+            raise UserError(f"{path} is missing or damaged.")
+        return bag
 
 
 def _pairs(words: np.ndarray, vocab_size: int) -> np.ndarray:

@@ -84,6 +84,7 @@ class ModelConfig(recurrent.RecurrentConfig):
         "Counts whose log-probabilities by naive Bayes, scaled, are added to the "
         "logits: of words, of words and their bigrams, or none.",
         choices=("none", "words", "bigrams"),
+        before="none",
     )
     pooling: str = setting(
         "attention",

@@ -93,7 +93,9 @@ def train(config: Config) -> dict[str, Any]:
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
     )
-    language_model = build_pretraining(model) if config.train.pretrain_epochs else None
+    language_model = None
+    if config.train.pretrain_epochs:
+        language_model = build_pretraining(model, (training_split, valid))
     state = initial_train_state(model, optimizer, config.run.seed)
     is_new = not workdir.has_checkpoints()
     if is_new and config.model.vectors is not None:
@@ -199,7 +201,10 @@ def load(config: Config, workdir: Workdir) -> TrainedClassifier:
     encoder = DocumentEncoder.read(workdir, config.data)
     model = build_model(config.model, encoder)
     params = load_params(config, workdir, model)
-    bag = None if config.model.naive_bayes == "none" else BagOfWords.read(workdir)
+    bag = None
+    if config.model.naive_bayes != "none":
+        sizes = len(encoder.tokenizer), len(encoder.labels)
+        bag = BagOfWords.read(workdir, *sizes)
     return TrainedClassifier(encoder, bag, model, params)
 
 

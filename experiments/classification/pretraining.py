@@ -1,5 +1,6 @@
 """Pretraining of a classifier as a language model of the training documents."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -23,12 +24,18 @@ from seqjax.models import Classifier, Pretraining
 FOLDER = "pretraining"  # in the workdir, a run of its own
 
 
-def build_pretraining(model: Classifier) -> Pretraining:
+def build_pretraining(model: Classifier, parts: Iterable[EncodedSplit]) -> Pretraining:
     """The language model of a classifier's layers.
 
     Raises:
-      UserError: if a direction sees the tokens that it should predict.
+      UserError: if a direction sees the tokens that it should predict, or there is
+        nothing to predict in the training or the validation part.
     """
+    if any(all(len(d) < 2 for d in part.documents) for part in parts):
+        raise UserError(
+            "--pretrain_epochs needs documents of at least two tokens in the training "
+            "and the validation part."
+        )
     try:
         return Pretraining(model)
     except ValueError as error:
@@ -92,6 +99,7 @@ def pretrain(
     )
     print(f"pretraining as a language model, {config.train.pretrain_epochs} epochs")
     folder = open_run(config, path=workdir.path / FOLDER)
+    folder.check_data(sha256)
     with folder.open_for_training():
         folder.write_vocab([], sha256)
         return train_model(job, folder, state, config.train).params.classifier

@@ -30,6 +30,7 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     resumable: bool = False,
+    before: Any = None,
 ) -> Any:
     """A field of a `Settings` class.
 
@@ -39,6 +40,8 @@ def setting(
       choices: the names that a string may take.
       minimum, maximum: inclusive bounds of a number.
       resumable: whether the value may change when a run is started again.
+      before: what runs had that were started before the setting existed, if that is not
+        the default.
     """
     metadata = {
         "help": help,
@@ -46,6 +49,7 @@ def setting(
         "minimum": minimum,
         "maximum": maximum,
         "resumable": resumable,
+        "before": before,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -62,6 +66,7 @@ class Entry(typing.NamedTuple):
     help: str
     choices: tuple[str, ...] | None
     resumable: bool
+    before: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +130,8 @@ class Settings:
         path = Path(workdir, "flags.txt")
         if not path.exists():
             raise UserError(f"{workdir} holds no run.")
-        stored = {**_parse_flags(cls(), path), "workdir": str(workdir)}
+        stored = {e.name: e.before for e in entries(cls()) if e.before is not None}
+        stored |= {**_parse_flags(cls(), path), "workdir": str(workdir)}
         try:
             cls.of(**stored)
         except UserError as error:
@@ -173,6 +179,7 @@ def entries(config: Settings, group: str = "") -> Iterator[Entry]:
                 meta["help"],
                 meta["choices"],
                 meta["resumable"],
+                meta["before"],
             )
 
 

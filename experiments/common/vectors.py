@@ -18,7 +18,6 @@ VECTORS = setting(
     None,
     "File of word vectors that the embeddings start from, in the text format of GloVe "
     "or fastText, plain or gzip; they decide --embed_size.",
-    resumable=True,  # only the first values depend on it
 )
 
 
@@ -73,6 +72,8 @@ def start_from_vectors(
     if not known:
         return state
     table = np.stack(list(known.values()))
-    scaled = embed * (table.std() / jnp.std(embed))
-    embed = scaled.at[jnp.asarray(list(known))].set(table)
+    deviation = table.std(dtype=np.float64)
+    if deviation > 0:
+        embed = embed * (deviation / jnp.std(embed)).astype(embed.dtype)
+    embed = embed.at[jnp.asarray(list(known))].set(table)
     return state.replace(params=state.params._replace(embed=embed))

@@ -88,7 +88,7 @@ class Workdir:
         self._values = {e.name: flag_line(e.name, e.value) for e in entries(config)}
         given = {e.name: e.value for e in entries(config)}
         self._defaults = {
-            e.name: flag_line(e.name, e.value)
+            e.name: flag_line(e.name, e.value if e.before is None else e.before)
             for e in entries(type(config).defaults(given))
         }
         self._free, self._lengths = frozenset(free), frozenset(lengths)

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.console import print_table
+from experiments.common import activity
+from experiments.common.console import note, print_table
 from experiments.common.job import Job
 from experiments.common.language_model import build_language_model
 from experiments.common.line_io import evaluation_title
@@ -40,6 +41,7 @@ from seqjax.data.ngrams import count_ngrams
 from seqjax.data.vocab import Vocab
 from seqjax.models.language_model import LanguageModel
 
+MAX_COUNTED = 5_000_000  # tokens whose n-grams, about 300 bytes each, fit in memory
 READ = {
     "sequential": batching.sequential_partition,
     "random": batching.random_sampling,
@@ -179,13 +181,22 @@ def generated(
     yield from text_pieces(tokens, stream, vocab, config.data.level)
 
 
-def ngram_perplexity(data: TextData, order: int) -> float | None:
-    """The test perplexity of the Kneser-Ney n-gram model; None for order 0.
+def ngram_order(config: Config, num_tokens: int) -> int:
+    """The order of the n-grams for comparison; 0 where the text has too many tokens."""
+    if config.train.ngram_order and num_tokens > MAX_COUNTED:
+        note(
+            f"the training text has {num_tokens:,} tokens: n-grams are counted for "
+            f"comparison up to {MAX_COUNTED:,}; python -m experiments.ngrams counts "
+            f"more."
+        )
+        return 0
+    return min(config.train.ngram_order, num_tokens)
 
-    An order that the training text is too short for is lowered.
-    """
+
+def ngram_perplexity(data: TextData, order: int) -> float | None:
+    """The test perplexity of the Kneser-Ney n-gram model; None for order 0."""
+    activity.begin("the n-grams")
     train, test = np.asarray(data.train), np.asarray(data.test)
-    order = min(order, len(train))
     if order == 0:
         return None
     counts = count_ngrams(train, len(data.vocab), order)
@@ -209,7 +220,7 @@ def report(
     perplexity_of: Callable[[Any, str], tuple[float, float]],
 ) -> dict[str, Any]:
     """Write summary.json, print the closing table and a sample; the summary."""
-    params, order = trained.params, config.train.ngram_order
+    params, order = trained.params, ngram_order(config, len(data.train))
     valid, test = perplexity_of(params, "valid"), perplexity_of(params, "test")
     sample = "".join(generated(config, model, params, data.vocab))
     summary = {

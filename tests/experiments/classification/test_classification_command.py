@@ -1,6 +1,8 @@
 """The classification command end to end, in small."""
 
+import io
 import shutil
+from collections import Counter
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -444,6 +446,28 @@ def test_pretraining_is_a_run_of_its_own_that_goes_on(corpus, tmp_path):
     refused(result, "--pretrain_epochs (2 there, 0 here)")
 
 
+def test_a_run_without_naive_bayes_in_its_flags_has_none(corpus, tmp_path):
+    """It was started before there was such a setting."""
+    flags = ("--learning_rate=0", "--naive_bayes=none", "--epochs=1")
+    run = tmp_path / "run"
+    assert train(corpus, run, *flags).code == 0
+    path = run / "flags.txt"
+    path.write_text(path.read_text().replace("--naive_bayes=none\n", ""))
+    before = use((run,), "evaluate")
+    assert before.code == 0, before.err
+    assert f"{summary(run)['test_perplexity']:.4f}" in before.out
+    more = [flag for flag in flags if "bayes" not in flag]
+    refused(train(corpus, run, *more), "--naive_bayes (not set there, bigrams here)")
+    assert use((run,), "evaluate").out == before.out
+    assert train(corpus, run, *flags).code == 0
+
+
+def test_documents_of_one_token_are_not_pretrained(tmp_path):
+    (tmp_path / "own.tsv").write_text("".join(f"{i % 2}\tw{i}\n" for i in range(200)))
+    result = train(tmp_path / "own.tsv", tmp_path / "run", "--pretrain_epochs=1")
+    refused(result, "--pretrain_epochs needs documents of at least two tokens")
+
+
 def test_layers_that_see_what_they_predict_are_not_pretrained(corpus, tmp_path):
     more = ("--pretrain_epochs=1", "--bidirectional", "--num_layers=2")
     refused(train(corpus, tmp_path / "run", *more), "use --num_layers=1 or --nobidir")
@@ -461,7 +485,9 @@ def test_naive_bayes_is_in_the_logits(tmp_path, counted):
         [*words, *(pairwise(words) if counted == "bigrams" else ())]
         for words in (document.tolist() for document in documents)
     ]
-    known = sorted({f for document in features for f in document}, key=str)
+    # A pair that one document has is unknown.
+    found = Counter(f for document in features for f in set(document))
+    known = sorted((f for f, n in found.items() if type(f) is int or n > 1), key=str)
     size = 9 + len({f for f in known if isinstance(f, tuple)})
 
     def scores(document, without):
@@ -471,7 +497,8 @@ def test_naive_bayes_is_in_the_logits(tmp_path, counted):
         index_of |= {pair: 9 + i for i, pair in enumerate(pairs)}
         for i, other in enumerate(features):
             for feature in other if i != without else ():
-                counts[split.labels[i], index_of[feature]] += 1
+                if feature in index_of:
+                    counts[split.labels[i], index_of[feature]] += 1
         likelihood = np.log(counts / counts.sum(axis=1, keepdims=True))
         prior = np.log(np.bincount(split.labels) / 60)
         found = [likelihood[:, index_of[f]] for f in document if f in index_of]
@@ -502,7 +529,13 @@ def test_the_scale_of_naive_bayes_is_that_of_the_lowest_loss():
 def test_damaged_counts_are_named(trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained[0], run)
-    (run / "naive_bayes.npz").write_bytes(b"PK\x03\x04 no")
-    refused(use((run,), "classify", stdin=b"a\n"), "naive_bayes.npz is missing or dam")
+    whole = (run / "naive_bayes.npz").read_bytes()
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    flipped = bytes(255 - b if i % 50 == 0 else b for i, b in enumerate(whole))
+    for content in (b"PK\x03\x04 no", b"", flipped, whole[:-9], array.getvalue()):
+        (run / "naive_bayes.npz").write_bytes(content)
+        result = use((run,), "classify", stdin=b"a\n")
+        refused(result, "naive_bayes.npz is missing or damaged")
     (run / "naive_bayes.npz").unlink()
     refused(use((run,), "evaluate"), "naive_bayes.npz is missing or damaged")

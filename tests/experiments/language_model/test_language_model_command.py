@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.language_model import Config
+from experiments.language_model import Config, modes
 from experiments.language_model import train as train_from_python
 from experiments.ngrams import Config as NgramsConfig
 from experiments.ngrams import run as count
@@ -95,6 +95,13 @@ def test_without_n_grams_none_are_counted(corpus, tmp_path, capsys):
     train(corpus, tmp_path / "run", "--ngram_order=0")
     assert summary(tmp_path / "run")["kneser_ney_perplexity"] is None
     assert "Kneser-Ney" not in capsys.readouterr().out
+
+
+def test_a_long_text_is_not_counted_with_a_note(corpus, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(modes, "MAX_COUNTED", 2159)
+    train(corpus, tmp_path / "run")
+    assert summary(tmp_path / "run")["kneser_ney_perplexity"] is None
+    assert "2,160 tokens: n-grams are counted for comparison" in capsys.readouterr().err
 
 
 def test_flags_file_is_accepted_back(small_run, tmp_path):
