@@ -127,28 +127,28 @@ def test_a_short_text_shrinks_the_sizes_that_are_not_given(tmp_path):
     result = run(main, *flags, f"--workdir={workdir}")
     assert result.code == 0
     assert result.err.splitlines()[0] == (
-        "the training text has 342 tokens, too few for --batch_size=32 and "
-        "--num_steps=64: --batch_size=1 and --num_steps=64 are used."
+        "the training text has 342 tokens, too few for --batch_size=16 and "
+        "--num_steps=48: --batch_size=1 and --num_steps=48 are used."
     )
     stored = (workdir / "flags.txt").read_text().splitlines()
-    assert {"--batch_size=1", "--num_steps=64"} <= set(stored)
+    assert {"--batch_size=1", "--num_steps=48"} <= set(stored)
     again = run(main, *flags, f"--workdir={workdir}")  # the same sizes: it continues
-    assert again.code == 0 and "continuing from step 5" in again.err
+    assert again.code == 0 and "continuing from step 7" in again.err
     for mode in ("evaluate", "generate"):
         assert run(main, f"--workdir={workdir}", f"--mode={mode}").code == 0
-    explicit = ("--batch_size=1", "--num_steps=64", f"--workdir={workdir}")
+    explicit = ("--batch_size=1", "--num_steps=48", f"--workdir={workdir}")
     assert run(main, *flags, *explicit).code == 0
 
 
 @pytest.mark.parametrize(
     ("given", "sizes"),
     [
-        ({}, (1, 64)),
-        ({"batch_size": 8}, (8, 8)),
+        ({}, (1, 48)),
+        ({"batch_size": 8}, (8, 6)),
         ({"num_steps": 340}, (1, 340)),
-        ({"num_steps": 10}, (32, 10)),
+        ({"num_steps": 10}, (16, 10)),
         ({"batch_size": 32, "num_steps": 64, "shrink": ("num_steps",)}, (32, 2)),
-        ({"cell": "numpy_rnn"}, (1, 64)),
+        ({"cell": "numpy_rnn"}, (1, 48)),
     ],
     ids=str,
 )
