@@ -2,8 +2,8 @@
 
 The package in reading order. A file imports only from files above it.
 
-    data/            text, vocabularies, tokenizers, corpora, parallel sentences,
-                     documents, tagged sentences, poems, series, recordings,
+    data/            text, vocabularies, word vectors, tokenizers, corpora, parallel
+                     sentences, documents, tagged sentences, poems, series, recordings,
                      minibatches, and generated data (synthetic/); NumPy only
     cell_protocol    Cell, the interface of a recurrent cell
     nn/              layers, activations, losses, masks, attention, forecast heads
@@ -18,7 +18,8 @@ The package in reading order. A file imports only from files above it.
     audio/           mel spectrograms, cepstra, augmentation
     baselines/       n-grams, Markov chains, HMM, naive Bayes, autoregression, and the
                      plain RNN in NumPy
-    models/          LanguageModel, Seq2Seq, Classifier, Tagger, CTCModel, forecasters
+    models/          LanguageModel, Seq2Seq, Classifier, Pretraining, Tagger, CTCModel,
+                     forecasters
     training/        TrainState, one step, loops over many steps, evaluation
     checkpoint       save and restore
 
