@@ -35,7 +35,7 @@ class ModelConfig(LanguageModelConfig):
 class TrainConfig(job.TrainConfig):
     """The length of a run, and how it reads the text."""
 
-    epochs: int = setting(10, "Number of passes over the training text.", minimum=1)
+    epochs: int = setting(9, "Number of passes over the training text.", minimum=1)
     batch_size: int = setting(16, "Number of sequences in a minibatch.", minimum=1)
     num_steps: int = setting(
         48, "Number of tokens to backpropagate through.", minimum=1
@@ -94,8 +94,8 @@ class Config(Settings):
 
     run: RunConfig = RunConfig(workdir="runs/language_model")
     data: TextConfig = TextConfig()
-    model: ModelConfig = ModelConfig(hidden_size=384, embed_size=256, dropout=0.2)
-    optimizer: OptimizerConfig = OptimizerConfig("adamw", 0.003, weight_decay=0.02)
+    model: ModelConfig = ModelConfig(hidden_size=448, embed_size=448, dropout=0.35)
+    optimizer: OptimizerConfig = OptimizerConfig("adamw", 0.003, weight_decay=0.03)
     backprop: BackpropConfig = BackpropConfig()
     train: TrainConfig = TrainConfig()
     prompt: PromptConfig = PromptConfig()

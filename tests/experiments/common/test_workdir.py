@@ -118,7 +118,7 @@ def test_a_run_of_the_first_version_is_refused_by_name(tmp_path):
 def test_other_settings_are_refused_unless_they_are_free(tmp_path):
     finished(tmp_path)
     other = Config.of(hidden_size=12, dropout=0.25, bidirectional=False)
-    with pytest.raises(UserError, match=r"--hidden_size \(384 there, 12 here\)"):
+    with pytest.raises(UserError, match=r"--hidden_size \(448 there, 12 here\)"):
         Workdir(tmp_path, other).check()
     Workdir(tmp_path, other, free={"hidden_size", "dropout"}).check()
     Workdir(tmp_path, CONFIG).check()
