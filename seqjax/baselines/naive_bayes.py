@@ -56,13 +56,8 @@ def fit(
       num_labels: C.
       smoothing: a, above 0.
     """
-    counts = np.full((num_labels, vocab_size), smoothing, np.float64)
-    for words, label in zip(documents, labels, strict=True):
-        np.add.at(counts[label], words, 1)
-    prior = np.bincount(labels, minlength=num_labels) / len(labels)
-    return NaiveBayes(
-        np.log(prior), np.log(counts / counts.sum(axis=-1, keepdims=True))
-    )
+    counts = _counts(documents, labels, vocab_size, num_labels, smoothing)
+    return _of_counts(counts, labels)
 
 
 def leave_one_out_scores(
@@ -80,12 +75,8 @@ def leave_one_out_scores(
     Args:
       documents, labels, vocab_size, num_labels, smoothing: as for `fit`.
     """
-    log_prior, log_likelihood = fit(
-        documents, labels, vocab_size, num_labels, smoothing
-    )
-    counts = np.full((num_labels, vocab_size), smoothing, np.float64)
-    for words, label in zip(documents, labels, strict=True):
-        np.add.at(counts[label], words, 1)
+    counts = _counts(documents, labels, vocab_size, num_labels, smoothing)
+    log_prior, log_likelihood = _of_counts(counts, labels)
     totals = counts.sum(axis=-1)
     scores = np.tile(log_prior, (len(documents), 1))
     for i, (words, label) in enumerate(zip(documents, labels, strict=True)):
@@ -95,3 +86,24 @@ def leave_one_out_scores(
         own = number @ np.log(others / (totals[label] - len(words)))
         scores[i, label] = log_prior[label] + own
     return scores
+
+
+def _counts(
+    documents: Iterable[np.ndarray],
+    labels: Sequence[int] | np.ndarray,
+    vocab_size: int,
+    num_labels: int,
+    smoothing: float,
+) -> np.ndarray:
+    """Smoothed counts of the words of each label, float64 [C, V]."""
+    counts = np.full((num_labels, vocab_size), smoothing, np.float64)
+    for words, label in zip(documents, labels, strict=True):
+        np.add.at(counts[label], words, 1)
+    return counts
+
+
+def _of_counts(counts: np.ndarray, labels: Sequence[int] | np.ndarray) -> NaiveBayes:
+    prior = np.bincount(labels, minlength=len(counts)) / len(labels)
+    return NaiveBayes(
+        np.log(prior), np.log(counts / counts.sum(axis=-1, keepdims=True))
+    )

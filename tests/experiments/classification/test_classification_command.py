@@ -434,6 +434,8 @@ def test_pretraining_is_a_run_of_its_own_that_goes_on(corpus, tmp_path):
     assert len(found) == 2 and found[1] < found[0]
     shutil.copytree(tmp_path / "whole" / "pretraining", tmp_path / "parts/pretraining")
     shutil.copy(tmp_path / "whole" / "flags.txt", tmp_path / "parts")
+    other = write_documents(tmp_path / "other.tsv", number=260)
+    refused(train(other, tmp_path / "parts", *more), "holds a run on other data")
     parts = train(corpus, tmp_path / "parts", *more)  # stopped after the pretraining
     assert parts.code == 0, parts.err
     numbers = [summary(tmp_path / name) for name in ("whole", "parts")]
