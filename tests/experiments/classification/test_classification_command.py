@@ -480,9 +480,9 @@ def test_layers_that_see_what_they_predict_are_not_pretrained(corpus, tmp_path):
 def test_naive_bayes_is_in_the_logits(tmp_path, counted):
     """Each training document by the counts of all others, new ones by all."""
     rng = np.random.default_rng(0)
-    documents = [rng.integers(4, 9, rng.integers(0, 7)) for _ in range(60)]
+    documents = [rng.integers(4, 19, rng.integers(0, 7)) for _ in range(60)]
     split = EncodedSplit(documents, rng.integers(0, 3, 60))
-    bag, offsets = BagOfWords.train(split, 9, 3, counted == "bigrams")
+    bag, offsets = BagOfWords.train(split, 19, 3, counted == "bigrams")
     features = [
         [*words, *(pairwise(words) if counted == "bigrams" else ())]
         for words in (document.tolist() for document in documents)
@@ -490,13 +490,13 @@ def test_naive_bayes_is_in_the_logits(tmp_path, counted):
     # A pair that one document has is unknown.
     found = Counter(f for document in features for f in set(document))
     known = sorted((f for f, n in found.items() if type(f) is int or n > 1), key=str)
-    size = 9 + len({f for f in known if isinstance(f, tuple)})
+    size = 19 + len({f for f in known if isinstance(f, tuple)})
 
     def scores(document, without):
         counts = np.ones((3, size))
         index_of = {f: f if isinstance(f, int) else None for f in known}
         pairs = [f for f in known if isinstance(f, tuple)]
-        index_of |= {pair: 9 + i for i, pair in enumerate(pairs)}
+        index_of |= {pair: 19 + i for i, pair in enumerate(pairs)}
         for i, other in enumerate(features):
             for feature in other if i != without else ():
                 if feature in index_of:
