@@ -80,7 +80,7 @@ class Checkpoints:
         """
         ocp = _orbax()
         args = ocp.args.Composite(
-            state=ocp.args.StandardSave(_to_numpy(state)),
+            state=ocp.args.StandardSave(jax.tree.map(np.asarray, _by_name(state))),
             progress=ocp.args.JsonSave(progress),
         )
         path = self.directory / f"{step}{PARTIAL}"
@@ -147,7 +147,8 @@ class Checkpoints:
         """Read a checkpoint.
 
         Args:
-          template: a pytree with the structure, shapes and dtypes of the saved state.
+          template: a pytree with the structure, shapes and dtypes of the saved state,
+            of arrays or of `jax.ShapeDtypeStruct`.
           step: the name of the checkpoint; None is the newest undamaged one.
 
         Returns:
@@ -226,8 +227,8 @@ def _read(ocp: ModuleType, path: Path, template: State) -> tuple[State, dict[str
     )
     state = _checked(restored.state, path, "state")
     progress = _checked(restored.progress, path, "progress")
-    expected, leaves = _to_numpy(template), jax.tree.leaves(template)
-    describe = {name: (a.shape, str(a.dtype)) for name, a in expected.items()}
+    expected = _by_name(template)
+    describe = {name: (np.shape(a), _dtype(a)) for name, a in expected.items()}
     found = {name: (jnp.shape(a), str(a.dtype)) for name, a in state.items()}
     if found != describe:
         names = sorted(
@@ -237,7 +238,9 @@ def _read(ocp: ModuleType, path: Path, template: State) -> tuple[State, dict[str
     values = [
         jax.random.wrap_key_data(array) if _is_key(leaf) else array
         for leaf, array in zip(
-            leaves, (jnp.asarray(state[n]) for n in expected), strict=True
+            jax.tree.leaves(template),
+            (jnp.asarray(state[n]) for n in expected),
+            strict=True,
         )
     ]
     return jax.tree.unflatten(jax.tree.structure(template), values), progress
@@ -264,15 +267,22 @@ def _is_key(leaf: Any) -> bool:
     return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
 
 
-def _to_numpy(state: Any) -> dict[str, np.ndarray]:
-    """The leaves by name as NumPy arrays; random keys as their integers."""
+def _by_name(state: Any) -> dict[str, Any]:
+    """The leaves by name; random keys as their integers."""
     named, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {
-        jax.tree_util.keystr(path): np.asarray(
-            jax.random.key_data(leaf) if _is_key(leaf) else leaf
-        )
-        for path, leaf in named
-    }
+    return {jax.tree_util.keystr(path): _without_type(leaf) for path, leaf in named}
+
+
+def _without_type(leaf: Any) -> Any:
+    if not _is_key(leaf):
+        return leaf
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return jax.eval_shape(jax.random.key_data, leaf)
+    return jax.random.key_data(leaf)
+
+
+def _dtype(leaf: Any) -> str:
+    return str(leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype)
 
 
 def _checksums(path: Path) -> bytes:

@@ -157,7 +157,9 @@ def load_params(
       **options: further arguments of `initial_train_state`.
     """
     optimizer = make_optimizer(config.optimizer, 1, accumulate)
-    template = initial_train_state(model, optimizer, config.run.seed, **options)
+    template = jax.eval_shape(
+        lambda: initial_train_state(model, optimizer, config.run.seed, **options)
+    )
     return restore_params(workdir, config.train, template)
 
 

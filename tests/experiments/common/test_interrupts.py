@@ -16,6 +16,7 @@ from experiments.common import interrupts
 ROOT = Path(__file__).parents[3]
 NOTHING = b"interrupted: nothing was saved; the same command starts again.\n"
 MOMENT = 20.0  # seconds within which a process ends, on a busy machine
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BUSY = {  # what the main thread does when the signal comes
     "computes": "while True: pass",
     "waits": "time.sleep(60)",
@@ -32,14 +33,17 @@ while True:
 
 
 @pytest.fixture(autouse=True)
-def sigint():
-    """Python's handler, also where a shell has turned SIGINT off for a background job.
+def usual_signals():
+    """Python's handlers, also where a shell or nohup has turned a signal off.
 
     Processes inherit signals that are turned off.
     """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    usual = dict.fromkeys(SIGNALS, signal.SIG_DFL)
+    usual[signal.SIGINT] = signal.default_int_handler
+    before = {number: signal.signal(number, usual[number]) for number in usual}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -92,9 +96,8 @@ def test_a_process_ends_whatever_it_does(start, code, tmp_path):
     assert ended(start(code, cwd=tmp_path)) == (130, NOTHING)
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_the_exit_code_tells_the_signal(start, name):
-    number = getattr(signal, name)
+@pytest.mark.parametrize("number", SIGNALS, ids=[s.name for s in SIGNALS])
+def test_the_exit_code_tells_the_signal(start, number):
     assert ended(start("time.sleep(60)"), number) == (128 + number, NOTHING)
 
 
