@@ -161,10 +161,11 @@ def check_series(content: bytes, found: csv_columns.Columns) -> None:
         assert len(found.values) == len(rows) - 1
     assert np.isfinite(found.values).all()
     assert found.values.shape == (len(found.values), len(found.columns))
-    delimiter = max("\t;,", key=rows[0].count)
-    first = [cell.strip() for cell in rows[1].split(delimiter)] if len(rows) > 1 else []
-    if delimiter == "," and '"' not in rows[1] and len(found.columns) > 1:
-        assert [float(cell) for cell in first] == found.values[0].tolist()
+    numbers = {d: {row.count(d) for row in rows} for d in "\t;,"}
+    possible = [d for d, counts in numbers.items() if len(counts) == 1 and min(counts)]
+    if possible == [","] and len(rows) > 1 and not any('"' in row for row in rows):
+        first = [float(cell) for cell in rows[1].split(",")]
+        assert first == found.values[0].tolist()
 
 
 @st.composite

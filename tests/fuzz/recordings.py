@@ -61,8 +61,9 @@ def check_wav(content: bytes, samples: np.ndarray) -> None:
         return
     width, frame = form.sampwidth, form.sampwidth * form.nchannels
     octets = [data[i : i + width] for i in range(0, len(data), width)]
-    # Of data of unknown size, wave reads what the size of the whole file leaves.
-    if form.framerate != 8000 or len(data) != form.nframes * frame:
+    # Of data of unknown size, wave reads what the size of the whole file leaves; a size
+    # of 0 is unknown as well, in a file whose own size is wrong.
+    if form.framerate != 8000 or not 0 < len(data) == form.nframes * frame:
         return
     if width == 1:
         numbers = np.array([int(o[0]) - 128 for o in octets])
