@@ -255,3 +255,17 @@ def bias_that_makes_one_row_many(params, h, z, dot):
 def stopped_bias(params, h, z, dot):
     h = jnp.tanh(z + dot(h, params.w) + lax.stop_gradient(params.b))
     return h, h
+
+
+# What a hint may say.
+
+
+@odd(w=W)
+def gates_that_do_not_divide(params, h, z, dot):
+    h = jnp.tanh(z + dot(h, params.w))
+    return h, h
+
+
+ODD["gates_that_do_not_divide"] = dataclasses.replace(
+    ODD["gates_that_do_not_divide"], gate_size=2
+)

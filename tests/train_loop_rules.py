@@ -71,6 +71,7 @@ class Outcome:
     best_value: float = math.nan
     best_step: int = 0
     step: int = 0
+    predictions: float = 0.0
     stopped: tuple[str, int] | None = None  # what was not finite, and at which step
 
 
@@ -94,6 +95,7 @@ def simulate(case):
             carry, epoch_sums = 0.0, [0.0, 0.0]
         value, size = case.values(epoch)[index], case.size(epoch)
         run.step, index = run.step + 1, index + 1
+        run.predictions += 2
         for what in ("loss", "gradient"):
             if case.is_poisoned(what, run.step):
                 run.stopped = (what, run.step)

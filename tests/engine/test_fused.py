@@ -52,7 +52,7 @@ CASES = {  # (T, batch shape, lengths, reverse, members)
     "lengths": (6, (4,), LENGTHS, False, FORWARD | MGU_TOO),
     "two_batch_axes": (6, (2, 2), [[6, 0], [2, 5]], True, ALL | MGU_TOO),
     "no_batch_axis": (5, (), None, True, FORWARD | MGU_TOO),
-    "one_step": (1, (3,), None, False, CELLS | MGU_TOO),
+    "one_step": (1, (3,), None, False, CELLS | MGU_TOO | {"narrow": seqjax.LSTM(1)}),
     "no_step": (0, (3,), [0, 0, 0], False, ALL | MGU_TOO),
 }
 

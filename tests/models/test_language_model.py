@@ -12,6 +12,7 @@ import seqjax
 from seqjax import training
 from seqjax.baselines import numpy_rnn
 from seqjax.models.language_model import LanguageModel
+from seqjax.nn.layers import DenseParams
 from seqjax.truncation import fixed_factors
 from tests.equality import assert_close
 
@@ -107,6 +108,22 @@ def test_dropout_needs_a_key(window, key):
     np.testing.assert_array_equal(noisy[0], noisy[1])
     assert (noisy[0] != noisy[2]).any()
     assert (noisy[0] != calm).any()
+
+
+def test_dropout_is_on_embeddings_and_on_outputs(key):
+    """An RNN that copies positive inputs shows both: 3/4 of its outputs are 0."""
+    cell = seqjax.RNN(40, activation="relu")
+    model = LanguageModel(40, cell, embed_size=40, dropout=0.5)
+    eye, zeros = jnp.eye(40), jnp.zeros(40)
+    params = model.init(key)._replace(
+        embed=jnp.ones((40, 40)),
+        cell=cell.init(key, 40)._replace(w_x=eye, w_h=0 * eye, b=zeros),
+        out=DenseParams(eye, zeros),
+    )
+    tokens, state = jnp.zeros((50, 4), int), model.initial_state((4,))
+    logits = np.asarray(model.apply(params, tokens, state, key)[1])
+    np.testing.assert_allclose((logits == 0).mean(), 0.75, atol=0.02)
+    np.testing.assert_allclose(np.unique(logits), [0, 4], atol=1e-5)
 
 
 @pytest.mark.parametrize(

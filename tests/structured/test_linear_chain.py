@@ -191,6 +191,15 @@ def test_a_state_below_the_smallest_float_may_win(parallel):
 
 
 @pytest.mark.parametrize("parallel", ENGINES.values(), ids=ENGINES)
+def test_states_that_no_path_reaches_do_not_hide_the_only_path(parallel):
+    """The path 0, 0, ... has exp(-50) a step; from state 2, state 0 has 1 a step."""
+    pairwise = jnp.full((K, K), -jnp.inf).at[0, 0].set(-50.0).at[2, ::2].set(0.0)
+    unary = jnp.zeros((9, K)).at[0, 1:].set(-jnp.inf)
+    log_partition = jax.jit(linear_chain.log_partition, static_argnums=3)
+    close(log_partition(unary, pairwise, None, parallel), -400.0, 1e-6)
+
+
+@pytest.mark.parametrize("parallel", ENGINES.values(), ids=ENGINES)
 def test_paths_below_the_smallest_float_are_summed(parallel):
     """The last step allows states 1 and 2 only, which all have the same weight."""
     unary = np.zeros((T, 3, K), np.float32)
@@ -324,6 +333,13 @@ def test_the_exact_loop_runs_only_where_it_is_needed(monkeypatch):
     left_to_right = np.where(np.tri(4, k=-1) > 0, -np.inf, -1.0)
     log_z, _ = numpy_loop(unary, left_to_right)
     unary = jnp.float32(unary)
+    linked = jnp.arange(9) > 0
+    for parallel, reverse in itertools.product(ENGINES.values(), (False, True)):
+        run = jax.jit(messages.sum_messages, static_argnums=(3, 4))
+        run = partial(run, unary.at[3, 1].set(-jnp.inf))
+        have_previous = linked[::-1] if reverse else linked
+        pairwise = jnp.float32(left_to_right)
+        assert not jnp.isnan(run(pairwise, have_previous, parallel, reverse)).any()
     for parallel in ENGINES.values():
         total = partial(jax.jit(linear_chain.log_partition, static_argnums=3), unary)
         pairwise = jnp.float32(left_to_right)

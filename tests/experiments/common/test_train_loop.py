@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.common.job import Job, Objective, TrainConfig
+from experiments.common.job import Job, Objective, TrainConfig, mean_loss
 from experiments.common.train_loop import fit
 from experiments.common.training_run import restore_params
 from experiments.common.workdir import Workdir
@@ -104,3 +104,8 @@ def test_the_learning_rate_and_the_norms_are_logged(tmp_path):
     # Epoch 2 improves on epoch 1, and epoch 3 on nothing.
     assert [line["learning_rate"] for line in lines] == [0.5, 0.25, 0.5 / 3, 0.0625]
     assert {"grad_norm", "param_norm", "update_norm"} <= set(lines[0])
+
+
+def test_the_mean_of_no_predictions_is_never_the_best():
+    assert mean_loss(6.0, 4) == 1.5
+    assert mean_loss(0.0, 0) == np.inf

@@ -97,6 +97,7 @@ class Runner:
         found.scale, found.step = float(state.learning_rate_scale), progress.step
         found.stale, found.best_value = progress.stale, progress.best_value
         found.best_step = progress.best_step
+        found.predictions = progress.predictions
         return found
 
     def files(self, found):
