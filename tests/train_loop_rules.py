@@ -72,6 +72,8 @@ class Outcome:
     best_step: int = 0
     step: int = 0
     predictions: float = 0.0
+    train_seconds: float = 0.0
+    seconds: float = 0.0
     stopped: tuple[str, int] | None = None  # what was not finite, and at which step
 
 
@@ -86,7 +88,7 @@ def push(w, carry, scale, value):
 
 
 def simulate(case):
-    """The Outcome of a run of `case` by the rules."""
+    """The Outcome of a run of `case` by the rules, at a second a minibatch."""
     run, best_perplexity = Outcome(), math.nan
     epoch_sums, line_sums = [0.0, 0.0], [0.0, 0.0]
     epoch, index, carry = 0, 0, 0.0
@@ -96,6 +98,7 @@ def simulate(case):
         value, size = case.values(epoch)[index], case.size(epoch)
         run.step, index = run.step + 1, index + 1
         run.predictions += 2
+        run.train_seconds, run.seconds = run.train_seconds + 1, run.seconds + 1
         for what in ("loss", "gradient"):
             if case.is_poisoned(what, run.step):
                 run.stopped = (what, run.step)

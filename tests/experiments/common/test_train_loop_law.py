@@ -98,6 +98,7 @@ class Runner:
         found.stale, found.best_value = progress.stale, progress.best_value
         found.best_step = progress.best_step
         found.predictions = progress.predictions
+        found.train_seconds, found.seconds = progress.train_seconds, progress.seconds
         return found
 
     def files(self, found):
