@@ -13,7 +13,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from seqjax.cell_protocol import Cell, Params, State
 from seqjax.engine import checks
-from seqjax.engine.run_cell import run_cell
+from seqjax.engine.run_cell import on_gpu, run_cell
 from seqjax.nn.layers import dropout
 from seqjax.nn.masks import as_lengths, valid_steps
 
@@ -110,7 +110,9 @@ def _unroll(
         return _unroll_stack(cell, params, xs, state, reverse, key, **options)
     if isinstance(cell, Bidirectional):
         return _unroll_bidirectional(cell, params, xs, state, reverse, key, **options)
-    return run_cell(cell, params, xs, state, reverse=reverse, **options)
+    return run_cell(
+        cell, params, xs, state, reverse=reverse, on_gpu=on_gpu(), **options
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """Rows of a buffer [T, ...], read and written in place within a loop."""
 
+import math
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -78,3 +80,66 @@ def shift(states: jax.Array, start: jax.Array, reverse: bool = False) -> jax.Arr
     if reverse:
         return jnp.concatenate([states[1:], start[None]])
     return jnp.concatenate([start[None], states[:-1]])
+
+
+class Layout(NamedTuple, Generic[Key]):
+    """Where rows lie in buffers that they share, by their dtype and leading shape."""
+
+    rows: dict[Key, jax.ShapeDtypeStruct]
+    groups: list[list[Key]]  # for each buffer: its rows from left to right
+
+    @classmethod
+    def of(cls, rows: Mapping[Key, jax.ShapeDtypeStruct]) -> "Layout[Key]":
+        """The layout of rows of these shapes."""
+        groups = defaultdict(list)
+        for key, row in rows.items():
+            groups[row.dtype, row.shape[:-1]].append(key)
+        return cls(dict(rows), list(groups.values()))
+
+    def empty(self, num_steps: int) -> list[jax.Array]:
+        """Buffers for `num_steps` steps."""
+        return [
+            empty(
+                num_steps,
+                jax.ShapeDtypeStruct(
+                    (*self.rows[keys[0]].shape[:-1], sum(map(self._width, keys))),
+                    self.rows[keys[0]].dtype,
+                ),
+            )
+            for keys in self.groups
+        ]
+
+    def write(
+        self, buffers: list[jax.Array], rows: Mapping[Key, jax.Array], t: jax.Array
+    ) -> list[jax.Array]:
+        """The buffers with the rows of the layout written at t, for t within bounds."""
+        joined = [
+            jnp.concatenate(
+                [
+                    rows[key].reshape(*rows[key].shape[:-1], self._width(key))
+                    for key in keys
+                ],
+                axis=-1,
+            )
+            for keys in self.groups
+        ]
+        return [write(b, row, t) for b, row in zip(buffers, joined, strict=True)]
+
+    def read(self, buffers: list[jax.Array], t: jax.Array) -> dict[Key, jax.Array]:
+        """The rows at t, for t within bounds."""
+        return self.split([read(buffer, t) for buffer in buffers])
+
+    def split(self, joined: list[jax.Array]) -> dict[Key, jax.Array]:
+        """The rows of joined ones [..., sum of widths], also of whole buffers."""
+        found = {}
+        for whole, keys in zip(joined, self.groups, strict=True):
+            end = 0
+            for key in keys:
+                start, end = end, end + self._width(key)
+                shape = self.rows[key].shape
+                batch = whole.shape[: whole.ndim - max(len(shape), 1)]
+                found[key] = whole[..., start:end].reshape(*batch, *shape)
+        return found
+
+    def _width(self, key: Key) -> int:
+        return math.prod(self.rows[key].shape[-1:])

@@ -19,8 +19,15 @@ from seqjax.nn.layers import matmul
 _config: Any = jax.config  # jax declares its settings at run time
 
 
+def on_gpu() -> bool:
+    """Whether loops are built in the form for GPUs."""
+    return jax.default_backend() == "gpu"
+
+
 # jit, so that an `unroll` outside of jit compiles once per shape and not at each call.
-@partial(jax.jit, static_argnames=("cell", "reverse", "fused", "checkpoint_every"))
+@partial(
+    jax.jit, static_argnames=("cell", "reverse", "fused", "checkpoint_every", "on_gpu")
+)
 def run_cell(
     cell: Cell,
     params: Params,
@@ -30,12 +37,14 @@ def run_cell(
     reverse: bool,
     fused: bool,
     checkpoint_every: int | None,
+    on_gpu: bool,
 ) -> tuple[State, jax.Array]:
     """`unroll` for a single cell.
 
     Args:
       cell, params, xs, state, reverse, fused, checkpoint_every: as `unroll`.
       valid: booleans [T, ...], False at padding steps; None if there is no padding.
+      on_gpu: build the loop in the form for GPUs.
 
     Returns:
       (state, ys): the state after the last step, and ys [T, ..., output_size].
@@ -47,7 +56,7 @@ def run_cell(
             # Zeros keep a nan in the padding from the weights: 0 * nan is nan.
             xs = _where(valid, xs, jnp.zeros_like(xs))
         zs = cell.project(params, xs)
-        return _scan(cell, params, zs, len(xs), state, valid, reverse, fused)
+        return _scan(cell, params, zs, len(xs), state, valid, reverse, fused, on_gpu)
 
     if checkpoint_every is None:
         return run(state, (xs, valid))
@@ -65,6 +74,7 @@ def _scan(
     valid: jax.Array | None,
     reverse: bool,
     fused: bool,
+    on_gpu: bool,
 ) -> tuple[State, jax.Array]:
     def step(
         params: Params, state: State, inputs: tuple, dot: Dot = matmul
@@ -80,7 +90,9 @@ def _scan(
     # With jit disabled, `tracing` cannot tell a step's own control flow from the step.
     if fused and num_steps > 0 and not _config.jax_disable_jit:
         gate_size = getattr(cell, "gate_size", None)
-        return fused_loop.scan(step, params, xs, state, num_steps, reverse, gate_size)
+        return fused_loop.scan(
+            step, params, xs, state, num_steps, reverse, gate_size, on_gpu
+        )
     check_step(step, params, xs, state)
     return lax.scan(partial(step, params), state, xs, num_steps, reverse=reverse)
 

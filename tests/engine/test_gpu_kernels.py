@@ -1,0 +1,79 @@
+"""The compiled loops of `unroll` for a GPU: few kernels, none that moves a weight."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import seqjax
+from tests import gpu_compiler
+from tests.law_cells import MGU
+
+pytestmark = pytest.mark.skipif(
+    not gpu_compiler.is_installed(),
+    reason='the compiler for GPUs is not installed: pip install "seqjax[gpu-compile]"',
+)
+
+T, B, D = 70, 20, 400
+CELLS = {  # cell, number of products in a step
+    "lstm": (seqjax.LSTM, 1),
+    "gru": (seqjax.GRU, 1),
+    "rnn": (seqjax.RNN, 1),
+    "mgu": (MGU, 2),  # its second product reads the result of the first
+}
+SIZES = [256, 650, 768, 1150]
+DTYPES = ["float32", "bfloat16"]
+
+
+@functools.cache
+def kernels(name, size, dtype):
+    """The kernels of one step, forward and backward."""
+    cell = CELLS[name][0](size)
+    params = jax.eval_shape(lambda: cell.init(jax.random.key(0), D))
+    params = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, dtype), params)
+
+    def loss(params, xs):
+        ys = seqjax.unroll(cell, params, xs)[1].astype(jnp.float32)
+        return jnp.sum(jnp.sin(ys))
+
+    text = gpu_compiler.compiled_text(
+        jax.grad(loss, (0, 1)), params, jax.ShapeDtypeStruct((T, B, D), dtype)
+    )
+    forward, backward = gpu_compiler.kernels_of_loops(text)
+    return forward, backward
+
+
+every = [
+    pytest.mark.parametrize("dtype", DTYPES),
+    pytest.mark.parametrize("size", SIZES),
+    pytest.mark.parametrize("name", CELLS),
+]
+
+
+def each_loop(test):
+    for mark in every:
+        test = mark(test)
+    return test
+
+
+@each_loop
+def test_a_step_has_at_most_four_kernels(name, size, dtype):
+    """A product, the pointwise part, a row that is written, an operand that is padded.
+
+    A second product that needs the first adds a product and a pointwise kernel.
+    """
+    number = 4 + 2 * (CELLS[name][1] - 1)
+    for loop in kernels(name, size, dtype):
+        assert len(loop) <= number, loop
+
+
+@each_loop
+def test_no_kernel_but_a_product_has_the_size_of_a_weight(name, size, dtype):
+    for loop in kernels(name, size, dtype):
+        products = [kernel for kernel in loop if "gemm" in kernel or "dot" in kernel]
+        assert len(products) == CELLS[name][1], loop
+        for kernel in loop.keys() - products:
+            # Rows are written in place into buffers of all T steps.
+            rows = [n for n in loop[kernel] if n % (T * B)]
+            assert max(rows, default=0) < size * size, (kernel, loop)
