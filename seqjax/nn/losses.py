@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from seqjax.nn.chunked_softmax import chunked_cross_entropy as chunked_cross_entropy
+
 
 def cross_entropy(
     logits: jax.Array,
