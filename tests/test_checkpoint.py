@@ -261,3 +261,11 @@ def test_leftovers_of_a_killed_save_are_ignored_and_removed(tmp_path, state, nam
     checkpoints.save(10, state, {})
     assert not (tmp_path / name).exists()
     assert checkpoints.steps() == [10]
+
+
+def test_a_killed_save_is_done_again(tmp_path, state):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(10, other(state, 1), {})
+    (tmp_path / "10").rename(tmp_path / "10.partial")
+    checkpoints.save(10, state, {})
+    assert_same(checkpoints.restore(state)[0], state)

@@ -82,6 +82,15 @@ def learning_rate(step):
     return 1 / (1 + step)
 
 
+def params_of(w):
+    """The toy's parameters; what is not finite is one number of one array."""
+    return {"constant": np.zeros(2), "w": np.array([0.0, w])}
+
+
+def value_of(params):
+    return float(params["w"][1])
+
+
 def push(w, carry, scale, value):
     """The toy's update of w."""
     return 0.5 * w + scale * value + carry
@@ -181,7 +190,7 @@ class Toy:
         zero = np.zeros(())
         return TrainState(
             step=np.zeros((), np.int32),
-            params={"w": zero},
+            params=params_of(0.0),
             opt_state=np.zeros((), np.int32),
             carry=zero,
             key=np.zeros(2, np.uint32),
@@ -207,7 +216,7 @@ class Toy:
     def train_loop(self, state, data, plan, begin, end, total=0.0, count=0.0):
         assert data == "data"
         self.calls.append((begin, end))
-        w, carry, grad_norm = float(state.params["w"]), float(state.carry), 0.0
+        w, carry, grad_norm = value_of(state.params), float(state.carry), 0.0
         scale, step, updates = state.learning_rate_scale, int(state.step), 0
         for i in range(begin, end):
             step, updates, self.clock = step + 1, updates + 1, self.clock + self.seconds
@@ -226,7 +235,7 @@ class Toy:
         self.step = step
         state = state.replace(
             step=np.asarray(step, np.int32),
-            params={"w": np.asarray(w)},
+            params=params_of(w),
             opt_state=state.opt_state + updates,
             carry=np.asarray(carry),
         )
@@ -234,7 +243,7 @@ class Toy:
 
     def validate(self, state):
         step = int(state.step)
-        assert np.isfinite(state.params["w"])
+        assert np.isfinite(value_of(state.params))
         if step == self.kill_at and self.kill_validation:
             raise Killed
         score, perplexity = self.case.score(step)
@@ -263,7 +272,7 @@ class MemoryCheckpoints:
         return sorted(self.store)
 
     def save(self, step, state, progress):
-        assert np.isfinite(state.params["w"])
+        assert np.isfinite(value_of(state.params))
         assert step == progress["step"] == int(state.step)
         if self.name == "last":
             self.saves.append(step)

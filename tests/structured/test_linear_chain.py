@@ -348,6 +348,16 @@ def test_the_exact_loop_runs_only_where_it_is_needed(monkeypatch):
         assert jnp.isnan(total(apart.at[0, 0].set(-100), None, parallel))
 
 
+@pytest.mark.parametrize("shape", [(1, K, K), (1, 1, K, K), (T, 1, K, K), (1, 3, K, K)])
+def test_axes_of_size_1_of_the_transitions_broadcast(shape):
+    unary, _, lengths = draw((3,))
+    pairwise = np.random.default_rng(1).normal(size=shape)
+    whole = np.broadcast_to(pairwise, (T, 3, K, K)[-len(shape) :])
+    total = partial(linear_chain.log_partition, jnp.float32(np.nan_to_num(unary)))
+    found, want = (total(jnp.float32(p), lengths) for p in (pairwise, whole))
+    np.testing.assert_array_equal(found, want)
+
+
 def test_finite_differences_agree(x64):
     unary, pairwise, lengths = draw((3,), "per sequence", seed=5)
     unary = jnp.asarray(np.nan_to_num(unary))

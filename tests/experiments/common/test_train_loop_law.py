@@ -21,6 +21,7 @@ from tests.train_loop_rules import (
     Outcome,
     Toy,
     simulate,
+    value_of,
 )
 
 FEW = st.integers(1, 7)
@@ -93,7 +94,7 @@ class Runner:
                 what, _, step = words.partition(" was not finite at step ")
                 found.stopped = (what, int(step))
                 return found
-        found.w, found.updates = float(state.params["w"]), int(state.opt_state)
+        found.w, found.updates = value_of(state.params), int(state.opt_state)
         found.scale, found.step = float(state.learning_rate_scale), progress.step
         found.stale, found.best_value = progress.stale, progress.best_value
         found.best_step = progress.best_step
