@@ -8,6 +8,7 @@ import numpy as np
 
 import seqjax
 from tests import equality, quick
+from tests.parameters import drawn, is_float
 
 # LLVM's optimizations are slow, and jaxlib 0.10 miscompiles some plain scans with them.
 compiled = partial(jax.jit, compiler_options=quick.OPTIONS)
@@ -19,6 +20,11 @@ def assert_finite_differences(loss, args, atol=1e-5, rtol=1e-5, eps=1e-4):
     `jax.test_util.check_grads` does the same in three programs and many operations.
     """
     run = compiled(jax.value_and_grad(loss, tuple(range(len(args)))))
+    assert_differences(run, args, atol, rtol, eps)
+
+
+def assert_differences(run, args, atol=1e-5, rtol=1e-5, eps=1e-4):
+    """As `assert_finite_differences`, for a compiled function (value, gradients)."""
     rng = np.random.default_rng(0)
     direction = jax.tree.map(lambda a: rng.normal(size=a.shape), args)
 
@@ -44,8 +50,7 @@ def inputs(cell, num_steps=6, batch_shape=(4,), input_size=3, dtype=jnp.float64)
             return jnp.asarray(rng.random(s.shape) < 0.5)
         return s + 3 if jnp.issubdtype(s.dtype, jnp.integer) else s
 
-    params = cell.init(jax.random.key(0), input_size)
-    params = jax.tree.map(lambda p: p.astype(dtype) if is_float(p) else p, params)
+    params = drawn(cell.init, input_size, dtype=dtype)
     xs = jnp.asarray(rng.normal(size=(num_steps, *batch_shape, input_size)), dtype)
     return params, xs, jax.tree.map(vary, cell.initial_state(batch_shape))
 
@@ -106,7 +111,3 @@ def assert_both_same(pair, tolerance=1e-10):
         w.dtype for w in jax.tree.leaves(want)
     ]
     equality.assert_close(got, want, rtol=tolerance, atol=tolerance)
-
-
-def is_float(a):
-    return jnp.issubdtype(a.dtype, jnp.floating)

@@ -16,11 +16,12 @@ SMALL = {
     "checkpoint_every": 1000,
     "decode_batch": 8,
     "min_freq": 1,
-    "figures": 1,
+    "figures": 0,
 }
 WELL = (  # with few validations, which take most of the time
     *("--epochs=60", "--learning_rate=0.01", "--dropout=0", "--log_every=50"),
     *("--eval_every=10", "--cell=gru", "--bidirectional"),
+    "--figures=1",
 )
 FAST = ("--max_length=14", "--beam_size=1", "--figures=0")
 SENTENCES = b"red cat\nbig dog sees cat\ndog\nsees big red dog\n"

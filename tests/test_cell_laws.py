@@ -16,6 +16,7 @@ import seqjax
 from tests.equality import assert_close, assert_same
 from tests.gradients import assert_finite_differences
 from tests.law_cells import ALL, BIDIRECTIONAL, CELLS, FORWARD, MGU, STACKS, H
+from tests.parameters import drawn
 
 T, B, D = 6, 4, 3
 LENGTHS = jnp.asarray([6, 0, 2, 5])
@@ -28,7 +29,7 @@ every = pytest.mark.parametrize("cell", ALL.values(), ids=ALL)
 
 def setup(cell, key, dtype=jnp.float32):
     """Parameters, random inputs [T, B, D] and a random state."""
-    params = jax.tree.map(lambda p: p.astype(dtype), cell.init(key, D))
+    params = drawn(cell.init, D, dtype=dtype)
     rng = np.random.default_rng(0)
     xs = jnp.asarray(rng.normal(size=(T, B, D)), dtype)
 

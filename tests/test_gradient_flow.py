@@ -1,5 +1,7 @@
 """dL/ds_t for every step, against Jacobians by hand and by `jax.jacobian`."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,15 +11,17 @@ import seqjax
 from seqjax.gradient_flow import state_gradients
 from seqjax.truncation import truncated_unroll
 from tests import equality
+from tests.parameters import drawn
 
 T, B, D, H = 5, 2, 3, 4
+gradients_of = jax.jit(state_gradients, static_argnums=(0, 3))
 CELLS = {"rnn": seqjax.RNN(H), "gru": seqjax.GRU(H), "lstm": seqjax.LSTM(H)}
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 
 
 def inputs(cell):
-    k_params, k_xs = jax.random.split(jax.random.key(0))
-    return cell.init(k_params, D), jax.random.normal(k_xs, (T, B, D))
+    xs = np.random.default_rng(0).normal(size=(T, B, D))
+    return drawn(cell.init, D, dtype=np.float64), xs
 
 
 def assert_close(got, want, tolerance=1e-5):
@@ -34,9 +38,9 @@ def loss_of_the_last(state):
 def test_state_gradients_are_products_of_jacobians(x64):
     """For an RNN: dL/dh_{t-1} = w_h diag(1 - h_t^2) dL/dh_t, in a loop."""
     cell = seqjax.RNN(H)
-    params, xs = jax.tree.map(lambda a: a.astype(jnp.float64), inputs(cell))
+    params, xs = inputs(cell)
     w_x, w_h, b = (np.asarray(p) for p in params)
-    found, _ = state_gradients(cell, params, xs, loss_of_the_last)
+    found = np.asarray(gradients_of(cell, params, xs, loss_of_the_last)[0])
     for i in range(B):
         h, hs = np.zeros(H), []
         for x in np.asarray(xs)[:, i]:
@@ -52,32 +56,38 @@ def test_state_gradients_are_products_of_jacobians(x64):
 @every_cell
 def test_state_gradients_are_jacobians_of_the_rest_of_the_sequence(cell, x64):
     """With respect to the state that the rest starts from, by jax.jacobian."""
-    params, xs = jax.tree.map(lambda a: a.astype(jnp.float64), inputs(cell))
-    found, by_params = state_gradients(cell, params, xs, loss_of_the_last)
+    params, xs = inputs(cell)
+    found, by_params = gradients_of(cell, params, xs, loss_of_the_last)
+    found = jax.device_get(found)
 
     def rest(state, begin, params=params):
         for x in xs[begin:]:
             state, _ = cell.step(params, state, cell.project(params, x[None])[0])
         return loss_of_the_last(state)
 
+    unroll = jax.jit(partial(seqjax.unroll, cell))
+    jacobian = jax.jit(jax.jacobian(rest), static_argnums=1)
     start = jax.tree.map(lambda s: s.astype(jnp.float64), cell.initial_state((B,)))
-    assert_close(by_params, jax.jacobian(lambda p: rest(start, 0, p))(params), 1e-9)
+    assert_close(
+        by_params, jax.jit(jax.jacobian(lambda p: rest(start, 0, p)))(params), 1e-9
+    )
     for t in (0, 2, T - 1):
-        state, _ = seqjax.unroll(cell, params, xs[: t + 1])
-        want = jax.jacobian(rest)(state, t + 1)
+        state, _ = unroll(params, xs[: t + 1])
+        want = jacobian(state, t + 1)
         assert_close(jax.tree.map(lambda g: g[t], found), want, 1e-9)  # noqa: B023
 
 
 @every_cell
-def test_factors_multiply_along_the_backward_pass(cell):
+def test_factors_multiply_along_the_backward_pass(cell, x64):
     params, xs = inputs(cell)
     factors = jnp.array([5.0, 0.5, 2.0, 0.0, 3.0])
-    full, _ = state_gradients(cell, params, xs, loss_of_the_last)
-    found, by_params = state_gradients(cell, params, xs, loss_of_the_last, factors)
+    full, _ = gradients_of(cell, params, xs, loss_of_the_last)
+    found, by_params = gradients_of(cell, params, xs, loss_of_the_last, factors)
+    full, found = jax.device_get((full, found))
     for t, product in enumerate([0.0, 0.0, 0.0, 3.0, 1.0]):
         want = jax.tree.map(lambda g: product * g[t], full)  # noqa: B023
         assert_close(jax.tree.map(lambda g: g[t], found), want)  # noqa: B023
     expected = jax.grad(
         lambda p: loss_of_the_last(truncated_unroll(cell, p, xs, factors)[0])
-    )(params)
-    assert_close(by_params, expected)
+    )
+    assert_close(by_params, jax.jit(expected)(params))

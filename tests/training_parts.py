@@ -8,6 +8,7 @@ import seqjax
 from seqjax import training
 from seqjax.data import batching
 from seqjax.models.language_model import LanguageModel
+from tests.parameters import drawn
 
 V, B, T, H = 7, 2, 5, 4
 TOKENS = np.random.default_rng(0).integers(0, V, 103).astype(np.int32)
@@ -19,7 +20,7 @@ def parts(cell=CELLS[0], name="sgd", rate=0.5, clip=1.0, dropout=0.0):
     model = LanguageModel(V, cell, embed_size=3, dropout=dropout)
     optimizer = training.make_optimizer(name, rate, clip)
     state = training.init_state(
-        model.init(jax.random.key(0)),
+        drawn(model.init),
         optimizer,
         model.initial_state((B,)),
         jax.random.key(1),

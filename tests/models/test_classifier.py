@@ -12,6 +12,7 @@ from seqjax.models.classifier import POOLINGS, Classifier
 from seqjax.nn import losses
 from tests import references
 from tests.equality import assert_same
+from tests.parameters import drawn
 
 V, C, T, B, H, E = 13, 3, 7, 5, 4, 6
 LENGTHS = np.array([7, 1, 0, 4, 6], np.int32)
@@ -35,30 +36,25 @@ def tokens():
 def build(cell, pooling, **options):
     """(model, parameters), all distinct and nonzero."""
     model = Classifier(V, C, cell, E, pooling, **options)
-    leaves, tree = jax.tree.flatten(model.init(jax.random.key(0)))
-    rng = np.random.default_rng(1)
-    leaves = [
-        p + rng.normal(size=p.shape, scale=0.3).astype(np.float32) for p in leaves
-    ]
-    return model, jax.tree.unflatten(tree, leaves)
+    return model, drawn(model.init)
 
 
 def float64(params):
-    return jax.tree.map(lambda p: p.astype(jnp.float64), params)
+    return jax.tree.map(np.float64, params)
 
 
 @every_case
 def test_padding_changes_nothing_and_length_zero_is_defined(name, pooling, tokens):
     model, params = build(CELLS[name], pooling)
     run = jax.jit(model.apply)
-    logits = run(params, tokens, LENGTHS)
+    logits = np.asarray(run(params, tokens, LENGTHS))
     assert logits.shape == (B, C)
     garbage = np.where(np.arange(T)[:, None] < LENGTHS, tokens, 10**6)
     np.testing.assert_array_equal(logits, run(params, garbage, LENGTHS))
     np.testing.assert_array_equal(logits[2], params.out.b)
     for b in (1, 3):  # one by one, without padding
         n = LENGTHS[b]
-        alone = run(params, tokens[:n, b], n)
+        alone = np.asarray(run(params, tokens[:n, b], n))
         np.testing.assert_allclose(logits[b], alone, atol=1e-6)
         assert (np.abs(alone - params.out.b) > 1e-3).any()
 
@@ -76,11 +72,12 @@ def test_padding_gets_no_gradient_and_makes_no_nan(name, pooling):
         batch = LabeledBatch(tokens, LENGTHS, np.array([0, 1, 2, 0, -1], np.int32))
         return model.loss(params, batch)[0]
 
-    want, got = map(jax.jit(jax.value_and_grad(loss)), (params, poisoned))
+    run = jax.jit(jax.value_and_grad(loss))
+    want, got = (jax.device_get(run(p)) for p in (params, poisoned))
     assert_same(got, want)
-    assert not np.asarray(got[1].embed[9:12]).any()
-    assert np.asarray(got[1].embed[4:9]).any()
-    assert np.asarray(got[1].out.w).all()
+    assert not got[1].embed[9:12].any()
+    assert got[1].embed[4:9].any()
+    assert got[1].out.w.all()
 
 
 @every_pooling
@@ -96,7 +93,7 @@ def test_logits_are_the_formula(pooling, tokens, x64):
         for p, reverse in zip(params.cell, (False, True), strict=True)
     ]
     ys, w = np.concatenate(both, axis=-1), jax.tree.map(np.asarray, params)
-    logits = jax.jit(model.apply)(params, tokens, LENGTHS)
+    logits = np.asarray(jax.jit(model.apply)(params, tokens, LENGTHS))
     for b, n in enumerate(LENGTHS):
         y = ys[:n, b]
         if n == 0:
@@ -113,7 +110,8 @@ def test_logits_are_the_formula(pooling, tokens, x64):
             ]
             weights = np.exp(scores) / np.exp(scores).sum()
             pooled = weights @ y
-            found = model.attention_weights(params, tokens, LENGTHS)
+            weights_of = jax.jit(model.attention_weights)
+            found = np.asarray(weights_of(params, tokens, LENGTHS))
             np.testing.assert_allclose(found[:n, b], weights, atol=1e-12)
             np.testing.assert_array_equal(found[n:, b], 0)
         np.testing.assert_allclose(logits[b], pooled @ w.out.w + w.out.b, atol=1e-12)
@@ -125,12 +123,13 @@ def test_last_is_the_state_at_each_length(name, tokens):
     model, params = build(cell, "last")
     xs = params.embed[tokens]
     state, _ = seqjax.unroll(cell, params.cell, xs, lengths=LENGTHS)
+    state = jax.device_get(state)
     if name == "lstm":
         h = state.h
     else:
-        h = jnp.concatenate(state if name == "both_ways" else state[1], axis=-1)
-    want = h @ params.out.w + params.out.b
-    logits = model.apply(params, tokens, LENGTHS)
+        h = np.concatenate(state if name == "both_ways" else state[1], axis=-1)
+    want = h @ np.asarray(params.out.w) + params.out.b
+    logits = jax.jit(model.apply)(params, tokens, LENGTHS)
     np.testing.assert_allclose(logits, want, atol=1e-6)
 
 
@@ -138,10 +137,10 @@ def test_loss_counts_the_rows_that_have_a_label(tokens):
     model, params = build(CELLS["rnn"], "mean")
     labels = np.array([2, -1, 0, -1, 1])
     batch = LabeledBatch(tokens, LENGTHS, jnp.asarray(labels))
-    logits = np.asarray(model.apply(params, *batch[:2]), np.float64)
+    logits = np.asarray(jax.jit(model.apply)(params, *batch[:2]), np.float64)
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     kept = labels >= 0
-    total, count = model.loss(params, batch)
+    total, count = jax.jit(model.loss)(params, batch)
     np.testing.assert_allclose(total, -log_p[kept, labels[kept]].sum(), rtol=1e-6)
     assert float(count) == 3
 
@@ -158,10 +157,11 @@ def test_label_smoothing_is_in_the_gradient_and_not_in_the_total(tokens):
         logits = model.apply(params, *batch[:2])[kept]
         return losses.cross_entropy(logits, labels[kept], None, 0.3)[0]
 
-    got, grads = jax.value_and_grad(total)(params)
-    np.testing.assert_allclose(got, model.loss(params, batch)[0], rtol=1e-6)
-    assert abs(got - smoothed(params)) > 0.01
-    want = jax.grad(smoothed)(params)
+    got, grads = jax.jit(jax.value_and_grad(total))(params)
+    plain, _ = jax.jit(model.loss)(params, batch)
+    np.testing.assert_allclose(got, plain, rtol=1e-6)
+    other, want = jax.jit(jax.value_and_grad(smoothed))(params)
+    assert abs(float(got) - float(other)) > 0.01
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), grads, want
     )
@@ -174,10 +174,12 @@ def test_label_smoothing_is_in_the_gradient_and_not_in_the_total(tokens):
 def test_dropout_needs_a_key(options, tokens):
     model, params = build(CELLS["rnn"], "max", **options)
     lengths = LENGTHS
-    calm = model.apply(params, tokens, lengths)
     plain, _ = build(CELLS["rnn"], "max")
-    np.testing.assert_array_equal(calm, plain.apply(params, tokens, lengths))
-    noisy = [model.apply(params, tokens, lengths, jax.random.key(k)) for k in (0, 0, 1)]
+    run, run_plain = jax.jit(model.apply), jax.jit(plain.apply)
+    calm = np.asarray(run(params, tokens, lengths))
+    np.testing.assert_array_equal(calm, run_plain(params, tokens, lengths))
+    keys = (jax.random.key(k) for k in (0, 0, 1))
+    noisy = [np.asarray(run(params, tokens, lengths, key)) for key in keys]
     np.testing.assert_array_equal(noisy[0], noisy[1])
     assert (noisy[0] != noisy[2]).any() and (noisy[0] != calm).any()
 
@@ -204,14 +206,15 @@ class Echo:
 def test_locked_dropout_drops_the_same_units_at_all_steps(locked, tokens):
     model = Classifier(V, C, Echo(), E, "mean", 0.5, locked)
     embed = jnp.ones((V, E))
-    ys = model.outputs(
+    ys = jax.jit(model.outputs)(
         model.init(jax.random.key(0))._replace(embed=embed),
         tokens,
         jnp.full(B, T),
         jax.random.key(1),
     )
+    ys = np.asarray(ys)
     assert set(np.unique(ys)) == {0.0, 2.0}
-    same = (np.asarray(ys) == np.asarray(ys[0])).all()
+    same = (ys == ys[0]).all()
     assert same == locked
     assert (ys[0, 0] != ys[0, 1]).any()  # sequences have different masks
 
@@ -220,13 +223,13 @@ def test_word_dropout_replaces_tokens_by_unk(tokens):
     model = Classifier(V, C, Echo(), E, "mean", word_dropout=0.3)
     embed = jnp.broadcast_to(jnp.arange(V, dtype=jnp.float32)[:, None], (V, E))
     many = np.tile(tokens, (1, 100))
-    ys = model.outputs(
+    ys = jax.jit(model.outputs)(
         model.init(jax.random.key(0))._replace(embed=embed),
         many,
         jnp.full(100 * B, T),
         jax.random.key(1),
     )
-    read = np.asarray(ys[..., 0])
+    read = np.asarray(ys)[..., 0]
     assert ((read == many) | (read == UNK)).all()
     assert (read == UNK).mean() == pytest.approx(0.3, abs=0.03)
 

@@ -15,6 +15,7 @@ from seqjax.models.language_model import LanguageModel
 from seqjax.nn.layers import DenseParams
 from seqjax.truncation import fixed_factors
 from tests.equality import assert_close
+from tests.parameters import drawn
 
 V, T, B, H = 11, 6, 3, 5
 MODELS = {
@@ -34,7 +35,7 @@ def window():
 def test_logits_are_the_textbooks_formula(window, key):
     """H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h), O_t = H_t W_hq + b_q (S8)."""
     model = LanguageModel(V, seqjax.RNN(H))
-    params = model.init(key)
+    params = drawn(model.init)
     cell, out = (
         jax.tree.map(lambda p: np.asarray(p, np.float64), p) for p in params[1:]
     )
@@ -50,7 +51,7 @@ def test_logits_are_the_textbooks_formula(window, key):
 def test_one_hot_input_is_the_embedding_by_the_identity(window, key):
     one_hot = MODELS["one_hot"]
     embedded = LanguageModel(V, seqjax.LSTM(H), embed_size=V)
-    params = one_hot.init(key)
+    params = drawn(one_hot.init)
     state = one_hot.initial_state((B,))
     expected = one_hot.apply(params, window, state)[1]
     logits = embedded.apply(params._replace(embed=jnp.eye(V)), window, state)[1]
@@ -59,7 +60,7 @@ def test_one_hot_input_is_the_embedding_by_the_identity(window, key):
 
 def test_tied_softmax_scores_by_the_embeddings(window, key):
     model = MODELS["tied"]
-    params = model.init(key)
+    params = drawn(model.init)
     params = params._replace(out=jnp.arange(V, dtype=jnp.float32))
     xs = params.embed[window]
     ys = seqjax.unroll(model.cell, params.cell, xs)[1]
@@ -71,7 +72,7 @@ def test_tied_softmax_scores_by_the_embeddings(window, key):
 
 @every_model
 def test_loss_is_the_cross_entropy_of_the_labels(model, window, key):
-    params = model.init(key)
+    params = drawn(model.init)
     state = model.initial_state((B,))
     logits = np.asarray(model.apply(params, window[:-1], state)[1], np.float64)
     log_z = np.log(np.exp(logits).sum(-1))
@@ -87,7 +88,7 @@ def test_loss_is_the_cross_entropy_of_the_labels(model, window, key):
 
 @every_model
 def test_step_by_step_is_the_whole(model, window, key):
-    params = model.init(key)
+    params = drawn(model.init)
     state = model.initial_state((B,))
     _, logits = model.apply(params, window, state)
     for t in range(T + 1):
@@ -99,12 +100,12 @@ def test_step_by_step_is_the_whole(model, window, key):
 
 def test_dropout_needs_a_key(window, key):
     model = LanguageModel(V, seqjax.RNN(H), embed_size=4, dropout=0.5)
-    params, state = model.init(key), model.initial_state((B,))
-    calm = model.apply(params, window, state)[1]
-    np.testing.assert_array_equal(calm, model.apply(params, window, state)[1])
-    noisy = [
-        model.apply(params, window, state, jax.random.key(k))[1] for k in (0, 0, 1)
-    ]
+    params, state = drawn(model.init), model.initial_state((B,))
+    run = jax.jit(model.apply)
+    calm = np.asarray(run(params, window, state)[1])
+    np.testing.assert_array_equal(calm, run(params, window, state)[1])
+    keys = (jax.random.key(k) for k in (0, 0, 1))
+    noisy = [np.asarray(run(params, window, state, key)[1]) for key in keys]
     np.testing.assert_array_equal(noisy[0], noisy[1])
     assert (noisy[0] != noisy[2]).any()
     assert (noisy[0] != calm).any()
@@ -145,7 +146,7 @@ def test_tied_softmax_of_two_sizes_raises():
 
 def test_gradients_by_hand_are_those_of_jax(key, x64):
     model = LanguageModel(V, seqjax.RNN(H))
-    params = jax.tree.map(lambda p: p.astype(jnp.float64), model.init(key))
+    params = drawn(model.init, dtype=jnp.float64)
     rng = np.random.default_rng(0)
     window, h = rng.integers(0, V, (T + 1, B)), rng.normal(size=(B, H))
 
@@ -155,7 +156,7 @@ def test_gradients_by_hand_are_those_of_jax(key, x64):
         )
         return total / count, (total, state)
 
-    expected, (total, state) = jax.grad(mean_loss, has_aux=True)(params)
+    expected, (total, state) = jax.jit(jax.grad(mean_loss, has_aux=True))(params)
     ours = numpy_rnn.loss_and_grads(jax.tree.map(np.asarray, params), window, h)
     np.testing.assert_allclose(ours[0], total, rtol=1e-12)
     np.testing.assert_allclose(ours[2], state, atol=1e-12)
@@ -165,7 +166,7 @@ def test_gradients_by_hand_are_those_of_jax(key, x64):
 
 
 def test_element_wise_clip_keeps_each_gradient_within_5(key):
-    params = jax.tree.map(np.asarray, LanguageModel(V, seqjax.RNN(H)).init(key))
+    params = jax.device_get(drawn(LanguageModel(V, seqjax.RNN(H)).init))
     grads = jax.tree.map(lambda p: 100 * np.sign(p) * np.abs(p) ** 0.5, params)
     moved = numpy_rnn.sgd(params, grads, learning_rate=0.1)
 
@@ -181,22 +182,16 @@ def test_element_wise_clip_keeps_each_gradient_within_5(key):
 # ---------------------------------------------------------------- truncated gradients
 
 
-def start(model, key):
+def start(model):
     """(parameters, a random state)."""
-    k_params, k_state = jax.random.split(key)
-    state = model.initial_state((B,))
-    leaves = jax.tree.leaves(state)
-    keys = jax.tree.unflatten(
-        jax.tree.structure(state), list(jax.random.split(k_state, len(leaves)))
-    )
-    state = jax.tree.map(lambda s, k: jax.random.normal(k, s.shape), state, keys)
-    return model.init(k_params), state
+    state = drawn(lambda key: model.initial_state((B,)), scale=1.0)
+    return drawn(model.init), state
 
 
 @pytest.mark.parametrize(("name", "period"), [("embedding", 1), ("deep", 4)])
-def test_truncation_is_chunks_with_a_constant_state(name, period, window, key):
+def test_truncation_is_chunks_with_a_constant_state(name, period, window):
     model = MODELS[name]
-    params, state = start(model, key)
+    params, state = start(model)
 
     def whole(params):
         factors = fixed_factors(T, period)
@@ -220,11 +215,11 @@ def test_truncation_is_chunks_with_a_constant_state(name, period, window, key):
 def test_random_truncation_is_unbiased(window, key):
     """The mean training step over all draws is that of full backpropagation."""
     model, keep = MODELS["deep"], 0.7
-    params, carry = start(model, key)
+    params, carry = start(model)
     optimizer = optax.sgd(1.0)
 
     @jax.jit
-    def step(factors):
+    def stepped(factors):
         def loss_fn(params, carry, batch, key):
             return model.loss(params, batch, key, state=carry, factors=factors)
 
@@ -232,13 +227,16 @@ def test_random_truncation_is_unbiased(window, key):
         state, _ = training.make_train_step(loss_fn, optimizer)(state, window)
         return state.params
 
-    full = step(jnp.ones(T))
-    unlike = step(jnp.zeros(T))
-    mean = jax.tree.map(jnp.zeros_like, params)
+    def step(factors):
+        return jax.device_get(stepped(factors))
+
+    full = step(np.ones(T, np.float32))
+    unlike = step(np.zeros(T, np.float32))
+    mean = jax.tree.map(np.zeros_like, full)
     for kept in itertools.product((0, 1), repeat=T):
         probability = np.prod([keep if k else 1 - keep for k in kept])
-        drawn = step(jnp.asarray(kept, jnp.float32) / keep)
-        mean = jax.tree.map(lambda m, p: m + probability * p, mean, drawn)  # noqa: B023
+        one = step(np.float32(kept) / np.float32(keep))
+        mean = jax.tree.map(lambda m, p: m + probability * p, mean, one)  # noqa: B023
     assert_close(mean, full, atol=1e-5)
-    gap = jax.tree.map(lambda a, b: jnp.max(jnp.abs(a - b)), full, unlike)
-    assert max(map(float, jax.tree.leaves(gap))) > 1e-3
+    gap = jax.tree.map(lambda a, b: np.abs(a - b).max(), full, unlike)
+    assert max(jax.tree.leaves(gap)) > 1e-3

@@ -9,6 +9,7 @@ from seqjax.data.labeled import LabeledBatch
 from seqjax.models import Classifier, LanguageModel
 from seqjax.models.language_model import LanguageModelParams
 from seqjax.models.pretraining import Pretraining
+from tests.parameters import drawn
 
 V, T, B, H, E = 11, 6, 4, 5, 3
 LENGTHS = np.array([6, 1, 0, 4], np.int32)
@@ -25,10 +26,7 @@ every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def build(cell, **options):
     """(model, parameters), no two alike."""
     model = Pretraining(Classifier(V, 2, cell, E, **options))
-    leaves, tree = jax.tree.flatten(model.init(jax.random.key(0)))
-    rng = np.random.default_rng(1)
-    leaves = [np.float32(p + rng.normal(size=p.shape, scale=0.3)) for p in leaves]
-    return model, jax.tree.unflatten(tree, leaves)
+    return model, drawn(model.init)
 
 
 @pytest.fixture
@@ -74,7 +72,8 @@ def test_the_loss_is_that_of_a_language_model_of_each_direction(cell, tokens):
 def test_the_gradient_reaches_both_directions_and_the_embedding_alone(tokens):
     model, params = build(CELLS["both directions"], pooling="attention")
     batch = LabeledBatch(tokens, LENGTHS, np.zeros(B, np.int32))
-    grads = jax.grad(lambda p: model.loss(p, batch)[0])(params)
+    grads = jax.jit(jax.grad(lambda p: model.loss(p, batch)[0]))(params)
+    grads = jax.device_get(grads)
     found = grads.classifier._replace(pool=None, out=None)
     leaves = jax.tree.leaves((found, grads.forward, grads.backward))
     assert all(np.any(leaf) for leaf in leaves)
@@ -87,7 +86,8 @@ def test_dropout_is_that_of_the_classifier(tokens):
     losses = []
     for rate in (0.0, 0.5):
         model, params = build(GRU, dropout=rate)
-        losses += [model.loss(params, batch, jax.random.key(i))[0] for i in range(2)]
+        loss = jax.jit(model.loss)
+        losses += [loss(params, batch, jax.random.key(i))[0] for i in range(2)]
     assert losses[0] == losses[1] and losses[2] != losses[3]
 
 
@@ -110,4 +110,4 @@ def test_a_document_of_one_token_or_none_predicts_nothing():
         tokens = np.full((length, B), 5, np.int32)
         lengths = np.full(B, length, np.int32)
         batch = LabeledBatch(tokens, lengths, np.zeros(B, np.int32))
-        assert model.loss(params, batch) == (0, 0)
+        assert jax.jit(model.loss)(params, batch) == (0, 0)

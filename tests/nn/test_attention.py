@@ -10,6 +10,7 @@ from jax.test_util import check_grads
 
 from seqjax.nn.attention import Attention, masked_softmax
 from seqjax.nn.layers import matmul
+from tests.parameters import drawn
 
 SCORES = ["dot", "general", "additive"]
 BATCHES = [(), (3,), (3, 2)]
@@ -26,8 +27,7 @@ def draw(score, batch=(3,), dtype=np.float64, seed=0):
     rng = np.random.default_rng(seed)
     width = Q if score == "dot" else 3
     attention = Attention(score)
-    params = attention.init(jax.random.key(seed), query_size=Q, memory_size=width)
-    params = jax.tree.map(lambda p: jnp.asarray(2 * p, dtype), params)
+    params = drawn(attention.init, Q, width, dtype=dtype, scale=1.0)
     query = jnp.asarray(rng.normal(size=(*batch, Q)), dtype)
     memory = jnp.asarray(rng.normal(size=(*batch, S, width)), dtype)
     mask = rng.random((*batch, S)) < 0.6
@@ -146,9 +146,8 @@ def test_a_memory_masked_at_all_positions_gives_zeros_and_no_gradient(
         context, weights = attend(attention, params, query, memory, mask)
         return jnp.sum(jnp.sin(context + 1)) + jnp.sum(weights**2), (context, weights)
 
-    grads, outputs = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(
-        params, query, memory
-    )
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))
+    grads, outputs = jax.device_get(gradient(params, query, memory))
     for array in (*outputs, *grads[1:]):
         assert not np.any(np.asarray(array)[hidden])
     for array in jax.tree.leaves((outputs, grads)):
@@ -170,8 +169,9 @@ def test_padding_may_have_any_value(x64, score, value):
         context, weights = attend(attention, params, query, memory, mask)
         return jnp.sum(jnp.sin(context)), (context, weights)
 
-    grads, outputs = jax.grad(loss, has_aux=True)(memory)
-    changed_grads, changed_outputs = jax.grad(loss, has_aux=True)(changed)
+    gradient = jax.jit(jax.grad(loss, has_aux=True))
+    grads, outputs = gradient(memory)
+    changed_grads, changed_outputs = gradient(changed)
     for got, want in zip(changed_outputs, outputs, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-14, atol=1e-16)
     np.testing.assert_allclose(changed_grads, grads, rtol=1e-12, atol=1e-16)

@@ -40,6 +40,7 @@ SMALL = (
     *("--cell=rnn", "--nobidirectional", "--hidden_size=16", "--num_mels=12"),
     *("--dropout=0", "--epochs=3", "--beam_size=3", "--log_every=5"),
     *("--checkpoint_every=1000", "--learning_rate=0.02", "--warmup_steps=5"),
+    "--examples=0",
 )
 LONGER = (
     "--epochs=20",
@@ -47,6 +48,7 @@ LONGER = (
     "--log_every=50",
     "--units=words",
     "--batch_size=8",
+    "--examples=3",
 )
 command = partial(run, main)
 
@@ -258,7 +260,9 @@ def test_what_validates_is_trained_on_if_asked(tones, tmp_path):
         result = command(*options, *more, choice)
         refused(result, "no validation data are held out")
     assert not (tmp_path / "run").exists()
-    result = command(*tones, where, *SMALL, *LONGER, *more, "--epochs=1")
+    result = command(
+        *tones, where, *SMALL, *LONGER, *more, "--epochs=1", "--examples=0"
+    )
     assert "valid (trained on)" in result.out, result.err
 
 
@@ -412,6 +416,7 @@ def test_it_can_be_called_from_python(tones, tmp_path):
         num_mels=12,
         epochs=1,
         beam_size=1,
+        examples=0,
         workdir=str(tmp_path / "run"),
     )
     assert train_from_python(config) == summary(tmp_path / "run")

@@ -54,7 +54,7 @@ def test_train_writes_everything_it_promises_and_has_learned(trained, runs):
     ids=lambda more: more[0].removeprefix("--") + more[1].removeprefix("--"),
 )
 def test_every_choice_trains_and_translates(short_corpus, tmp_path, more):
-    result = train(short_corpus, tmp_path / "run", *more)
+    result = train(short_corpus, tmp_path / "run", "--figures=1", *more)
     assert result.code == 0, result.err
     assert set(summary(tmp_path / "run")) - BY_SOURCE == SUMMARY_KEYS
     cleaned = "as they are" if "--level" in more[0] else "cleaned: lower-case, spaced"
@@ -67,10 +67,11 @@ def test_every_choice_trains_and_translates(short_corpus, tmp_path, more):
 
 def test_resumed_is_uninterrupted_bit_for_bit(corpus, tmp_path, monkeypatch):
     """Also if epochs differ in their number of minibatches; the beam may change."""
-    monkeypatch.setattr(buckets, "LENGTHS", (8, 12, 16))
+    monkeypatch.setattr(buckets, "LENGTHS", (12, 16))
     options = ("--level=subword", "--vocab_size=40", "--subword_sampling=0.1", *FAST)
     options = (*options, "--schedule=constant", "--accumulate=2", "--dropout=0.3")
     options = (*options, "--batch_size=8", "--checkpoint_every=1000")
+    options = (*options, "--attention=dot")
     assert train(corpus, tmp_path / "whole", *options).code == 0
     for epochs, beam_size in ((1, 2), (2, 1)):
         parts = (*options, f"--epochs={epochs}", f"--beam_size={beam_size}")
@@ -108,6 +109,7 @@ def test_the_best_by_bleu_is_the_highest(corpus, tmp_path):
 
 def test_patience_ends_the_run(short_corpus, tmp_path):
     more = ("--patience=2", "--epochs=50", "--learning_rate=0", "--schedule=constant")
+    more = (*more, "--attention=none", "--beam_size=1")
     assert train(short_corpus, tmp_path / "run", *more).code == 0
     validations = [m for m in metrics(tmp_path / "run") if "valid_perplexity" in m]
     assert len(validations) == 3
