@@ -270,7 +270,10 @@ def test_default_dataset_is_embedded(tmp_path, monkeypatch):
     "more",
     [
         ("--dataset=time_machine", "--prompt=The Time Traveller!"),
-        ("--dataset=tang_poems", "--min_freq=50", "--max_tokens=100000"),
+        (
+            *("--dataset=tang_poems", "--min_freq=50", "--eval_rows=64"),
+            "--max_tokens=100000",
+        ),
     ],
     ids=lambda more: more[0],
 )
