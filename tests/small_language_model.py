@@ -39,7 +39,7 @@ UNSTABLE = (
 
 
 PLAIN = (
-    *("--cell=rnn", "--optimizer=sgd", "--learning_rate=1", "--embed_size=12"),
+    *("--cell=lstm", "--optimizer=sgd", "--learning_rate=1", "--embed_size=12"),
     *("--epochs=1", "--temperature=1"),
 )
 
