@@ -45,7 +45,7 @@ DRAWS = {
 @pytest.mark.parametrize("name", DRAWS)
 def test_no_key_is_used_twice(name):
     with jax.debug_key_reuse(True):
-        jax.jit(DRAWS[name])(jax.random.key(1))
+        jax.eval_shape(jax.jit(DRAWS[name]), jax.random.key(1))
 
 
 def test_a_key_that_is_used_twice_is_seen():
@@ -53,4 +53,4 @@ def test_a_key_that_is_used_twice_is_seen():
         return jax.random.normal(key), jax.random.uniform(key)
 
     with jax.debug_key_reuse(True), pytest.raises(jax.errors.KeyReuseError):
-        jax.jit(twice)(jax.random.key(1))
+        jax.eval_shape(jax.jit(twice), jax.random.key(1))
