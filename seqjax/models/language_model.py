@@ -38,10 +38,12 @@ class LanguageModel:
       dropout: rate on the embeddings (not on one-hot input) and on the outputs of the
         last layer. The rate between layers belongs to the Stack.
       locked: drop the same units of a sequence at all its steps.
+      chunk: the number of words whose logits the loss holds at a time, for wide
+        vocabularies; None holds all. The values are the same.
 
     Raises:
-      ValueError: if the cell is bidirectional, the sizes of a tied softmax differ, or
-        the rate is outside [0, 1).
+      ValueError: if the cell is bidirectional, the sizes of a tied softmax differ, the
+        rate is outside [0, 1), or the chunk is below 1.
 
     Example:
       >>> model = LanguageModel(vocab_size=28, cell=seqjax.LSTM(256))
@@ -61,6 +63,7 @@ class LanguageModel:
     tie_embeddings: bool = False
     dropout: float = 0.0
     locked: bool = False
+    chunk: int | None = None
 
     def __post_init__(self) -> None:
         if is_bidirectional(self.cell):
@@ -71,6 +74,8 @@ class LanguageModel:
             )
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        if self.chunk is not None and self.chunk < 1:
+            raise ValueError(f"chunk must be at least 1, got {self.chunk}")
         if self.tie_embeddings and self.embed_size != self.cell.output_size:
             raise ValueError(
                 f"tied embeddings need embed_size equal to the cell's output_size, got "
@@ -124,6 +129,19 @@ class LanguageModel:
         Returns:
           (state, logits [T, ..., V]).
         """
+        state, ys = self.outputs(params, tokens, state, key, factors=factors)
+        return state, layers.dense(self._softmax(params), ys)
+
+    def outputs(
+        self,
+        params: LanguageModelParams,
+        tokens: jax.Array,
+        state: State,
+        key: jax.Array | None = None,
+        *,
+        factors: jax.Array | None = None,
+    ) -> tuple[State, jax.Array]:
+        """(state, ys [T, ..., H]), which the softmax reads; arguments as `apply`."""
         keys = (None,) * 3 if key is None else jax.random.split(key, 3)
         if params.embed is None:
             dtype = jax.tree.leaves(params.cell)[0].dtype
@@ -134,11 +152,14 @@ class LanguageModel:
         state, ys = truncated_unroll(
             self.cell, params.cell, xs, factors, state, key=keys[1]
         )
-        ys = layers.dropout(keys[2], ys, self.dropout, self.locked)  # [T, ..., H]
-        if self.tie_embeddings:
-            assert params.embed is not None
-            return state, layers.matmul(ys, params.embed.T) + params.out
-        return state, layers.dense(params.out, ys)
+        return state, layers.dropout(keys[2], ys, self.dropout, self.locked)
+
+    def _softmax(self, params: LanguageModelParams) -> layers.DenseParams:
+        """The weights [H, V] and the bias [V] of the logits."""
+        if not self.tie_embeddings:
+            return params.out
+        assert params.embed is not None
+        return layers.DenseParams(params.embed.T, params.out)
 
     def step(
         self, params: LanguageModelParams, state: State, token: jax.Array
@@ -173,5 +194,10 @@ class LanguageModel:
         """
         if state is None:
             state = initial_state(self.cell, params.cell, batch.shape[1:])
-        state, logits = self.apply(params, batch[:-1], state, key, factors=factors)
-        return losses.cross_entropy(logits, batch[1:], mask), state
+        state, ys = self.outputs(params, batch[:-1], state, key, factors=factors)
+        softmax, labels = self._softmax(params), batch[1:]
+        if self.chunk is None:
+            logits = layers.dense(softmax, ys)
+            return losses.cross_entropy(logits, labels, mask), state
+        loss = losses.chunked_cross_entropy(ys, *softmax, labels, mask, self.chunk)
+        return loss, state

@@ -1,5 +1,6 @@
 """The language model, and the RNN with gradients written by hand."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -84,6 +85,28 @@ def test_loss_is_the_cross_entropy_of_the_labels(model, window, key):
     (total, count), _ = model.loss(params, window, state=state, mask=mask)
     np.testing.assert_allclose(total, (log_z - label)[mask].sum(), rtol=1e-6)
     assert float(count) == mask.sum()
+
+
+@every_model
+def test_a_loss_by_chunks_of_the_vocabulary_is_the_loss(model, window, key, x64):
+    params = drawn(model.init, dtype=jnp.float64)
+    state = drawn(lambda key: model.initial_state((B,)), dtype=jnp.float64)
+    chunked = dataclasses.replace(model, chunk=4)
+
+    @jax.jit
+    def both(params, state):
+        def of(model):
+            loss = lambda p: model.loss(p, window, key, state=state)[0]  # noqa: E731
+            return jax.value_and_grad(loss, has_aux=True)(params)
+
+        return of(chunked), of(model)
+
+    assert_close(*both(params, state), rtol=1e-12, atol=1e-12)
+
+
+def test_a_chunk_of_no_words_raises():
+    with pytest.raises(ValueError, match="chunk must be at least 1, got 0"):
+        LanguageModel(V, seqjax.RNN(H), chunk=0)
 
 
 @every_model
