@@ -94,16 +94,18 @@ def _size(shape):
     return int(np.prod([int(n) for n in shape.split(",") if n], dtype=np.int64))
 
 
-@functools.cache  # the plugin can be loaded once
+@functools.cache
 def _device():
+    import jax._src.xla_bridge as bridge
     import jax_plugins.xla_cuda13 as plugin
     from jax._src.lib import xla_client
 
-    plugin._import_extensions()
-    library = xla_client.load_pjrt_plugin_dynamically(
-        "cuda", str(plugin._get_library_path())
-    )
-    topology = xla_client.make_c_api_device_topology(
-        library, "", topology="1x1x1", target_config=H200
-    )
+    # jax loads the plugin with its backends; it cannot be loaded twice.
+    make = bridge._topology_factories.get("cuda")
+    if make is None:
+        plugin._import_extensions()
+        library = str(plugin._get_library_path())
+        loaded = xla_client.load_pjrt_plugin_dynamically("cuda", library)
+        make = functools.partial(xla_client.make_c_api_device_topology, loaded)
+    topology = make("", topology="1x1x1", target_config=H200)
     return TopologyDescription(topology._make_compile_only_devices()).devices[0]

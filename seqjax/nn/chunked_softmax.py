@@ -1,14 +1,15 @@
 """Softmax cross-entropy over a wide vocabulary, a part of the vocabulary at a time."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from seqjax.nn.layers import matmul, matmul_gradient
+from seqjax.nn.masks import masked_total
 
 
 def chunked_cross_entropy(
@@ -55,10 +56,7 @@ def chunked_cross_entropy(
         mask = mask.reshape(-1)
         rows = jnp.where(mask[:, None], rows, jnp.zeros_like(rows))
     losses = _losses(rows, w, b, labels, min(chunk, w.shape[1]), label_smoothing)
-    if mask is None:
-        return losses.sum(), jnp.asarray(losses.size, losses.dtype)
-    losses = jnp.where(mask, losses, jnp.zeros_like(losses))
-    return losses.sum(), jnp.sum(mask, dtype=losses.dtype)
+    return masked_total(losses, mask)
 
 
 class _Sums(NamedTuple):
@@ -67,19 +65,6 @@ class _Sums(NamedTuple):
     log_z: jax.Array  # log sum_v exp(logits_v)
     label: jax.Array  # the logit of the label
     logits: jax.Array  # sum_v logits_v, if labels are smoothed
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _losses(
-    hidden: jax.Array,
-    w: jax.Array,
-    b: jax.Array | None,
-    labels: jax.Array,
-    chunk: int,
-    smoothing: float,
-) -> jax.Array:
-    """The losses [N] of hidden [N, H]."""
-    return _forward(hidden, w, b, labels, chunk, smoothing)[0]
 
 
 def _forward(
@@ -99,8 +84,7 @@ def _forward(
             sums.logits + logits.sum(-1) if smoothing else sums.logits,
         )
 
-    one = jax.eval_shape(_logits, hidden, *jax.eval_shape(lambda: (w[:, :1], None)))
-    zeros = jnp.zeros(len(hidden), one.dtype)
+    zeros = jnp.zeros(len(hidden), _of_sums(jnp.result_type(hidden, w)))
     sums = _over_chunks(body, _Sums(zeros - jnp.inf, zeros, zeros), w.shape[1], chunk)
     losses = sums.log_z - (1 - smoothing) * sums.label
     losses -= smoothing / w.shape[1] * sums.logits
@@ -138,6 +122,8 @@ def _backward(
     return *_over_chunks(body, start, vocab_size, chunk), None
 
 
+# (hidden [N, H], w, b, labels [N], chunk, smoothing) -> the losses [N]
+_losses = jax.custom_vjp(lambda *args: _forward(*args)[0], nondiff_argnums=(4, 5))
 _losses.defvjp(_forward, _backward)
 
 
@@ -162,8 +148,12 @@ def _columns(
 def _logits(hidden: jax.Array, w: jax.Array, b: jax.Array | None) -> jax.Array:
     logits = matmul(hidden, w)
     logits = logits if b is None else logits + b
-    few_bits = jnp.finfo(logits.dtype).bits < 32
-    return logits.astype(jnp.float32) if few_bits else logits
+    return logits.astype(_of_sums(logits.dtype))
+
+
+def _of_sums(dtype: DTypeLike) -> DTypeLike:
+    """The dtype for sums of logits of another one: at least float32."""
+    return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
 
 
 def _is_label(labels: jax.Array, start: Any, size: int) -> jax.Array:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqjax.nn.chunked_softmax import chunked_cross_entropy as chunked_cross_entropy
+from seqjax.nn.masks import masked_total
 
 
 def cross_entropy(
@@ -64,10 +65,7 @@ def cross_entropy(
     if label_smoothing > 0:
         uniform = jax.nn.logsumexp(logits, axis=-1) - logits.mean(axis=-1)
         losses = (1 - label_smoothing) * losses + label_smoothing * uniform
-    if mask is None:
-        return losses.sum(), jnp.asarray(losses.size, losses.dtype)
-    losses = jnp.where(mask, losses, jnp.zeros_like(losses))
-    return losses.sum(), jnp.sum(mask, dtype=losses.dtype)
+    return masked_total(losses, mask)
 
 
 def smoothed_cross_entropy(

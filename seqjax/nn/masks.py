@@ -75,3 +75,13 @@ def _known(lengths: ArrayLike) -> np.ndarray | None:
     if isinstance(lengths, jax.Array) and not lengths.is_fully_addressable:
         return None
     return np.asarray(lengths)
+
+
+def masked_total(
+    losses: jax.Array, mask: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    """(sum of the losses where the mask is True, their number); None counts all."""
+    if mask is None:
+        return losses.sum(), jnp.asarray(losses.size, losses.dtype)
+    losses = jnp.where(mask, losses, jnp.zeros_like(losses))
+    return losses.sum(), jnp.sum(mask, dtype=losses.dtype)
