@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
+from seqjax.backend import on_gpu
 from seqjax.cell_protocol import Cell, Params, State
 from seqjax.engine import checks
-from seqjax.engine.run_cell import on_gpu, run_cell
+from seqjax.engine.run_cell import run_cell
 from seqjax.nn.layers import dropout
 from seqjax.nn.masks import as_lengths, valid_steps
 

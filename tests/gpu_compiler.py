@@ -52,6 +52,7 @@ def is_installed():
 
 def compiled_text(function, *shapes):
     """The text of the program for a function and pytrees of `jax.ShapeDtypeStruct`."""
+    import jax._src.compilation_cache as cache
     import jax._src.xla_bridge as bridge  # there is no public way to a topology
 
     sharding = NamedSharding(Mesh(np.array([_device()]), ("x",)), PartitionSpec())
@@ -61,6 +62,8 @@ def compiled_text(function, *shapes):
     platform = bridge.canonicalize_platform
     with (
         mock.patch.object(jax, "default_backend", lambda: "gpu"),
+        # A program in the cache could not be read without a device.
+        mock.patch.object(cache, "is_cache_used", lambda backend: False),
         mock.patch.object(
             bridge,
             "canonicalize_platform",

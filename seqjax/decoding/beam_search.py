@@ -18,11 +18,12 @@ from seqjax.decoding.hypotheses import (
     Step,
     batch_size,
     best_first,
-    empty_hypotheses,
     forced_tokens,
 )
+from seqjax.decoding.loops import scan_until
 from seqjax.decoding.penalties import LengthPenalty, no_penalty
 from seqjax.decoding.sampling import greedy
+from seqjax.decoding.top_k import top_k
 
 
 def beam_search(
@@ -123,25 +124,39 @@ def beam_search(
     start = jax.vmap(partial(search.start, beam_size, n_best))(state)
     advance = jax.vmap(search.advance, in_axes=(None, 0, 0, 0))
 
-    def is_running(loop: tuple[jax.Array, _Beam]) -> jax.Array:
-        t, beam = loop
-        return (t < max_length) & ~beam.done.all()
+    def body(t: jax.Array, beam: _Beam) -> tuple[_Beam, jax.Array]:
+        now = None if forced is None else forced[:, t]
+        return advance(t, beam, now, context)
 
-    def body(loop: tuple[jax.Array, _Beam]) -> tuple[jax.Array, _Beam]:
-        t, beam = loop
-        return t + 1, advance(t, beam, forced[:, t], context)
+    beam, choices = scan_until(
+        body, start, max_length, lambda beam: beam.done.all(), fill=0
+    )
+    found = jax.vmap(search.ends)(beam)
+    is_finished = jnp.arange(n_best + beam_size) < n_best
+    depths = found.lengths - is_finished.astype(jnp.int32)  # the eos is in no history
+    tokens = _trace(choices, beam_size, found.slots, depths, eos)
+    return jax.vmap(partial(best_first, n_best=n_best, eos=eos), (0, None))(
+        Hypotheses(tokens, found.scores, found.lengths), is_finished
+    )
 
-    _, beam = lax.while_loop(is_running, body, (jnp.zeros((), jnp.int32), start))
-    return jax.vmap(search.finish)(beam, context)
+
+class _Ends(NamedTuple):
+    """Sequences of one sentence, each by the live hypothesis that it ends with."""
+
+    scores: jax.Array  # [N], -inf for an empty slot
+    lengths: jax.Array  # [N], eos included
+    slots: jax.Array  # [N], the index of the live hypothesis
 
 
 class _Beam(NamedTuple):
     """The hypotheses of one sentence: K live ones and the N best finished ones."""
 
     state: State  # of the live ones, leaves [K, ...]
-    tokens: jax.Array  # [K, L]
+    last: jax.Array  # [K], their last tokens
+    rows: jax.Array | None  # [K, L], all their tokens, where a rule needs them
     log_probs: jax.Array  # [K], -inf for an empty slot
-    finished: Hypotheses  # tokens [N, L], scores [N], lengths [N]
+    scores: jax.Array  # [K], those of sequences that are cut off here
+    finished: _Ends  # N of them
     done: jax.Array  # whether no live hypothesis can enter the N best
 
 
@@ -155,49 +170,65 @@ class _Search(NamedTuple):
     early_stopping: bool | jax.Array
 
     def start(self, beam_size: int, n_best: int, state: State) -> _Beam:
-        shape = beam_size, self.max_length
+        none = jnp.full(beam_size, -jnp.inf, jnp.float32)
+        zeros = jnp.zeros(n_best, jnp.int32)
         return _Beam(
             state=jax.tree.map(
                 lambda s: jnp.broadcast_to(s, (beam_size, *s.shape)), state
             ),
-            tokens=jnp.full(shape, self.rules.eos, jnp.int32),
-            log_probs=jnp.full(beam_size, -jnp.inf, jnp.float32).at[0].set(0.0),
-            finished=empty_hypotheses(n_best, self.max_length, self.rules.eos),
+            last=jnp.full(beam_size, self.bos, jnp.int32),
+            rows=self.rules.rows(beam_size, self.max_length),
+            log_probs=none.at[0].set(0.0),
+            scores=none,
+            finished=_Ends(jnp.full(n_best, -jnp.inf, jnp.float32), zeros, zeros),
             done=jnp.zeros((), bool),
         )
 
     def advance(
-        self, t: jax.Array, beam: _Beam, forced: jax.Array, context: Context
-    ) -> _Beam:
+        self, t: jax.Array, beam: _Beam, forced: jax.Array | None, context: Context
+    ) -> tuple[_Beam, jax.Array]:
+        """(beam, the choices of its hypotheses) after one step; see `_trace`.
+
+        From the step max_length on, nothing changes that `ends` reads.
+        """
         beam_size, eos = len(beam.log_probs), self.rules.eos
-        last = jnp.where(t > 0, beam.tokens[:, t - 1], self.bos)
-        state, logits = jax.vmap(self.step, (0, 0, None))(beam.state, last, context)
+        state, logits = jax.vmap(self.step, (0, 0, None))(
+            beam.state, beam.last, context
+        )
         log_probs = jax.vmap(self.rules.log_probs, (0, 0, None, None))(
-            logits, beam.tokens, t, forced
+            logits, beam.rows, t, forced
         )
         totals = beam.log_probs[:, None] + log_probs  # [K, V]
         vocab_size = totals.shape[1]
-        totals, indices = lax.top_k(totals.ravel(), min(2 * beam_size, totals.size))
+        totals, indices = top_k(totals.ravel(), min(2 * beam_size, totals.size))
         parents, chosen = indices // vocab_size, indices % vocab_size  # [2K]
-        tokens = beam.tokens[parents].at[:, t].set(chosen.astype(jnp.int32))
 
+        ended = chosen == eos
         scores = self.rules.scores(totals, t + 1, state, context, parents)
-        scores = jnp.where(chosen == eos, scores, -jnp.inf)
-        lengths = jnp.full_like(chosen, t + 1, jnp.int32)
-        finished = _merge(beam.finished, Hypotheses(tokens, scores, lengths))
+        ends = _Ends(
+            jnp.where(ended, scores, -jnp.inf), jnp.full_like(chosen, t + 1), parents
+        )
+        finished = _merge(beam.finished, ends)
 
-        live = jnp.where(chosen == eos, -jnp.inf, totals)
-        live, kept = lax.top_k(live, beam_size)
-        done = self.bound(live, t + 1) <= finished.scores[-1]
-        return _Beam(
-            state=jax.tree.map(lambda s: s[parents[kept]], state),
-            tokens=tokens[kept],
-            log_probs=live,
-            finished=jax.tree.map(
-                partial(jnp.where, beam.done), beam.finished, finished
-            ),
+        log_probs, kept = lax.top_k(jnp.where(ended, -jnp.inf, totals), beam_size)
+        scores = jnp.where(ended, -jnp.inf, scores)[kept]
+        parents, last = parents[kept], chosen[kept]
+        rows = beam.rows
+        if rows is not None:
+            rows = rows[parents].at[:, t].set(last)
+        done = self.bound(log_probs, t + 1) <= finished.scores[-1]
+        over = t >= self.max_length
+        frozen = beam.done | over
+        new = _Beam(
+            state=jax.tree.map(lambda s: s[parents], state),
+            last=last,
+            rows=rows,
+            log_probs=jnp.where(over, beam.log_probs, log_probs),
+            scores=jnp.where(over, beam.scores, scores),
+            finished=jax.tree.map(partial(jnp.where, frozen), beam.finished, finished),
             done=beam.done | (done & self.early_stopping),
         )
+        return new, last * beam_size + parents
 
     def bound(self, log_probs: jax.Array, length: jax.Array) -> jax.Array:
         """An upper bound on the scores of longer continuations of the hypotheses."""
@@ -207,22 +238,44 @@ class _Search(NamedTuple):
         )
         return jnp.where(lengths > length, scores, -jnp.inf).max()
 
-    def finish(self, beam: _Beam, context: Context) -> Hypotheses:
-        """The N best finished hypotheses; live ones fill the empty slots."""
-        beam_size, n_best = len(beam.log_probs), len(beam.finished.scores)
-        length = self.max_length
-        cut_off = Hypotheses(
-            beam.tokens,
-            self.rules.scores(beam.log_probs, length, beam.state, context),
-            jnp.full(beam_size, length, jnp.int32),
-        )
-        found = jax.tree.map(lambda *a: jnp.concatenate(a), beam.finished, cut_off)
-        is_finished = jnp.arange(n_best + beam_size) < n_best
-        return best_first(found, is_finished, n_best, self.rules.eos)
+    def ends(self, beam: _Beam) -> _Ends:
+        """The finished sequences, then those that are cut off."""
+        beam_size = len(beam.scores)
+        length = jnp.full(beam_size, self.max_length, jnp.int32)
+        cut_off = _Ends(beam.scores, length, jnp.arange(beam_size))
+        return jax.tree.map(lambda *a: jnp.concatenate(a), beam.finished, cut_off)
 
 
-def _merge(old: Hypotheses, new: Hypotheses) -> Hypotheses:
+def _merge(old: _Ends, new: _Ends) -> _Ends:
     """The N best of both, N being the number of old ones; ties go to the older."""
     both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), old, new)
-    scores, kept = lax.top_k(both.scores, len(old.scores))
-    return Hypotheses(both.tokens[kept], scores, both.lengths[kept])
+    _, kept = lax.top_k(both.scores, len(old.scores))
+    return jax.tree.map(lambda a: a[kept], both)
+
+
+def _trace(
+    choices: jax.Array, beam_size: int, slots: jax.Array, depths: jax.Array, eos: int
+) -> jax.Array:
+    """The tokens [B, N, L] of hypotheses, followed back from their last step.
+
+    Args:
+      choices: [L, B, K], of each live hypothesis of each step: token * K + the index of
+        its parent among those of the step before.
+      beam_size: K.
+      slots: [B, N], the index of each hypothesis at its last step.
+      depths: [B, N], the numbers of their tokens; eos follows.
+      eos: the token that ends a sequence.
+    """
+
+    def back(
+        slots: jax.Array, step: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
+        t, choices = step
+        chosen = jnp.take_along_axis(choices, slots, axis=1)
+        inside = t < depths
+        token = jnp.where(inside, chosen // beam_size, eos)
+        return jnp.where(inside, chosen % beam_size, slots), token
+
+    steps = jnp.arange(len(choices)), choices
+    _, tokens = lax.scan(back, slots, steps, reverse=True)
+    return jnp.moveaxis(tokens, 0, -1)

@@ -60,16 +60,17 @@ def exhaustive(
     step, rules = rules.for_context(step, context)
     forced = forced_tokens(prefix, batch_size(state, context), max_length)
 
-    def search(state: State, forced: jax.Array, context: Context) -> Hypotheses:
+    def search(state: State, forced: jax.Array | None, context: Context) -> Hypotheses:
         state = jax.tree.map(lambda s: s[None], state)
         tokens = jnp.full((1, max_length), eos, jnp.int32)
         totals = jnp.zeros(1, jnp.float32)
         finished = [empty_hypotheses(n_best, max_length, eos)]
         for t in range(max_length):
+            now = None if forced is None else forced[t]
             last = tokens[:, t - 1] if t else jnp.full(1, bos, jnp.int32)
             state, logits = jax.vmap(step, (0, 0, None))(state, last, context)
             log_probs = jax.vmap(rules.log_probs, (0, 0, None, None))(
-                logits, tokens, t, forced[t]
+                logits, tokens, t, now
             )
             log_probs += totals[:, None]  # [N, V]
             scores = rules.scores(log_probs[:, eos], t + 1, state, context)

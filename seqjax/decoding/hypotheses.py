@@ -52,25 +52,38 @@ class Rules(NamedTuple):
             rules = self._replace(coverage=lambda state, _: coverage(state))
         return lambda state, token, _: step(state, token), rules
 
+    def rows(self, number: int, max_length: int) -> jax.Array | None:
+        """Empty tokens [number, L] of hypotheses; None if no rule needs them."""
+        if not 0 < self.no_repeat_ngram <= max_length:
+            return None
+        return jnp.full((number, max_length), self.eos, jnp.int32)
+
     def log_probs(
-        self, logits: jax.Array, tokens: jax.Array, t: Integer, forced: jax.Array
+        self,
+        logits: jax.Array,
+        tokens: jax.Array | None,
+        t: Integer,
+        forced: jax.Array | None,
     ) -> jax.Array:
         """log softmax(logits) [V], with -inf for tokens that may not follow tokens[:t].
 
         Args:
           logits: [V].
-          tokens: [L], the hypothesis so far.
+          tokens: [L], the hypothesis so far, from `rows`.
           t: the number of its tokens.
-          forced: the token that must come next, which overrides all other rules; -1 for
-            a free choice.
+          forced: the token that must come next, which overrides all other rules; -1 or
+            None for a free choice.
         """
         log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
         vocab = jnp.arange(len(logits), dtype=jnp.int32)
-        banned = (vocab == self.eos) & (t < self.min_length)
-        if 0 < self.no_repeat_ngram <= len(tokens):
+        banned: jax.Array | bool = False
+        if not isinstance(self.min_length, int) or self.min_length > 0:
+            banned = (vocab == self.eos) & (t < self.min_length)
+        if tokens is not None and 0 < self.no_repeat_ngram <= len(tokens):
             banned |= _completes_ngram(tokens, t, self.no_repeat_ngram, len(logits))
-        banned = jnp.where(forced >= 0, vocab != forced, banned)
-        return jnp.where(banned, -jnp.inf, log_probs)
+        if forced is not None:
+            banned = jnp.where(forced >= 0, vocab != forced, banned)
+        return log_probs if banned is False else jnp.where(banned, -jnp.inf, log_probs)
 
     def scores(
         self,
@@ -130,15 +143,16 @@ def best_first(
 
 def forced_tokens(
     prefix: ArrayLike | None, num_sentences: int, max_length: int
-) -> jax.Array:
+) -> jax.Array | None:
     """Pad a prefix [B, P] to forced tokens [B, L]; -1 is a free choice.
+
+    None stays None.
 
     Raises:
       ValueError: if the prefix is not integers [B, P].
     """
-    forced = jnp.full((num_sentences, max_length), -1, jnp.int32)
     if prefix is None:
-        return forced
+        return None
     prefix = jnp.asarray(prefix)
     fits = prefix.ndim == 2 and len(prefix) == num_sentences
     if not (fits and jnp.issubdtype(prefix.dtype, jnp.integer)):
@@ -147,6 +161,7 @@ def forced_tokens(
             f"{prefix.dtype} {prefix.shape}"
         )
     prefix = prefix[:, :max_length].astype(jnp.int32)
+    forced = jnp.full((num_sentences, max_length), -1, jnp.int32)
     return forced.at[:, : prefix.shape[1]].set(prefix)
 
 

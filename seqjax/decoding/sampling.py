@@ -21,7 +21,9 @@ from seqjax.decoding.hypotheses import (
     best_first,
     forced_tokens,
 )
+from seqjax.decoding.loops import scan_until
 from seqjax.decoding.penalties import LengthPenalty, no_penalty
+from seqjax.decoding.top_k import top_k
 
 Key = Any  # a random key, or None where nothing is sampled
 Chooser = Callable[[Key, jax.Array], jax.Array]  # (key, log_probs [V]) -> token
@@ -60,17 +62,50 @@ def sample_token(
     if temperature == 0:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     logits = logits.astype(jnp.float32) / temperature
-    if 0 < top_k < logits.shape[-1] or top_p < 1:
-        order = jnp.argsort(-logits, axis=-1)  # most probable first, ties by index
-        ranks = jnp.argsort(order, axis=-1)
-        if 0 < top_k < logits.shape[-1]:
-            logits = jnp.where(ranks < top_k, logits, -jnp.inf)
-        probabilities = jax.nn.softmax(logits, axis=-1)
-        ordered = jnp.take_along_axis(probabilities, order, axis=-1)
-        preceding = jnp.cumsum(ordered, axis=-1) - ordered
-        kept = jnp.take_along_axis(preceding < top_p, ranks, axis=-1)
-        logits = jnp.where(kept, logits, -jnp.inf)
+    if 0 < top_k < logits.shape[-1]:
+        logits = _most_probable(logits, top_k)
+    if top_p < 1:
+        logits = _nucleus(logits, top_p)
     return jax.random.categorical(key, logits).astype(jnp.int32)
+
+
+def _most_probable(logits: jax.Array, number: int) -> jax.Array:
+    """The logits, with -inf for all but this number of the most probable tokens."""
+    values, indices = top_k(logits, number)
+    tokens = jnp.arange(logits.shape[-1])
+    equal_and_first = (logits == values[..., -1:]) & (tokens <= indices[..., -1:])
+    return jnp.where((logits > values[..., -1:]) | equal_and_first, logits, -jnp.inf)
+
+
+def _nucleus(logits: jax.Array, top_p: float) -> jax.Array:
+    """The logits, with -inf for tokens whose predecessors have probability top_p.
+
+    The predecessors are the more probable tokens, and of the equally probable ones
+    those with a lower index. Nothing is sorted: the probability of the last token kept
+    is found by bisection of its bits, which rise with it.
+    """
+    probabilities = jax.nn.softmax(logits, axis=-1)
+
+    def more_probable(bits: jax.Array) -> jax.Array:
+        above = probabilities > lax.bitcast_convert_type(bits, jnp.float32)
+        return jnp.where(above, probabilities, 0.0).sum(axis=-1, keepdims=True)
+
+    def halve(_: int, interval: tuple[jax.Array, jax.Array]) -> Any:
+        low, high = interval  # probabilities above high sum up to less than top_p
+        middle = jnp.maximum((low + high) // 2, 0)
+        enough = more_probable(middle) >= top_p
+        return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
+
+    one = lax.bitcast_convert_type(jnp.ones((), jnp.float32), jnp.int32)
+    shape = (*logits.shape[:-1], 1)
+    interval = jnp.full(shape, -1, jnp.int32), jnp.full(shape, one)
+    _, bits = lax.fori_loop(0, 30, halve, interval)
+    last = lax.bitcast_convert_type(bits, jnp.float32)
+    equal = probabilities == last
+    rank = jnp.cumsum(equal, axis=-1, dtype=jnp.float32) - 1  # among the equal ones
+    preceding = more_probable(bits) + last * rank
+    kept = (probabilities > last) | (equal & (preceding < top_p))
+    return jnp.where(kept, logits, -jnp.inf)
 
 
 def greedy(
@@ -154,7 +189,8 @@ class _Path(NamedTuple):
     """One sequence in progress."""
 
     state: State
-    tokens: jax.Array  # [L]
+    last: jax.Array  # its last token
+    row: jax.Array | None  # [L], all its tokens, where a rule needs them
     log_prob: jax.Array
     length: jax.Array
     finished: jax.Array
@@ -183,41 +219,47 @@ def _generate(
     keys = None if key is None else jax.random.split(key, (num_sentences, num_paths))
 
     def advance(
-        t: jax.Array, path: _Path, key: Key, forced: jax.Array, context: Context
-    ) -> _Path:
-        last = jnp.where(t > 0, path.tokens[t - 1], bos)
-        state, logits = step(path.state, last, context)
-        log_probs = rules.log_probs(logits, path.tokens, t, forced)
+        t: jax.Array,
+        path: _Path,
+        key: Key,
+        forced: jax.Array | None,
+        context: Context,
+    ) -> tuple[_Path, jax.Array]:
+        state, logits = step(path.state, path.last, context)
+        log_probs = rules.log_probs(logits, path.row, t, forced)
         key = None if key is None else jax.random.fold_in(key, t)
         token = choose(key, log_probs)
         log_prob = path.log_prob + log_probs[token]
         finished = (token == rules.eos) | jnp.isneginf(log_prob)
-        new = _Path(state, path.tokens.at[t].set(token), log_prob, t + 1, finished)
-        return jax.tree.map(partial(jnp.where, path.finished), path, new)
+        row = None if path.row is None else path.row.at[t].set(token)
+        new = _Path(state, token, row, log_prob, t + 1, finished)
+        over = path.finished | (t >= max_length)
+        token = jnp.where(over, rules.eos, token)
+        return jax.tree.map(partial(jnp.where, over), path, new), token
 
-    def finish(path: _Path, context: Context) -> Hypotheses:
+    def finish(path: _Path, tokens: jax.Array, context: Context) -> Hypotheses:
         scores = rules.scores(path.log_prob, path.length, path.state, context)
-        found = Hypotheses(path.tokens, scores, path.length)
+        found = Hypotheses(tokens, scores, path.length)
         return best_first(found, path.finished, num_paths, rules.eos)
 
     advance_all = jax.vmap(advance, in_axes=(None, 0, 0, None, None))  # K
     advance_all = jax.vmap(advance_all, in_axes=(None, 0, 0, 0, 0))  # B
 
-    def body(loop: tuple[jax.Array, _Path]) -> tuple[jax.Array, _Path]:
-        t, path = loop
-        return t + 1, advance_all(t, path, keys, forced[:, t], context)
+    def body(t: jax.Array, path: _Path) -> tuple[_Path, jax.Array]:
+        now = None if forced is None else forced[:, t]
+        return advance_all(t, path, keys, now, context)
 
     shape = (num_sentences, num_paths)
+    row = rules.rows(num_paths, max_length)
     path = _Path(
         jax.tree.map(lambda s: jnp.repeat(s[:, None], num_paths, axis=1), state),
-        jnp.full((*shape, max_length), rules.eos, jnp.int32),
+        jnp.full(shape, bos, jnp.int32),
+        None if row is None else jnp.broadcast_to(row, (num_sentences, *row.shape)),
         jnp.zeros(shape, jnp.float32),
         jnp.zeros(shape, jnp.int32),
         jnp.zeros(shape, bool),
     )
-    _, path = lax.while_loop(
-        lambda loop: (loop[0] < max_length) & ~loop[1].finished.all(),
-        body,
-        (jnp.zeros((), jnp.int32), path),
+    path, tokens = scan_until(
+        body, path, max_length, lambda path: path.finished.all(), fill=rules.eos
     )
-    return jax.vmap(finish)(path, context)
+    return jax.vmap(finish)(path, jnp.moveaxis(tokens, 0, -1), context)

@@ -19,11 +19,6 @@ from seqjax.nn.layers import matmul
 _config: Any = jax.config  # jax declares its settings at run time
 
 
-def on_gpu() -> bool:
-    """Whether loops are built in the form for GPUs."""
-    return jax.default_backend() == "gpu"
-
-
 # jit, so that an `unroll` outside of jit compiles once per shape and not at each call.
 @partial(
     jax.jit, static_argnames=("cell", "reverse", "fused", "checkpoint_every", "on_gpu")

@@ -24,6 +24,7 @@ import numpy as np
 from jax import lax
 
 from seqjax.decoding.hypotheses import Hypotheses
+from seqjax.decoding.top_k import top_k
 from seqjax.nn.masks import as_lengths, valid_steps
 
 BLANK = 0
@@ -306,7 +307,7 @@ def _advance(beam: _Beam, log_probs: jax.Array) -> _Beam:
 
     stay = jnp.logaddexp(stay_blank, stay_label)
     totals = jnp.concatenate([stay[:, None], longer[:, 1:]], axis=1)  # [K, V]
-    _, indices = lax.top_k(totals.ravel(), beam_size)
+    _, indices = top_k(totals.ravel(), beam_size)
     parents, symbol = indices // len(log_probs), indices % len(log_probs)
     grown = symbol != BLANK
     end = beam.lengths[parents]

@@ -82,6 +82,24 @@ def test_the_nucleus_by_hand(key):
     assert [np.flatnonzero(d).tolist() for d in drawn] == [[1, 3], [1]]
 
 
+@pytest.mark.parametrize(
+    "how", [{"top_k": 40}, {"top_p": 0.7}, {"top_k": 300, "top_p": 0.95}], ids=str
+)
+def test_a_large_vocabulary_is_cut_as_by_sorting(key, how):
+    """The samples are those of the logits that NumPy has cut, with the same key."""
+    logits = np.random.default_rng(0).normal(size=(50, 5000)).astype(np.float32)
+    order = np.argsort(-logits, axis=-1, kind="stable")
+    ordered = np.exp(np.take_along_axis(logits, order, axis=-1).astype(np.float64))
+    ordered[:, how.get("top_k", 5000) :] = 0.0
+    shares = ordered / ordered.sum(axis=-1, keepdims=True)
+    kept = (shares.cumsum(axis=-1) - shares < how.get("top_p", 1.0)) & (shares > 0)
+    cut = np.full_like(logits, -np.inf)
+    rows = np.arange(50)[:, None]
+    cut[rows, order] = np.where(kept, logits[rows, order], -np.inf)
+    tokens = sample_token(key, logits, **how)
+    np.testing.assert_array_equal(tokens, jax.random.categorical(key, cut))
+
+
 @pytest.mark.parametrize("how", [{"top_k": 0}, {"top_k": 6}, {"top_p": 1.0}], ids=str)
 def test_a_cut_that_keeps_all_tokens_changes_no_sample(key, how):
     many = jnp.broadcast_to(LOGITS[0], (200, 6))
