@@ -36,6 +36,7 @@ LAYERS = [
     {"backend", "cell_protocol", "nn.activations", "nn.masks", "metrics"},
     {"nn.layers", "nn.forecast_heads"},
     {"nn.chunked_softmax"},
+    {"nn.adaptive_softmax"},
     {"nn.losses"},
     {"nn.attention"},
     {"nn.attention_cell"},

@@ -26,8 +26,10 @@ def build_language_model(
     config: LanguageModelConfig,
     vocab_size: int,
     cells: Mapping[str, Callable[..., Any]] = CELLS,
+    chunk: int | None = None,
+    clusters: tuple[int, ...] | None = None,
 ) -> LanguageModel:
-    """The model of the settings.
+    """The model of the settings; chunk and clusters as `LanguageModel`.
 
     Raises:
       UserError: for settings that do not go together.
@@ -40,6 +42,8 @@ def build_language_model(
             config.tie_embeddings,
             config.dropout,
             config.locked_dropout,
+            chunk,
+            clusters,
         )
     except ValueError as error:
         raise UserError(f"{error}.") from None

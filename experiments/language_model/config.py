@@ -29,6 +29,27 @@ class ModelConfig(LanguageModelConfig):
         "written out in NumPy.",
         choices=list(CELLS),
     )
+    softmax: str = setting(
+        "auto",
+        "Softmax over the vocabulary: full holds the logits of all words, chunked has "
+        "the same values and holds those of some words at a time, adaptive spends few "
+        "numbers on clusters of rare words; auto is full, or chunked where the logits "
+        "of a minibatch are more than 2**27 numbers.",
+        choices=("auto", "full", "chunked", "adaptive"),
+    )
+    softmax_chunk: int = setting(
+        4096,
+        "Number of words whose logits are held at a time by --softmax=chunked and "
+        "adaptive.",
+        minimum=1,
+    )
+    clusters: tuple[int, ...] = setting(
+        (),
+        "First words of the clusters of --softmax=adaptive, joined by commas, where "
+        "words are numbered by falling frequency; by default those at a twentieth and "
+        "a quarter of the vocabulary.",
+        minimum=1,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +105,7 @@ NUMPY_RNN = {
     "schedule": "constant",
     "clip_norm": 0.0,
     "tie_embeddings": False,
+    "softmax": "auto",
     "backprop": "full",
 }
 
@@ -116,6 +138,8 @@ class Config(Settings):
 
     def check(self) -> None:
         check_prompt(self.data, self.prompt)
+        if self.model.clusters and self.model.softmax != "adaptive":
+            raise UserError("--clusters needs --softmax=adaptive.")
         if self.model.cell == "numpy_rnn":
             self._check_numpy_rnn()
 

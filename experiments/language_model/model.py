@@ -8,13 +8,40 @@ import jax.numpy as jnp
 import optax
 
 from experiments.common.backprop import gradient_factors
+from experiments.common.language_model import build_language_model
 from experiments.common.optimizer import initial_train_state
 from experiments.common.recurrent import initializers
-from experiments.language_model.config import Config
+from experiments.language_model.config import CELLS, Config
 from seqjax import training
 from seqjax.baselines import numpy_rnn
 from seqjax.data import batching
 from seqjax.models.language_model import LanguageModel
+
+EVALUATED = 512  # positions of a held-out text at once
+MOST_LOGITS = 2**27  # numbers of a minibatch that are held at once, 512 MiB
+
+
+def build_model(config: Config, vocab_size: int) -> LanguageModel:
+    """The model of the settings.
+
+    Raises:
+      UserError: for settings that do not go together.
+    """
+    model, positions = config.model, config.train.batch_size * config.train.num_steps
+    chunk, clusters = None, None
+    fits = vocab_size * max(positions, EVALUATED) <= MOST_LOGITS
+    if model.softmax == "chunked" or (model.softmax == "auto" and not fits):
+        chunk = model.softmax_chunk
+    if model.softmax == "adaptive":
+        chunk = model.softmax_chunk
+        clusters = model.clusters or default_clusters(vocab_size)
+    return build_language_model(model, vocab_size, CELLS, chunk, clusters)
+
+
+def default_clusters(vocab_size: int) -> tuple[int, ...]:
+    """Those at a twentieth and at a quarter of the vocabulary."""
+    frequent = max(1, vocab_size // 20)
+    return tuple(sorted({frequent, max(frequent, vocab_size // 4)}))
 
 
 def build_state(
@@ -64,7 +91,7 @@ def make_perplexity(
         return model.loss(params, window, state=state, mask=mask)
 
     rows = min(config.train.eval_rows, *(len(tokens) - 1 for tokens in texts.values()))
-    num_steps = max(1, 512 // rows)  # bounds the memory of the logits
+    num_steps = max(1, EVALUATED // rows)  # bounds the memory of the logits
     run_over = training.make_evaluate(loss_fn, model.initial_state, num_steps)
 
     def perplexity_of(params: Any, name: str) -> tuple[float, float]:

@@ -11,7 +11,6 @@ import numpy as np
 from experiments.common import activity
 from experiments.common.console import note, print_table
 from experiments.common.job import Job
-from experiments.common.language_model import build_language_model
 from experiments.common.line_io import evaluation_title
 from experiments.common.optimizer import UNSCHEDULED, make_optimizer, make_schedule
 from experiments.common.recurrent import with_precision
@@ -26,9 +25,10 @@ from experiments.common.training_run import (
     train_model,
 )
 from experiments.common.workdir import Workdir
-from experiments.language_model.config import CELLS, Config
+from experiments.language_model.config import Config
 from experiments.language_model.data import TextData, fitted, load_data
 from experiments.language_model.model import (
+    build_model,
     build_state,
     build_train_loop,
     make_perplexity,
@@ -64,7 +64,7 @@ def train(config: Config) -> dict[str, Any]:
     data = load_data(config)
     config = fitted(config, len(data.train))
     workdir = open_workdir(config, training=True)
-    model = build_language_model(config.model, len(data.vocab), CELLS)
+    model = build_model(config, len(data.vocab))
     workdir.check_data(data.corpus.sha256)
     sizes = config.train.batch_size, config.train.num_steps
     total_steps = count_steps(config, len(data.train))
@@ -118,7 +118,7 @@ def evaluate(config: Config) -> dict[str, float]:
     else:
         text, indices = read_input(config.data, config.files.input, vocab)
         texts, tokens = {"test": text}, {"test": jnp.asarray(indices)}
-    model = build_language_model(config.model, len(vocab), CELLS)
+    model = build_model(config, len(vocab))
     params = load_params(config, workdir, model, carry=rows_state(config, model))
     perplexity_of = make_perplexity(config, model, tokens)
     found = {}
@@ -142,7 +142,7 @@ def generate(config: Config) -> str:
     """The prompt and its continuation, printed piece by piece."""
     workdir = open_workdir(config, training=False)
     vocab, _ = workdir.read_vocab()
-    model = build_language_model(config.model, len(vocab), CELLS)
+    model = build_model(config, len(vocab))
     params = load_params(config, workdir, model, carry=rows_state(config, model))
     pieces = []
     for piece in generated(config, model, params, vocab):

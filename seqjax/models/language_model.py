@@ -9,6 +9,12 @@ import jax.numpy as jnp
 from seqjax.cell_protocol import Params, State
 from seqjax.cells import Initializer
 from seqjax.nn import layers, losses
+from seqjax.nn.adaptive_softmax import (
+    AdaptiveParams,
+    adaptive_init,
+    check_clusters,
+    tie,
+)
 from seqjax.recurrence import Unrollable, initial_state, is_bidirectional
 from seqjax.truncation import truncated_unroll
 
@@ -18,7 +24,9 @@ class LanguageModelParams(NamedTuple):
 
     embed: jax.Array | None  # [V, E]; None for one-hot input
     cell: Params
-    out: Any  # DenseParams(w [H, V], b [V]); with tied embeddings the bias [V] alone
+    # DenseParams(w [H, V], b [V]); with tied embeddings the bias [V] alone; with
+    # clusters AdaptiveParams
+    out: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +36,9 @@ class LanguageModel:
         xs = embed[tokens]            or  one_hot(tokens)
         state, ys = unroll(cell, xs)
         logits = ys @ w + b           or, tied,  ys @ embed.T + b
+
+    With `clusters` the softmax is adaptive, see `losses.adaptive_log_softmax`, and the
+    logits are log probabilities.
 
     Args:
       vocab_size: V.
@@ -39,11 +50,14 @@ class LanguageModel:
         last layer. The rate between layers belongs to the Stack.
       locked: drop the same units of a sequence at all its steps.
       chunk: the number of words whose logits the loss holds at a time, for wide
-        vocabularies; None holds all. The values are the same.
+        vocabularies; None holds all, or 4096 with clusters. The values are the same.
+      clusters: the first words of the clusters of rare words of an adaptive softmax;
+        None has none. The tokens must be numbered by falling frequency.
 
     Raises:
       ValueError: if the cell is bidirectional, the sizes of a tied softmax differ, the
-        rate is outside [0, 1), or the chunk is below 1.
+        rate is outside [0, 1), the chunk is below 1, or the clusters are not rising and
+        below V.
 
     Example:
       >>> model = LanguageModel(vocab_size=28, cell=seqjax.LSTM(256))
@@ -64,6 +78,7 @@ class LanguageModel:
     dropout: float = 0.0
     locked: bool = False
     chunk: int | None = None
+    clusters: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if is_bidirectional(self.cell):
@@ -76,6 +91,8 @@ class LanguageModel:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         if self.chunk is not None and self.chunk < 1:
             raise ValueError(f"chunk must be at least 1, got {self.chunk}")
+        if self.clusters is not None:
+            check_clusters(self.clusters, self.vocab_size)
         if self.tie_embeddings and self.embed_size != self.cell.output_size:
             raise ValueError(
                 f"tied embeddings need embed_size equal to the cell's output_size, got "
@@ -97,10 +114,13 @@ class LanguageModel:
             embed = layers.embed_init(k_embed, vocab, self.embed_size)
             input_size = self.embed_size
         out: Any
-        if self.tie_embeddings:
+        size, tied = self.cell.output_size, self.tie_embeddings
+        if self.clusters is not None:
+            out = adaptive_init(k_out, size, vocab, self.clusters, tied, w_init=w_init)
+        elif tied:
             out = jnp.zeros(vocab, jnp.float32)
         else:
-            out = layers.dense_init(k_out, self.cell.output_size, vocab, w_init)
+            out = layers.dense_init(k_out, size, vocab, w_init)
         return LanguageModelParams(embed, self.cell.init(k_cell, input_size), out)
 
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> State:
@@ -130,7 +150,10 @@ class LanguageModel:
           (state, logits [T, ..., V]).
         """
         state, ys = self.outputs(params, tokens, state, key, factors=factors)
-        return state, layers.dense(self._softmax(params), ys)
+        softmax = self._softmax(params)
+        if isinstance(softmax, AdaptiveParams):
+            return state, losses.adaptive_log_softmax(softmax, ys)
+        return state, layers.dense(softmax, ys)
 
     def outputs(
         self,
@@ -154,11 +177,15 @@ class LanguageModel:
         )
         return state, layers.dropout(keys[2], ys, self.dropout, self.locked)
 
-    def _softmax(self, params: LanguageModelParams) -> layers.DenseParams:
-        """The weights [H, V] and the bias [V] of the logits."""
+    def _softmax(
+        self, params: LanguageModelParams
+    ) -> layers.DenseParams | AdaptiveParams:
+        """The weights of all words and their biases."""
         if not self.tie_embeddings:
             return params.out
         assert params.embed is not None
+        if self.clusters is not None:
+            return tie(params.out, params.embed)
         return layers.DenseParams(params.embed.T, params.out)
 
     def step(
@@ -196,6 +223,10 @@ class LanguageModel:
             state = initial_state(self.cell, params.cell, batch.shape[1:])
         state, ys = self.outputs(params, batch[:-1], state, key, factors=factors)
         softmax, labels = self._softmax(params), batch[1:]
+        if isinstance(softmax, AdaptiveParams):
+            options = {} if self.chunk is None else {"chunk": self.chunk}
+            loss = losses.adaptive_cross_entropy(softmax, ys, labels, mask, **options)
+            return loss, state
         if self.chunk is None:
             logits = layers.dense(softmax, ys)
             return losses.cross_entropy(logits, labels, mask), state

@@ -2,6 +2,7 @@
 
 from seqjax.nn import (
     activations,
+    adaptive_softmax,
     attention,
     attention_cell,
     forecast_heads,
@@ -33,6 +34,7 @@ __all__ = [
     "Point",
     "Quantiles",
     "activations",
+    "adaptive_softmax",
     "attention",
     "attention_cell",
     "cross_entropy",

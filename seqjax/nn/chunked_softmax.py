@@ -67,7 +67,7 @@ class _Sums(NamedTuple):
     logits: jax.Array  # sum_v logits_v, if labels are smoothed
 
 
-def _forward(
+def forward(
     hidden: jax.Array,
     w: jax.Array,
     b: jax.Array | None,
@@ -84,14 +84,14 @@ def _forward(
             sums.logits + logits.sum(-1) if smoothing else sums.logits,
         )
 
-    zeros = jnp.zeros(len(hidden), _of_sums(jnp.result_type(hidden, w)))
+    zeros = jnp.zeros(len(hidden), of_sums(jnp.result_type(hidden, w)))
     sums = _over_chunks(body, _Sums(zeros - jnp.inf, zeros, zeros), w.shape[1], chunk)
     losses = sums.log_z - (1 - smoothing) * sums.label
     losses -= smoothing / w.shape[1] * sums.logits
     return losses, (hidden, w, b, labels, sums.log_z)
 
 
-def _backward(
+def backward(
     chunk: int, smoothing: float, saved: tuple, cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array | None, None]:
     hidden, w, b, labels, log_z = saved
@@ -123,8 +123,8 @@ def _backward(
 
 
 # (hidden [N, H], w, b, labels [N], chunk, smoothing) -> the losses [N]
-_losses = jax.custom_vjp(lambda *args: _forward(*args)[0], nondiff_argnums=(4, 5))
-_losses.defvjp(_forward, _backward)
+_losses = jax.custom_vjp(lambda *args: forward(*args)[0], nondiff_argnums=(4, 5))
+_losses.defvjp(forward, backward)
 
 
 def _over_chunks(
@@ -148,10 +148,10 @@ def _columns(
 def _logits(hidden: jax.Array, w: jax.Array, b: jax.Array | None) -> jax.Array:
     logits = matmul(hidden, w)
     logits = logits if b is None else logits + b
-    return logits.astype(_of_sums(logits.dtype))
+    return logits.astype(of_sums(logits.dtype))
 
 
-def _of_sums(dtype: DTypeLike) -> DTypeLike:
+def of_sums(dtype: DTypeLike) -> DTypeLike:
     """The dtype for sums of logits of another one: at least float32."""
     return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
 

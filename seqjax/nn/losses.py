@@ -1,9 +1,13 @@
 """Losses as (total, count), so that means over a corpus are exact."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from seqjax.nn.adaptive_softmax import adaptive_cross_entropy as adaptive_cross_entropy
+from seqjax.nn.adaptive_softmax import adaptive_log_softmax as adaptive_log_softmax
 from seqjax.nn.chunked_softmax import chunked_cross_entropy as chunked_cross_entropy
 from seqjax.nn.masks import masked_total
 
@@ -54,18 +58,37 @@ def cross_entropy(
             f"cross_entropy: the mask must have the shape of labels, {labels.shape}, "
             f"got {mask.shape}"
         )
-    import optax  # here, so that models and decoding need only jax and NumPy
-
     if jnp.finfo(logits.dtype).bits < 32:
         logits = logits.astype(jnp.float32)
     if mask is not None:
         # Masking only the losses would give nan gradients where a logit is inf.
         logits = jnp.where(mask[..., None], logits, jnp.zeros_like(logits))
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    log_z = jax.nn.logsumexp(logits, axis=-1)
+    losses = log_z - _of_labels(logits, labels)
     if label_smoothing > 0:
-        uniform = jax.nn.logsumexp(logits, axis=-1) - logits.mean(axis=-1)
+        uniform = log_z - logits.mean(axis=-1)
         losses = (1 - label_smoothing) * losses + label_smoothing * uniform
     return masked_total(losses, mask)
+
+
+@jax.custom_jvp
+def _of_labels(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """logits[labels], [..., V] -> [...], whose gradient needs no scatter.
+
+    XLA joins a comparison with the gradient of log_z in one pass over the logits.
+    """
+    return jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+
+
+@_of_labels.defjvp
+def _of_labels_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, Any]
+) -> tuple[jax.Array, jax.Array]:
+    logits, labels = primals
+    d_logits, _ = tangents
+    is_label = labels[..., None] == jnp.arange(logits.shape[-1], dtype=labels.dtype)
+    d = jnp.where(is_label, d_logits, jnp.zeros_like(d_logits)).sum(axis=-1)
+    return _of_labels(logits, labels), d
 
 
 def smoothed_cross_entropy(

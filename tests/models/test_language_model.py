@@ -23,6 +23,10 @@ MODELS = {
     "one_hot": LanguageModel(V, seqjax.LSTM(H)),
     "embedding": LanguageModel(V, seqjax.GRU(H), embed_size=4),
     "tied": LanguageModel(V, seqjax.RNN(H), embed_size=H, tie_embeddings=True),
+    "adaptive": LanguageModel(V, seqjax.GRU(H), embed_size=4, clusters=(3, 6)),
+    "tied_adaptive": LanguageModel(
+        V, seqjax.RNN(H), H, tie_embeddings=True, clusters=(4,)
+    ),
     "deep": LanguageModel(V, seqjax.Stack((seqjax.LSTM(4), seqjax.LSTM(H)), 0.3), 4),
 }
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)

@@ -125,6 +125,12 @@ def test_flags_file_is_accepted_back(small_run, tmp_path):
             "--embed_size=12",
             "--clip_norm=0",
         ),
+        (
+            "--softmax=adaptive",
+            "--clusters=4,9",
+            "--tie_embeddings",
+            "--embed_size=12",
+        ),
         ("--schedule=exponential", "--train_tokens=500", "--eval_rows=3"),
         ("--level=word", "--num_steps=3", "--top_k=3", "--min_freq=2"),
         ("--embed_size=0", "--max_tokens=200", "--temperature=0", "--checkpoint=last"),

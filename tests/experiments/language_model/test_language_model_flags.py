@@ -4,8 +4,17 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.language_model.config import Config
+from experiments.language_model.model import build_model
 from tests.commands import summary
-from tests.small_language_model import PLAIN, arrays, saved_steps, train, write_corpus
+from tests.small_language_model import (
+    PLAIN,
+    arrays,
+    command,
+    saved_steps,
+    train,
+    write_corpus,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +44,41 @@ def plain(tmp_path_factory):
         ("--max_tokens=400", "train_perplexity"),
         ("--min_freq=150", "parameters"),
         ("--tie_embeddings", "parameters"),
-        ("--temperature=0.1", "sample"),
-        ("--top_k=2", "sample"),
-        ("--top_p=0.3", "sample"),
+        ("--softmax=adaptive", "parameters"),
     ],
 )
 def test_every_flag_changes_what_it_should(plain, tmp_path, flag, key):
     train(plain / "corpus.txt", tmp_path / "other", *PLAIN, flag)
     assert summary(plain / "run")[key] != summary(tmp_path / "other")[key]
+
+
+@pytest.mark.parametrize("flag", ["--temperature=0.1", "--top_k=2", "--top_p=0.3"])
+def test_every_flag_changes_the_sample(plain, capsys, flag):
+    argv = (f"--workdir={plain / 'run'}", "--mode=generate", "--temperature=1")
+    samples = set()
+    for more in ((), (flag,)):
+        assert command(*argv, "--length=40", *more) == 0
+        samples.add(capsys.readouterr().out)
+    assert len(samples) == 2
+
+
+def test_the_softmax_by_chunks_trains_to_the_same(plain, tmp_path):
+    more = ("--softmax=chunked", "--softmax_chunk=5")
+    train(plain / "corpus.txt", tmp_path / "other", *PLAIN, *more)
+    full, chunked = (
+        summary(run)["test_perplexity"] for run in (plain / "run", tmp_path / "other")
+    )
+    np.testing.assert_allclose(chunked, full, rtol=1e-5)
+
+
+def test_the_softmax_is_chunked_where_its_logits_would_not_fit():
+    """A minibatch of the default command has 16 x 48 positions."""
+    config = Config()
+    for vocab_size, chunk in ((100_000, None), (200_000, 4096)):
+        assert build_model(config, vocab_size).chunk == chunk
+        assert build_model(config.replace(softmax="full"), vocab_size).chunk is None
+    adaptive = build_model(config.replace(softmax="adaptive"), 200_000)
+    assert adaptive.clusters == (10_000, 50_000)
 
 
 BACKPROPS = {
