@@ -153,7 +153,7 @@ class LanguageModel:
         softmax = self._softmax(params)
         if isinstance(softmax, AdaptiveParams):
             return state, losses.adaptive_log_softmax(softmax, ys)
-        return state, layers.dense(softmax, ys)
+        return state, layers.logits(ys, *softmax)
 
     def outputs(
         self,
@@ -228,7 +228,7 @@ class LanguageModel:
             loss = losses.adaptive_cross_entropy(softmax, ys, labels, mask, **options)
             return loss, state
         if self.chunk is None:
-            logits = layers.dense(softmax, ys)
+            logits = layers.logits(ys, *softmax)
             return losses.cross_entropy(logits, labels, mask), state
         loss = losses.chunked_cross_entropy(ys, *softmax, labels, mask, self.chunk)
         return loss, state

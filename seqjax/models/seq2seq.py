@@ -12,9 +12,10 @@ from seqjax.data.buckets import PairBatch
 from seqjax.models.bridge import Bridge
 from seqjax.models.decoder import Decoder, DecoderParams, DecoderState, Encoded
 from seqjax.models.decoder_inputs import scheduled_sampling, shift_right
+from seqjax.nn import layers
 from seqjax.nn.attention import Attention
 from seqjax.nn.attention_cell import AttentionCell
-from seqjax.nn.layers import DenseParams, dense_init, dropout, embed, embed_init, matmul
+from seqjax.nn.layers import DenseParams, dense_init, dropout, embed, embed_init
 from seqjax.nn.losses import smoothed_cross_entropy
 from seqjax.nn.masks import as_lengths, valid_steps
 from seqjax.recurrence import (
@@ -305,7 +306,7 @@ class Seq2Seq:
 
     def _read_out(self, params: Seq2SeqParams, ys: jax.Array) -> jax.Array:
         w = params.target_embed.T if params.out_w is None else params.out_w
-        return matmul(ys, w) + params.out_b
+        return layers.logits(ys, w, params.out_b)
 
 
 def _check_decoder_cell(cell: Cell) -> None:

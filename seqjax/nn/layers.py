@@ -110,6 +110,45 @@ def dense(params: DenseParams, xs: jax.Array) -> jax.Array:
     return matmul(xs, params.w) + params.b
 
 
+def logits(xs: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
+    """xs @ w + b for a softmax: [..., H], [H, V], [V] -> [..., V].
+
+    Under `jax.default_matmul_precision("BF16_BF16_F32")` logits of float32 are made and
+    kept in bfloat16, as torch's autocast does, and half as much memory is read and
+    written. Their gradients are summed in float32.
+    """
+    wanted = _config.jax_default_matmul_precision == "BF16_BF16_F32"
+    if not wanted or any(a.dtype != jnp.float32 for a in (xs, w, b)):
+        return matmul(xs, w) + b
+    flat = xs.reshape(math.prod(xs.shape[:-1]), xs.shape[-1])
+    return _bf16_logits(flat, w, b).reshape(*xs.shape[:-1], w.shape[-1])
+
+
+@jax.custom_vjp
+def _bf16_logits(xs: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
+    xs, w = xs.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
+    precision = lax.Precision.DEFAULT  # as `_bf16_product`
+    product = jnp.matmul(
+        xs, w, precision=precision, preferred_element_type=jnp.bfloat16
+    )
+    return product + b.astype(jnp.bfloat16)
+
+
+def _bf16_logits_backward(
+    residuals: tuple[jax.Array, jax.Array], ct: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    xs, w = residuals
+    ct = lax.optimization_barrier(ct)  # else XLA also writes it in float32
+    xs_t = lax.optimization_barrier(xs.astype(jnp.bfloat16).T)  # as `matmul_gradient`
+    d_b = ct.astype(jnp.float32).sum(axis=0)
+    return _bf16_product(ct, w.T), _bf16_product(xs_t, ct), d_b
+
+
+_bf16_logits.defvjp(
+    lambda xs, w, b: (_bf16_logits(xs, w, b), (xs, w)), _bf16_logits_backward
+)
+
+
 def embed_init(
     key: jax.Array, vocab_size: int, embed_size: int, dtype: DTypeLike = jnp.float32
 ) -> jax.Array:

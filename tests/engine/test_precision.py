@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import seqjax
+from seqjax.nn import layers
 from seqjax.nn.layers import matmul
 from tests import quick, references
 from tests.gradients import compiled, inputs, outputs_and_gradients
@@ -45,6 +46,31 @@ def test_a_product_rounds_its_operands_and_adds_in_float32(shape):
         assert (g.dtype, g.shape) == (jnp.float32, w.shape)
         np.testing.assert_allclose(g, w, rtol=1e-5, atol=1e-4)
     assert np.abs(got[0] - np.float64(xs) @ w).max() > 1e-3
+
+
+def test_logits_are_kept_in_bfloat16_and_their_gradients_added_in_float32():
+    """512 positions: a sum of them in bfloat16 would have an error of a percent."""
+    xs, w, b, ct = normal((4, 128, 9), (9, 7), (7,), (4, 128, 7))
+
+    @quick.optimized
+    def run(xs, w, b, ct):
+        made, pull = jax.vjp(layers.logits, xs, w, b)
+        return made, *pull(ct.astype(made.dtype))
+
+    with jax.default_matmul_precision(POLICY):
+        made, *gradients = run(xs, w, b, ct)
+    assert made.dtype == jnp.bfloat16
+    exact = rounded(xs) @ rounded(w) + b
+    np.testing.assert_allclose(np.float64(made), exact, rtol=0.01, atol=0.05)
+    flat, flat_ct = rounded(xs).reshape(-1, 9), rounded(ct).reshape(-1, 7)
+    want = rounded(ct) @ rounded(w).T, flat.T @ flat_ct, flat_ct.sum(axis=0)
+    for got, expected in zip(gradients, want, strict=True):
+        assert (got.dtype, got.shape) == (jnp.float32, expected.shape)
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-4)
+    assert layers.logits(xs, w, b).dtype == jnp.float32
+    half = [jnp.asarray(a, jnp.float16) for a in (xs, w, b)]
+    with jax.default_matmul_precision(POLICY):
+        assert jax.eval_shape(layers.logits, *half).dtype == jnp.float16
 
 
 @pytest.mark.parametrize("policy", [None, "highest", "float32"])
