@@ -12,7 +12,7 @@ import nox
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "test"]
-BENCHMARKS = ("recurrence", "training", "decoding", "baselines")
+BENCHMARKS = ("recurrence", "training", "decoding", "softmax", "baselines")
 MOST_IMPORT_SECONDS = 0.15  # of seqjax beyond those of jax
 
 

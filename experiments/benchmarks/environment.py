@@ -1,4 +1,4 @@
-"""The environment of a measurement: packages, cores, versions."""
+"""The environment of a measurement: packages, cores, the device, versions."""
 
 import datetime
 import importlib
@@ -11,26 +11,47 @@ from typing import Any
 
 import jax
 
+from experiments.common import activity
 from experiments.common.errors import UserError
+from seqjax.backend import on_gpu
 
 PACKAGES = ("jax", "jaxlib", "flax", "dm-haiku", "torch", "dynamax", "nltk", "numpy")
 
 
 def prepare() -> None:
-    """Let every library use all CPU cores, and disable the compilation cache.
+    """Let every library use all CPU cores or the GPU; disable the compilation cache.
 
-    Without the cache, compile times are those of a first compilation.
+    Without the cache, compile times are those of a first compilation. Where JAX runs on
+    a GPU, new tensors of torch are on the GPU, too, and float32 products of both run in
+    TF32.
 
     Raises:
-      UserError: if the default device of JAX is not a CPU.
+      UserError: if JAX runs on a GPU that torch has no support for, or on a TPU.
     """
+    activity.begin("measuring")
+    # JAX would else take most of the GPU's memory before torch has any.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     jax.config.update("jax_enable_compilation_cache", False)
-    if jax.default_backend() != "cpu":
-        raise UserError("the benchmarks run on CPUs only; set JAX_PLATFORMS=cpu.")
+    if jax.default_backend() not in ("cpu", "gpu"):
+        raise UserError("the benchmarks run on CPUs and GPUs; set JAX_PLATFORMS=cpu.")
     if installed("torch"):
         import torch
 
         torch.set_num_threads(os.cpu_count() or 1)
+        if on_gpu():
+            if not torch.cuda.is_available():
+                raise UserError("torch has no support for the GPU; install another.")
+            torch.set_default_device("cuda")
+            torch.backends.cuda.matmul.allow_tf32 = True
+            torch.backends.cudnn.allow_tf32 = True
+
+
+def synchronize_torch() -> None:
+    """Wait until the GPU has computed what torch has started."""
+    if on_gpu():
+        import torch
+
+        torch.cuda.synchronize()
 
 
 def installed(package: str) -> bool:
@@ -60,6 +81,7 @@ def describe_machine() -> dict[str, Any]:
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
+        "device": jax.devices()[0].device_kind,
         "platform": platform.platform(),
         "python": platform.python_version(),
         "versions": {package: _version(package) for package in PACKAGES},

@@ -58,6 +58,8 @@ def tensors(
     state, ys, (d_weights, d_xs, d_state) = loaded.tensors()
     params = jax.tree.map(jnp.asarray, problem.params)
     vjp = jax.vjp(lambda p: layer.convert(layer.adapt(p)), params)[1]
+    # A layer may run in a dtype of fewer bits than the shared parameters.
+    d_weights = jax.tree.map(lambda d: jnp.asarray(d, problem.xs.dtype), d_weights)
     trees: dict[str, Any] = {
         "ys": ys,
         "last state": state,
@@ -66,7 +68,7 @@ def tensors(
         "gradient of state": d_state,
     }
     return {
-        name + jax.tree_util.keystr(path): np.asarray(array)
+        name + jax.tree_util.keystr(path): np.asarray(array, np.float64)
         for name, tree in trees.items()
         for path, array in jax.tree_util.tree_leaves_with_path(tree)
     }

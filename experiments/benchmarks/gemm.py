@@ -121,7 +121,7 @@ def _jax_products(arrays: Arrays) -> Programs:
 def _torch_products(arrays: Arrays) -> Programs:
     import torch
 
-    a = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    a = {name: torch.as_tensor(array) for name, array in arrays.items()}
     dz, h = a["dzs"].flatten(0, 1), a["hs"].flatten(0, 1)
 
     def project() -> Any:
@@ -135,4 +135,11 @@ def _torch_products(arrays: Arrays) -> Programs:
         last = [v @ a["w_h_t"] for v in a["dzs"]][-1]
         return last, a["xs"].T @ dz, h.T @ dz, dz @ a["w_x_t"]
 
-    return {f.__name__: f for f in (project, forward, backward)}
+    def synchronous(function: Callable[[], Any]) -> Callable[[], Any]:
+        def call() -> None:
+            function()
+            environment.synchronize_torch()
+
+        return call
+
+    return {f.__name__: synchronous(f) for f in (project, forward, backward)}

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import seqjax
+from experiments.benchmarks import environment
 from experiments.benchmarks.config import Shape, StandardCell
 
 Params: TypeAlias = Any  # the parameters of a seqjax cell
@@ -91,9 +92,14 @@ class JaxLayer:
     adapt: Callable[[Params], Params] = identity
     note: str = ""
 
-    def load(self, problem: Problem) -> "LoadedJaxLayer":
-        """The layer with the weights and inputs of a problem, compiled."""
-        return LoadedJaxLayer(self, problem)
+    def load(self, problem: Problem, dtype: str | None = None) -> "LoadedJaxLayer":
+        """The layer with the weights and inputs of a problem, compiled.
+
+        Args:
+          problem: the inputs.
+          dtype: of all arrays; None leaves that of the problem.
+        """
+        return LoadedJaxLayer(self, problem, dtype)
 
 
 class LoadedJaxLayer:
@@ -105,8 +111,10 @@ class LoadedJaxLayer:
         results; None if XLA gives no count.
     """
 
-    def __init__(self, layer: JaxLayer, problem: Problem) -> None:
-        problem = jax.tree.map(jnp.asarray, problem)
+    def __init__(
+        self, layer: JaxLayer, problem: Problem, dtype: str | None = None
+    ) -> None:
+        problem = jax.tree.map(lambda a: jnp.asarray(a, dtype or a.dtype), problem)
         weights = layer.convert(layer.adapt(problem.params))
         self._args = weights, problem.xs, problem.state
         self._coefficients = problem.state_coefficients, problem.ys_coefficients
@@ -116,7 +124,7 @@ class LoadedJaxLayer:
         ) -> Any:
             results = jax.tree.leaves(layer.apply(weights, xs, state))
             pairs = zip(results, jax.tree.leaves(coefficients), strict=True)
-            return sum(jnp.sum(a * b) for a, b in pairs)
+            return sum(jnp.sum(a * b, dtype=_of_sums(a)) for a, b in pairs)
 
         self._forward = jax.jit(layer.apply).lower(*self._args).compile()
         start = time.perf_counter()
@@ -141,6 +149,10 @@ class LoadedJaxLayer:
         return *self.forward(), self.backward()[1]
 
 
+def _of_sums(a: jax.Array) -> Any:
+    return jnp.promote_types(a.dtype, jnp.float32)
+
+
 @dataclasses.dataclass(frozen=True)
 class TorchLayer:
     """A layer of torch.nn, which calls oneDNN on CPUs where oneDNN has the layer.
@@ -160,9 +172,9 @@ class TorchLayer:
             return weights | {"bias_ih_l0": params.b_x, "bias_hh_l0": params.b_h}
         return weights | {"bias_ih_l0": params.b}
 
-    def load(self, problem: Problem) -> "LoadedTorchLayer":
-        """The layer with the weights and inputs of a problem."""
-        return LoadedTorchLayer(self, problem)
+    def load(self, problem: Problem, dtype: str | None = None) -> "LoadedTorchLayer":
+        """The layer with the weights and inputs of a problem; see `JaxLayer.load`."""
+        return LoadedTorchLayer(self, problem, dtype)
 
 
 class LoadedTorchLayer:
@@ -171,29 +183,35 @@ class LoadedTorchLayer:
     compile_seconds: float | None = None
     temp_bytes: int | None = None
 
-    def __init__(self, layer: TorchLayer, problem: Problem) -> None:
+    def __init__(
+        self, layer: TorchLayer, problem: Problem, dtype: str | None = None
+    ) -> None:
         import torch
 
         self._torch, self._problem = torch, problem
-        self._autocast = torch.autocast("cpu", torch.bfloat16, layer.bfloat16)
-        self._module = _torch_module(layer.cell, problem.xs)
+        kind = dtype or str(problem.xs.dtype)
+        self._dtype = getattr(torch, kind)
+        device = torch.get_default_device().type
+        self._autocast = torch.autocast(device, torch.bfloat16, layer.bfloat16)
+        self._module = _torch_module(layer.cell, problem.xs.shape[-1], self._dtype)
         self._weights: dict[str, Any] = {}
         params = jax.tree.map(jnp.asarray, problem.params)
         weights = layer.convert(layer.adapt(params))
         for name, parameter in self._module.named_parameters():
             if name in weights:
-                parameter.data.copy_(torch.from_numpy(np.array(weights[name])))
+                parameter.data.copy_(self._tensor(weights[name]))
                 self._weights[name] = parameter
             else:
                 parameter.data.zero_()
                 parameter.requires_grad_(False)
         leaves = jax.tree.leaves(problem.state)
-        self._xs = torch.from_numpy(problem.xs).requires_grad_()
-        self._state = [torch.from_numpy(s)[None].requires_grad_() for s in leaves]
+        self._xs = self._tensor(problem.xs).requires_grad_()
+        self._state = [self._tensor(s)[None].requires_grad_() for s in leaves]
         coefficients = problem.state_coefficients, problem.ys_coefficients
-        self._coefficients = [
-            torch.from_numpy(array) for array in jax.tree.leaves(coefficients)
-        ]
+        self._coefficients = list(map(self._tensor, jax.tree.leaves(coefficients)))
+
+    def _tensor(self, array: Any) -> Any:
+        return self._torch.as_tensor(np.array(array)).to(self._dtype)
 
     def _run(self) -> tuple[Any, ...]:
         h = self._state[0] if len(self._state) == 1 else tuple(self._state)
@@ -204,19 +222,25 @@ class LoadedTorchLayer:
     def forward(self) -> tuple[Any, ...]:
         """(*last state, ys)."""
         with self._torch.inference_mode():
-            return self._run()
+            results = self._run()
+        environment.synchronize_torch()
+        return results
 
     def backward(self) -> tuple[Any, tuple[Any, ...]]:
         """(loss, gradients of weights, xs and initial state in one flat tuple)."""
         pairs = zip(self._run(), self._coefficients, strict=True)
-        loss: Any = sum((a * b).sum() for a, b in pairs)
+        kind = self._torch.promote_types(self._dtype, self._torch.float32)
+        loss: Any = sum((a * b).sum(dtype=kind) for a, b in pairs)
         inputs = [*self._weights.values(), self._xs, *self._state]
-        return loss, self._torch.autograd.grad(loss, inputs)
+        gradients = self._torch.autograd.grad(loss, inputs)
+        environment.synchronize_torch()
+        return loss, gradients
 
     def tensors(self) -> Tensors:
         """(last state, ys, (d_weights, d_xs, d_state)) as NumPy arrays."""
-        *last, ys = (np.asarray(a.to(self._xs.dtype)) for a in self.forward())
-        grads = list(map(np.asarray, self.backward()[1]))
+        kind = self._torch.promote_types(self._dtype, self._torch.float32)
+        *last, ys = (np.asarray(a.to(kind).cpu()) for a in self.forward())
+        grads = [np.asarray(a.to(kind).cpu()) for a in self.backward()[1]]
         d_weights = {name: grads.pop(0) for name in self._weights}
         d_xs, *d_state = grads
         return self._to_state(last), ys, (d_weights, d_xs, self._to_state(d_state))
@@ -226,15 +250,15 @@ class LoadedTorchLayer:
         return jax.tree.unflatten(tree, [leaf[0] for leaf in leaves])
 
 
-def _torch_module(cell: StandardCell, xs: np.ndarray) -> Any:
+def _torch_module(cell: StandardCell, input_size: int, dtype: Any) -> Any:
     """The layer of torch.nn with its own random weights."""
     import torch
 
-    kwargs: dict[str, Any] = {"dtype": torch.from_numpy(xs).dtype}
+    kwargs: dict[str, Any] = {"dtype": dtype}
     if isinstance(cell, seqjax.RNN):
         kwargs["nonlinearity"] = cell.activation
     module = getattr(torch.nn, type(cell).__name__)
-    return module(xs.shape[-1], cell.hidden_size, **kwargs)
+    return module(input_size, cell.hidden_size, **kwargs)
 
 
 Layer: TypeAlias = JaxLayer | TorchLayer

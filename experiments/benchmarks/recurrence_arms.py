@@ -8,9 +8,15 @@ from typing import Any, NamedTuple
 from experiments.benchmarks import equality, peers
 from experiments.benchmarks.config import CELLS, Shape, StandardCell
 from experiments.benchmarks.layers import Layer, LoadedLayer, Problem
+from seqjax.backend import on_gpu
 
 LARGEST_IN_FLOAT64 = (12, 6, 48, 48)  # T, B, D, H of the check in float64
-TOLERANCE = {False: 1e-4, True: 3e-2}  # of the check in float32; with bfloat16
+TOLERANCE = {"float32": 1e-4, "TF32": 1e-2, "bfloat16": 3e-2}  # by type of products
+
+
+def of_float32() -> str:
+    """The type in which products of float32 are computed."""
+    return "TF32" if on_gpu() else "float32"
 
 
 class ArmSpec(NamedTuple):
@@ -131,6 +137,7 @@ def check_in_float32(
         same_function = (layer.cell, layer.adapt) == (reference.cell, reference.adapt)
         if same_function and layer is not reference:
             got = equality.tensors(layer, loaded[label], problem)
-            tolerance = TOLERANCE["bfloat16" in arm.options]
+            products = "bfloat16" if "bfloat16" in arm.options else of_float32()
+            tolerance = TOLERANCE[products]
             name = f"{label}, {reference.cell}, float32"
             equality.compare(name, got, want, tolerance)

@@ -69,7 +69,7 @@ class TorchTranslator:
         self._logits = self._linear(params.out_w, params.out_b)
 
     def _tensor(self, array: Any) -> Tensor:
-        return self._torch.from_numpy(np.array(array))
+        return self._torch.as_tensor(np.array(array))
 
     def _linear(self, w: Any, b: Any = None) -> Any:
         input_size, output_size = w.shape
@@ -96,7 +96,7 @@ class TorchTranslator:
           source: integers [S, B], without padding.
         """
         with self._torch.inference_mode():
-            return self._search(self._torch.from_numpy(np.asarray(source)).long())
+            return self._search(self._torch.as_tensor(np.asarray(source)).long())
 
     def _encode(self, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(memory [B, S, M], keys [B, S, H], state [B, H])."""

@@ -10,7 +10,10 @@ from seqjax.recurrence import Stack
 
 
 def make_trainer(
-    model: LanguageModel, params: LanguageModelParams, tokens: np.ndarray
+    model: LanguageModel,
+    params: LanguageModelParams,
+    tokens: np.ndarray,
+    bfloat16: bool = False,
 ) -> Callable[[int], float]:
     """Truncated backpropagation through time, as in PyTorch's tutorials.
 
@@ -18,6 +21,7 @@ def make_trainer(
       model: a LanguageModel of a Stack of equal cells.
       params: the initial parameters.
       tokens: minibatches, integers [N, T + 1, B].
+      bfloat16: compute products in bfloat16, by torch.autocast.
 
     Returns:
       train(count), which trains on the first `count` minibatches and returns the mean
@@ -29,16 +33,18 @@ def make_trainer(
     load_params(module, params)
     weights = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(weights, lr=1.0)
-    windows = torch.from_numpy(tokens.astype(np.int64))
+    windows = torch.as_tensor(tokens.astype(np.int64))
+    autocast = torch.autocast(torch.get_default_device().type, torch.bfloat16, bfloat16)
     state: Any = None
 
     def train(count: int) -> float:
         nonlocal state
         total = torch.zeros(())
         for window in windows[:count]:
-            logits, state = module(window[:-1], state)
-            labels = window[1:].reshape(-1)
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels)
+            with autocast:
+                logits, state = module(window[:-1], state)
+                labels = window[1:].reshape(-1)
+                loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 1.0)

@@ -46,6 +46,7 @@ from experiments.common.console import note, print_columns
 from experiments.common.errors import UserError
 from experiments.common.settings import setting
 from seqjax import training
+from seqjax.backend import on_gpu
 from seqjax.models.language_model import LanguageModel, LanguageModelParams
 
 LETTERS = "VxHxLxTxB"
@@ -81,6 +82,10 @@ class Config(CellBenchmarkConfig):
         "second.",
         minimum=0,
         maximum=MAX_MINIBATCHES,
+    )
+
+    bfloat16: bool = setting(
+        False, "Whether both compute products in bfloat16, and keep the logits in it."
     )
 
     @classmethod
@@ -120,7 +125,10 @@ def make_model(cell_name: str, sizes: Sizes, dropout: float) -> LanguageModel:
 
 
 def make_trainer(
-    model: LanguageModel, params: LanguageModelParams, tokens: np.ndarray
+    model: LanguageModel,
+    params: LanguageModelParams,
+    tokens: np.ndarray,
+    bfloat16: bool = False,
 ) -> Trainer:
     """The training of seqjax; see `torch_language_model.make_trainer`."""
     optimizer = training.make_optimizer("sgd", 1.0, 1.0)
@@ -138,7 +146,8 @@ def make_trainer(
 
     def train(count: int) -> float:
         nonlocal state
-        state, summed = loop(state, windows, plan, 0, count)
+        with jax.default_matmul_precision("BF16_BF16_F32" if bfloat16 else None):
+            state, summed = loop(state, windows, plan, 0, count)
         return float(summed.total / summed.count)
 
     return train
@@ -162,11 +171,11 @@ def measure(config: Config, cell_name: str, sizes: Sizes) -> dict[str, Any]:
     model = make_model(cell_name, sizes, 0.0)
     params = jax.device_get(model.init(jax.random.key(config.seed)))
     label = f"{cell_name} {format_shape(sizes)}"
-    arms = {name: make(model, params, tokens) for name, make in ARMS.items()}
-    check_equal(label, arms)
+    arms = make_arms(model, params, tokens, config.bfloat16)
+    check_equal(label, arms, tolerance(config))
     if sizes.dropout:
         model = make_model(cell_name, sizes, sizes.dropout)
-        arms = {name: make(model, params, tokens) for name, make in ARMS.items()}
+        arms = make_arms(model, params, tokens, config.bfloat16)
     count = config.minibatches or minibatches_per_second(arms)
     seconds = time_arms(arms, count, config.rounds)
     check_finite(label, arms)
@@ -190,6 +199,18 @@ def measure(config: Config, cell_name: str, sizes: Sizes) -> dict[str, Any]:
     }
 
 
+def make_arms(*args: Any) -> dict[str, Trainer]:
+    """{arm: its Trainer}; the arguments are those of `make_trainer`."""
+    return {name: make(*args) for name, make in ARMS.items()}
+
+
+def tolerance(config: Config) -> float:
+    """The largest relative difference of the arms' losses."""
+    if config.bfloat16:
+        return 1e-2
+    return 1e-3 if on_gpu() else 1e-5  # on a GPU products are in TF32
+
+
 def time_arms(
     arms: Mapping[str, Trainer], count: int, rounds: int
 ) -> dict[str, list[float]]:
@@ -201,7 +222,9 @@ def time_arms(
     return timing.interleave(calls, rounds)
 
 
-def check_equal(label: str, arms: Mapping[str, Trainer]) -> None:
+def check_equal(
+    label: str, arms: Mapping[str, Trainer], tolerance: float = 1e-5
+) -> None:
     """Refuse arms whose mean losses over the first minibatches differ.
 
     Raises:
@@ -209,7 +232,7 @@ def check_equal(label: str, arms: Mapping[str, Trainer]) -> None:
     """
     losses = {name: train(NUM_CHECKED) for name, train in arms.items()}
     ours, theirs = losses.values()
-    if not math.isclose(ours, theirs, rel_tol=1e-5):
+    if not math.isclose(ours, theirs, rel_tol=tolerance):
         both = " and ".join(f"{loss} in {name}" for name, loss in losses.items())
         raise UserError(f"{label}: the mean losses differ: {both}.")
 

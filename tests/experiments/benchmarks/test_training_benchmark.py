@@ -45,7 +45,7 @@ def test_deep_grus_have_the_same_losses():
 def test_models_that_differ_are_not_timed(tmp_path, error_of, monkeypatch):
     pytest.importorskip("torch", reason="the peer is torch")
 
-    def perturbed(model, params, tokens):
+    def perturbed(model, params, tokens, bfloat16):
         params = jax.tree.map(lambda p: p * (1 + 1e-3), params)
         return torch_language_model.make_trainer(model, params, tokens)
 
