@@ -1,4 +1,4 @@
-"""The checks of the repository: `nox -s lint`, `types`, `test`, `bench`, `import_time`.
+"""The checks of the repository, such as `nox -s lint`; `nox -l` lists them.
 
 Sessions use the active environment, so they need no network. Prepare it once by
 `pip install -e ".[dev]"`. Arguments after `--` go to the tool.
@@ -11,7 +11,7 @@ import sys
 import nox
 
 nox.options.default_venv_backend = "none"
-nox.options.sessions = ["lint", "types", "test"]
+nox.options.sessions = ["lint", "types", "test", "documents"]
 BENCHMARKS = ("recurrence", "training", "decoding", "softmax", "baselines")
 MOST_IMPORT_SECONDS = 0.15  # of seqjax beyond those of jax
 
@@ -33,6 +33,13 @@ def types(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """The test suite, in two processes."""
     session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def documents(session: nox.Session) -> None:
+    """The code and the commands of README.md and docs/, with short settings."""
+    folder = "tests/experiments/documents"
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs, folder)
 
 
 @nox.session

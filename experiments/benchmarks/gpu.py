@@ -214,8 +214,8 @@ def guarded(measurement: Measurement) -> Record:
     try:
         numbers, row = measurement.run()
     except Exception as error:  # whatever it is, the others must still run
-        lines = str(error).splitlines() or [type(error).__name__]
-        note(f"{measurement.part}, {measurement.label}: {lines[0]}")
+        first = str(error).partition("\n")[0] or type(error).__name__
+        note(f"{measurement.part}, {measurement.label}: {first}")
         return record | {"error": f"{type(error).__name__}: {error}"}
     return record | {"numbers": numbers, "row": row}
 

@@ -54,9 +54,10 @@ def top_k(x: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
 
 def _one_stage(x: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     size = x.shape[-1]
-    if on_gpu() and 0 < k <= KERNEL_MOST and size < KERNEL_LEAST:
-        x = _padded(x, KERNEL_LEAST - size)
-    return lax.top_k(x, k)
+    if not (on_gpu() and 0 < k <= KERNEL_MOST and size < KERNEL_LEAST):
+        return lax.top_k(x, k)
+    values, indices = lax.top_k(_padded(x, KERNEL_LEAST - size), k)
+    return values, jnp.minimum(indices, size - 1)
 
 
 def _padded(x: jax.Array, number: int) -> jax.Array:

@@ -21,7 +21,7 @@ from seqjax.data import buckets
 from tests.commands import run
 from tests.tones import write_tones
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TINY = ("--hidden_size=8", "--epochs=1", "--optimizer=sgd")
 PLAIN = ("--cell=rnn", "--nobidirectional", *TINY)  # the programs that compile soonest
