@@ -14,6 +14,7 @@ from jax.typing import ArrayLike, DTypeLike
 from seqjax.backend import on_gpu
 from seqjax.cell_protocol import Cell, Params, State
 from seqjax.engine import checks
+from seqjax.engine.both_directions import run_both
 from seqjax.engine.run_cell import run_cell
 from seqjax.nn.layers import dropout
 from seqjax.nn.masks import as_lengths, valid_steps
@@ -260,15 +261,23 @@ def _unroll_bidirectional(
     **options: Any,
 ) -> tuple[State, jax.Array]:
     keys = (None, None) if key is None else jax.random.split(key)
-    forward, ys_f = _unroll(
-        both.cell, params[0], xs, state[0], reverse, keys[0], **options
-    )
-    backward, ys_b = _unroll(
-        both.cell, params[1], xs, state[1], not reverse, keys[1], **options
-    )
+    if (
+        on_gpu()
+        and options["fused"]
+        and not isinstance(both.cell, Stack | Bidirectional)
+    ):
+        last, ys = run_both(both.cell, params, xs, state, reverse, **options)
+    else:
+        forward, ys_f = _unroll(
+            both.cell, params[0], xs, state[0], reverse, keys[0], **options
+        )
+        backward, ys_b = _unroll(
+            both.cell, params[1], xs, state[1], not reverse, keys[1], **options
+        )
+        last, ys = (forward, backward), (ys_f, ys_b)
     if both.merge == "sum":
-        return (forward, backward), ys_f + ys_b
-    return (forward, backward), jnp.concatenate([ys_f, ys_b], axis=-1)
+        return last, ys[0] + ys[1]
+    return last, jnp.concatenate(ys, axis=-1)
 
 
 def is_bidirectional(cell: Unrollable) -> bool:

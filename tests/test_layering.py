@@ -63,6 +63,7 @@ LAYERS = [
     {"engine.cpu_loop", "engine.gpu_loop"},
     {"engine.fused"},
     {"engine.run_cell"},
+    {"engine.both_directions"},
     {"engine"},
     {"recurrence"},
     {"truncation"},

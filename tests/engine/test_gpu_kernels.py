@@ -22,9 +22,8 @@ CELLS = {  # cell, number of products in a step
 }
 
 
-def kernels(name, size, dtype):
+def kernels(cell, dtype):
     """The kernels of one step, forward and backward."""
-    cell = CELLS[name][0](size)
     params = jax.eval_shape(lambda: cell.init(jax.random.key(0), D))
     params = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, dtype), params)
 
@@ -48,11 +47,26 @@ def test_a_step_has_few_kernels_and_moves_no_weight(name, size, dtype):
     A second product that needs the first adds a product and a pointwise kernel.
     """
     num_products = CELLS[name][1]
-    for loop in kernels(name, size, dtype):
+    for loop in kernels(CELLS[name][0](size), dtype):
         assert len(loop) <= 4 + 2 * (num_products - 1), loop
-        products = [kernel for kernel in loop if "gemm" in kernel or "dot" in kernel]
-        assert len(products) == num_products, loop
-        for kernel in loop.keys() - products:
-            # Rows are written in place into buffers of all T steps.
-            rows = [n for n in loop[kernel] if n % (T * B)]
-            assert max(rows, default=0) < size * size, (kernel, loop)
+        assert check_products(loop, size) == num_products, loop
+
+
+def check_products(loop, size):
+    """No kernel but the products writes so much; the number of products."""
+    products = [kernel for kernel in loop if "gemm" in kernel or "dot" in kernel]
+    for kernel in loop.keys() - products:
+        # Rows are written in place into buffers of all T steps.
+        rows = [n for n in loop[kernel] if n % (T * B)]
+        assert max(rows, default=0) < size * size, (kernel, loop)
+    return len(products)
+
+
+@pytest.mark.parametrize("size", [256, 650])
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_both_directions_are_in_one_loop(name, size):
+    """A step reads a row for each direction, which is one more kernel."""
+    cell = seqjax.Bidirectional(CELLS[name][0](size))
+    for loop in kernels(cell, "float32"):
+        assert len(loop) <= 6, loop
+        assert check_products(loop, size) == 1, loop

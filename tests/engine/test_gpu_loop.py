@@ -20,8 +20,14 @@ ODD = {  # every use of a product and of a state
     )
 }
 CELLS = {name: FORWARD[name] for name in ("lstm", "gru", "rnn")} | ODD
+BOTH = {  # in one loop
+    "concat": seqjax.Bidirectional(FORWARD["lstm"]),
+    "sum": seqjax.Bidirectional(MGU(5), "sum"),
+}
 CASES = {  # (T, batch shape, lengths, reverse, cells)
     "lengths_reverse": (6, (4,), [6, 0, 2, 5], True, CELLS),
+    "both_directions": (6, (3,), [6, 0, 4], False, BOTH),
+    "both_reversed": (6, (3,), [6, 0, 4], True, {"sum": BOTH["sum"]}),
     "one_sequence": (5, (), None, False, {"lstm": FORWARD["lstm"], "mgu": MGU(5)}),
 }
 
