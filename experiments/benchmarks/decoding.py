@@ -202,7 +202,7 @@ def check_equal(
       translations: those of torch.
 
     Raises:
-      UserError: naming the last sentence that differs.
+      UserError: naming a sentence that differs.
     """
     tolerance, allowed = (1e-2, len(translations) // 4) if on_gpu() else (1e-4, 0)
     different = 0

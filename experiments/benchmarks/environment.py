@@ -26,7 +26,7 @@ def prepare() -> None:
     TF32.
 
     Raises:
-      UserError: if JAX runs on a GPU that torch has no support for, or on a TPU.
+      UserError: if JAX runs neither on a CPU nor on a GPU.
     """
     activity.begin("measuring")
     # JAX would else take most of the GPU's memory before torch has any.
@@ -39,8 +39,6 @@ def prepare() -> None:
 
         torch.set_num_threads(os.cpu_count() or 1)
         if on_gpu():
-            if not torch.cuda.is_available():
-                raise UserError("torch has no support for the GPU; install another.")
             torch.set_default_device("cuda")
             torch.backends.cuda.matmul.allow_tf32 = True
             torch.backends.cudnn.allow_tf32 = True
@@ -55,12 +53,12 @@ def synchronize_torch() -> None:
 
 
 def installed(package: str) -> bool:
-    """Whether a package can be imported."""
+    """Whether a package can be imported, and torch also use the GPU that JAX uses."""
     try:
-        importlib.import_module(package)
+        module = importlib.import_module(package)
     except ImportError:
         return False
-    return True
+    return package != "torch" or not on_gpu() or module.cuda.is_available()
 
 
 def require(package: str) -> None:
@@ -73,7 +71,10 @@ def require(package: str) -> None:
       UserError: if it is not installed.
     """
     if not installed(package):
-        raise UserError(f"this benchmark needs {package}: pip install {package}.")
+        device = " in a build for the GPU" if on_gpu() else ""
+        raise UserError(
+            f"this benchmark needs {package}{device}: pip install {package}."
+        )
 
 
 def describe_machine() -> dict[str, Any]:

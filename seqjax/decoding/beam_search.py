@@ -232,7 +232,7 @@ class _Search(NamedTuple):
 
     def bound(self, log_probs: jax.Array, length: jax.Array) -> jax.Array:
         """An upper bound on the scores of longer continuations of the hypotheses."""
-        lengths = jnp.arange(1, self.max_length + 1)
+        lengths = jnp.arange(1, self.max_length + 1, dtype=jnp.int32)
         scores = self.rules.length_penalty(
             log_probs[:, None], lengths.astype(jnp.float32)
         )
@@ -242,7 +242,7 @@ class _Search(NamedTuple):
         """The finished sequences, then those that are cut off."""
         beam_size = len(beam.scores)
         length = jnp.full(beam_size, self.max_length, jnp.int32)
-        cut_off = _Ends(beam.scores, length, jnp.arange(beam_size))
+        cut_off = _Ends(beam.scores, length, jnp.arange(beam_size, dtype=jnp.int32))
         return jax.tree.map(lambda *a: jnp.concatenate(a), beam.finished, cut_off)
 
 
@@ -276,6 +276,6 @@ def _trace(
         token = jnp.where(inside, chosen // beam_size, eos)
         return jnp.where(inside, chosen % beam_size, slots), token
 
-    steps = jnp.arange(len(choices)), choices
+    steps = jnp.arange(len(choices), dtype=jnp.int32), choices
     _, tokens = lax.scan(back, slots, steps, reverse=True)
     return jnp.moveaxis(tokens, 0, -1)

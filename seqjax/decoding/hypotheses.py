@@ -191,7 +191,7 @@ def _completes_ngram(
 ) -> jax.Array:
     """Whether each token would complete an n-gram of tokens[:t]: bool [V]."""
     last = lax.dynamic_slice(tokens, (t - (n - 1),), (n - 1,))
-    starts = jnp.arange(len(tokens) - n + 1)
-    ngrams = tokens[starts[:, None] + jnp.arange(n)]  # [L - n + 1, n]
+    starts = jnp.arange(len(tokens) - n + 1, dtype=jnp.int32)
+    ngrams = tokens[starts[:, None] + jnp.arange(n, dtype=jnp.int32)]  # [L - n + 1, n]
     seen = (ngrams[:, :-1] == last).all(axis=1) & (starts + n <= t)
     return jnp.zeros(vocab_size, bool).at[ngrams[:, -1]].max(seen)

@@ -72,7 +72,7 @@ def sample_token(
 def _most_probable(logits: jax.Array, number: int) -> jax.Array:
     """The logits, with -inf for all but this number of the most probable tokens."""
     values, indices = top_k(logits, number)
-    tokens = jnp.arange(logits.shape[-1])
+    tokens = jnp.arange(logits.shape[-1], dtype=jnp.int32)
     equal_and_first = (logits == values[..., -1:]) & (tokens <= indices[..., -1:])
     return jnp.where((logits > values[..., -1:]) | equal_and_first, logits, -jnp.inf)
 

@@ -41,7 +41,7 @@ def top_k(x: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
         return _one_stage(x, k)
     _, kept = top_k(chunks.max(axis=-1), k)
     kept = jnp.sort(kept, axis=-1)  # so that ties keep the order of their indices
-    places = kept[..., None] * chunk + jnp.arange(chunk)
+    places = kept[..., None] * chunk + jnp.arange(chunk, dtype=jnp.int32)
     places = places.reshape(*x.shape[:-1], k * chunk)
     candidates = jnp.take_along_axis(
         x, places, axis=-1, mode="fill", fill_value=-jnp.inf

@@ -1,12 +1,14 @@
 """Loops that may stop early, in the forms for a CPU and for a GPU."""
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqjax import decoding
 from seqjax.decoding import loops, top_k
 from seqjax.decoding.loops import scan_until
 from tests.equality import assert_same
@@ -70,3 +72,29 @@ def test_the_form_for_gpus_finds_the_same(name, request):
     request.getfixturevalue("on_gpu")
     for found, expected in zip(find_all(), want, strict=True):
         assert_same(found, expected)
+
+
+SEARCHES = {
+    "greedy": decoding.greedy,
+    "sample": partial(decoding.sample, key=jax.random.key(0), top_k=3, top_p=0.9),
+    "beam_search": partial(decoding.beam_search, beam_size=3),
+}
+
+
+@pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
+def test_integers_stay_int32_where_jax_has_64_bits(search, x64):
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=(5, 5)))
+    found = jax.jit(
+        lambda: search(
+            lambda state, token: (state, logits[token]),
+            jnp.zeros((2, 1)),
+            bos=0,
+            eos=1,
+            max_length=4,
+            min_length=2,
+            no_repeat_ngram=2,
+            prefix=jnp.asarray([[-1, 2], [3, -1]]),
+        )
+    )()
+    assert logits.dtype == jnp.float64
+    assert [a.dtype for a in found] == [jnp.int32, jnp.float32, jnp.int32]
