@@ -5,7 +5,7 @@ The package in reading order. A file imports only from files above it.
     data/            text, vocabularies, word vectors, tokenizers, corpora, parallel
                      sentences, documents, tagged sentences, poems, series, recordings,
                      minibatches, and generated data (synthetic/); NumPy only
-    backend          whether programs are built for a GPU
+    backend          the devices that programs are built for
     cell_protocol    Cell, the interface of a recurrent cell
     nn/              layers, activations, losses, masks, attention, forecast heads
     metrics          accuracy, F1, spans, edit distances, forecast errors

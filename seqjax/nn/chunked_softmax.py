@@ -51,11 +51,9 @@ def chunked_cross_entropy(
       3.3322
     """
     _check(hidden, w, b, labels, mask, chunk)
-    rows, labels = hidden.reshape(-1, hidden.shape[-1]), labels.reshape(-1)
     if mask is not None:
-        mask = mask.reshape(-1)
-        rows = jnp.where(mask[:, None], rows, jnp.zeros_like(rows))
-    losses = _losses(rows, w, b, labels, min(chunk, w.shape[1]), label_smoothing)
+        hidden = jnp.where(mask[..., None], hidden, jnp.zeros_like(hidden))
+    losses = _losses(hidden, w, b, labels, min(chunk, w.shape[1]), label_smoothing)
     return masked_total(losses, mask)
 
 
@@ -84,7 +82,7 @@ def forward(
             sums.logits + logits.sum(-1) if smoothing else sums.logits,
         )
 
-    zeros = jnp.zeros(len(hidden), of_sums(jnp.result_type(hidden, w)))
+    zeros = jnp.zeros(labels.shape, of_sums(jnp.result_type(hidden, w)))
     sums = _over_chunks(body, _Sums(zeros - jnp.inf, zeros, zeros), w.shape[1], chunk)
     losses = sums.log_z - (1 - smoothing) * sums.label
     losses -= smoothing / w.shape[1] * sums.logits
@@ -102,12 +100,12 @@ def backward(
         columns, biases = _columns(w, b, start, size)
         logits = _logits(hidden, columns, biases)
         is_label = _is_label(labels, start, size).astype(logits.dtype)
-        d = jnp.exp(logits - log_z[:, None])
+        d = jnp.exp(logits - log_z[..., None])
         d -= (1 - smoothing) * is_label + smoothing / vocab_size
-        d *= cotangent[:, None]
+        d *= cotangent[..., None]
         if b is not None:
             d_b = lax.dynamic_update_slice_in_dim(
-                d_b, d.sum(0).astype(b.dtype), start, 0
+                d_b, d.sum(range(d.ndim - 1)).astype(b.dtype), start, 0
             )
         d = d.astype(jnp.result_type(hidden, w))
         part = matmul_gradient(hidden, d).astype(w.dtype)
@@ -122,7 +120,7 @@ def backward(
     return *_over_chunks(body, start, vocab_size, chunk), None
 
 
-# (hidden [N, H], w, b, labels [N], chunk, smoothing) -> the losses [N]
+# (hidden [..., H], w, b, labels [...], chunk, smoothing) -> the losses [...]
 _losses = jax.custom_vjp(lambda *args: forward(*args)[0], nondiff_argnums=(4, 5))
 _losses.defvjp(forward, backward)
 
@@ -157,7 +155,7 @@ def of_sums(dtype: DTypeLike) -> DTypeLike:
 
 
 def _is_label(labels: jax.Array, start: Any, size: int) -> jax.Array:
-    return labels[:, None] - start == jnp.arange(size, dtype=labels.dtype)
+    return labels[..., None] - start == jnp.arange(size, dtype=labels.dtype)
 
 
 def _check(

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from seqjax.backend import several_devices
+
 _config: Any = jax.config  # jax declares its settings at run time
 
 
@@ -48,8 +50,9 @@ def matmul(xs: jax.Array, w: jax.Array) -> jax.Array:
     """xs @ w, [..., D] @ [D, H] -> [..., H], as one product of two matrices.
 
     The gradient of a product with more than two axes makes XLA copy the cotangent into
-    another memory layout; this form avoids the copy. If w is not a matrix, this is
-    jnp.dot.
+    another memory layout; this form avoids the copy. Where jax has several devices the
+    axes stay apart, because a batch that is sharded over them could not be merged with
+    the time axis. If w is not a matrix, this is jnp.dot.
 
     Under `jax.default_matmul_precision("BF16_BF16_F32")` the product and the products
     of its gradient multiply in bfloat16 and add in float32. XLA ignores this setting on
@@ -66,13 +69,18 @@ def matmul(xs: jax.Array, w: jax.Array) -> jax.Array:
             f"the last axis of xs must have the size of the first axis of w, got xs "
             f"{xs.shape} and w {w.shape}"
         )
+    product = _bf16_product if _bf16_on_cpu(xs, w) else jnp.dot
+    if several_devices():
+        return product(xs, w)
     flat = xs.reshape(math.prod(xs.shape[:-1]), xs.shape[-1])  # [..., D] -> [N, D]
-    product = _bf16_product if _bf16_on_cpu(flat, w) else jnp.matmul
     return product(flat, w).reshape(*xs.shape[:-1], w.shape[-1])
 
 
 def matmul_gradient(xs: jax.Array, ct: jax.Array) -> jax.Array:
     """The gradient of w in matmul(xs, w), from xs [..., D] and ct [..., H]: [D, H]."""
+    if several_devices() and not _bf16_on_cpu(xs, ct):
+        leading = list(range(xs.ndim - 1))
+        return jnp.tensordot(xs, ct, axes=(leading, leading))
     xs, ct = (a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) for a in (xs, ct))
     if not _bf16_on_cpu(xs, ct):
         return xs.T @ ct
@@ -120,6 +128,8 @@ def logits(xs: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
     wanted = _config.jax_default_matmul_precision == "BF16_BF16_F32"
     if not wanted or any(a.dtype != jnp.float32 for a in (xs, w, b)):
         return matmul(xs, w) + b
+    if several_devices():
+        return (matmul(xs, w) + b).astype(jnp.bfloat16)
     flat = xs.reshape(math.prod(xs.shape[:-1]), xs.shape[-1])
     return _bf16_logits(flat, w, b).reshape(*xs.shape[:-1], w.shape[-1])
 
