@@ -66,8 +66,8 @@ class RecurrentConfig(Settings):
     )
     bfloat16: bool = setting(
         False,
-        "Whether matrix products are computed in bfloat16, and the logits of words "
-        "kept in it; the rest stays in float32.",
+        "Whether matrix products are computed in bfloat16, and the logits of a full "
+        "softmax kept in it; the rest stays in float32.",
     )
 
 

@@ -16,6 +16,7 @@ from experiments.common.text import PromptConfig, TextConfig, check_prompt
 from experiments.common.workdir import RunConfig
 
 SIZES = ("batch_size", "num_steps")  # of a minibatch
+CHUNK = 4096  # words whose logits are held at a time
 CELLS = {**recurrent.CELLS, "numpy_rnn": recurrent.CELLS["rnn"]}
 
 
@@ -38,16 +39,16 @@ class ModelConfig(LanguageModelConfig):
         choices=("auto", "full", "chunked", "adaptive"),
     )
     softmax_chunk: int = setting(
-        4096,
-        "Number of words whose logits are held at a time by --softmax=chunked and "
-        "adaptive.",
+        CHUNK,
+        "Number of words whose logits are held at a time by --softmax=chunked, "
+        "adaptive and, where it is chunked, auto.",
         minimum=1,
     )
     clusters: tuple[int, ...] = setting(
         (),
         "First words of the clusters of --softmax=adaptive, joined by commas, where "
-        "words are numbered by falling frequency; by default those at a twentieth and "
-        "a quarter of the vocabulary.",
+        "0 is <unk> and words are numbered by falling frequency; by default those at a "
+        "twentieth, with at least 100 frequent words, and a quarter of the vocabulary.",
         minimum=1,
     )
 
@@ -140,6 +141,8 @@ class Config(Settings):
         check_prompt(self.data, self.prompt)
         if self.model.clusters and self.model.softmax != "adaptive":
             raise UserError("--clusters needs --softmax=adaptive.")
+        if self.model.softmax == "full" and self.model.softmax_chunk != CHUNK:
+            raise UserError("--softmax_chunk needs another softmax than full.")
         if self.model.cell == "numpy_rnn":
             self._check_numpy_rnn()
 

@@ -39,9 +39,13 @@ def build_model(config: Config, vocab_size: int) -> LanguageModel:
 
 
 def default_clusters(vocab_size: int) -> tuple[int, ...]:
-    """Those at a twentieth and at a quarter of the vocabulary."""
-    frequent = max(1, vocab_size // 20)
-    return tuple(sorted({frequent, max(frequent, vocab_size // 4)}))
+    """Those at a twentieth and at a quarter of the vocabulary; 100 words are frequent.
+
+    Half of the words are frequent in a vocabulary of less than 200.
+    """
+    frequent = max(vocab_size // 20, min(100, vocab_size // 2))
+    quarter = vocab_size // 4
+    return (frequent, quarter) if frequent < quarter else (frequent,)
 
 
 def build_state(

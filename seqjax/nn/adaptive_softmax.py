@@ -153,6 +153,7 @@ def adaptive_cross_entropy(
     Raises:
       ValueError: if the shapes do not fit together, or the chunk is below 1.
     """
+    labels = jnp.asarray(labels).astype(jnp.int32)  # of fewer bits, V might not fit
     sizes = [len(tail.words.b) for tail in params.tails]
     first = len(params.head.b) - len(sizes)
     bounds = list(itertools.pairwise(itertools.accumulate(sizes, initial=first)))
@@ -163,6 +164,8 @@ def adaptive_cross_entropy(
     total, count = chunked_softmax.chunked_cross_entropy(
         hidden, *params.head, head_labels, mask, chunk
     )
+    if labels.size == 0:
+        return total, count
     flat, labels = hidden.reshape(-1, hidden.shape[-1]), labels.reshape(-1)
     for (low, high), tail in zip(bounds, params.tails, strict=True):
         inside = (labels >= low) & (labels < high)
@@ -246,10 +249,19 @@ def _backward(chunk: int, saved: tuple, cotangent: jax.Array) -> tuple:
         d_hidden, d_w, d_b, _ = chunked_softmax.backward(
             min(chunk, len(b)), 0.0, part, part_cotangent
         )
-        return gradients[0].at[at].set(d_hidden), gradients[1] + d_w, gradients[2] + d_b
+        assert d_b is not None
+        of_hidden, of_w, of_b = gradients
+        return (
+            of_hidden.at[at].set(d_hidden),
+            of_w + d_w.astype(of_w.dtype),
+            of_b + d_b.astype(of_b.dtype),
+        )
 
-    start = jnp.zeros_like(hidden), jnp.zeros_like(w), jnp.zeros_like(b)
-    return *lax.fori_loop(0, blocks.number, body, start), None, None
+    dtypes = (hidden.dtype, *(chunked_softmax.of_sums(a.dtype) for a in (w, b)))
+    start = tuple(map(jnp.zeros_like, (hidden, w, b), dtypes))
+    gradients = lax.fori_loop(0, blocks.number, body, start)
+    found = (d.astype(a.dtype) for d, a in zip(gradients, (hidden, w, b), strict=True))
+    return *found, None, None
 
 
 # (hidden [N, P], w, b, labels [N], selected [N], chunk) -> losses [N], of the selected

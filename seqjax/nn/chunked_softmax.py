@@ -51,6 +51,7 @@ def chunked_cross_entropy(
       3.3322
     """
     _check(hidden, w, b, labels, mask, chunk)
+    labels = jnp.asarray(labels).astype(jnp.int32)  # of fewer bits, V might not fit
     if mask is not None:
         hidden = jnp.where(mask[..., None], hidden, jnp.zeros_like(hidden))
     losses = _losses(hidden, w, b, labels, min(chunk, w.shape[1]), label_smoothing)

@@ -123,7 +123,8 @@ def logits(xs: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
 
     Under `jax.default_matmul_precision("BF16_BF16_F32")` logits of float32 are made and
     kept in bfloat16, as torch's autocast does, and half as much memory is read and
-    written. Their gradients are summed in float32.
+    written. Their gradients are summed in float32. They have no forward-mode
+    derivative.
     """
     wanted = _config.jax_default_matmul_precision == "BF16_BF16_F32"
     if not wanted or any(a.dtype != jnp.float32 for a in (xs, w, b)):

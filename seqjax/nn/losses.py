@@ -86,7 +86,8 @@ def _of_labels_jvp(
 ) -> tuple[jax.Array, jax.Array]:
     logits, labels = primals
     d_logits, _ = tangents
-    is_label = labels[..., None] == jnp.arange(logits.shape[-1], dtype=labels.dtype)
+    vocab = jnp.arange(logits.shape[-1], dtype=jnp.int32)
+    is_label = labels[..., None].astype(jnp.int32) == vocab
     d = jnp.where(is_label, d_logits, jnp.zeros_like(d_logits)).sum(axis=-1)
     return _of_labels(logits, labels), d
 

@@ -10,6 +10,9 @@ import pytest
 
 from seqjax.metrics import bits_per_character, perplexity
 from seqjax.nn import losses
+from seqjax.nn.adaptive_softmax import adaptive_init
+from tests.equality import assert_same
+from tests.parameters import drawn
 
 cross_entropy = jax.jit(losses.cross_entropy)
 
@@ -272,3 +275,40 @@ def test_perplexity_of_a_corpus_is_not_the_mean_of_its_batches():
 def test_bits_per_character(total, characters, bits):
     got = bits_per_character(total, characters)
     assert got == pytest.approx(bits, rel=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint32"])
+@pytest.mark.parametrize("name", ["full", "chunked", "adaptive"])
+def test_labels_of_every_integer_dtype_are_int32(name, dtype):
+    """Also of dtypes that cannot count the words of the vocabulary."""
+    rng = np.random.default_rng(0)
+    hidden = jnp.asarray(rng.normal(size=(5, 6)), jnp.float32)
+    w = jnp.asarray(rng.normal(size=(6, 300)), jnp.float32)
+    labels = np.array([5, 44, 100, 127, 0], dtype)
+    params = drawn(lambda key: adaptive_init(key, 6, 300, (3, 100)))
+    run = {
+        "full": lambda h, labels: losses.cross_entropy(h @ w, labels),
+        "chunked": lambda h, labels: losses.chunked_cross_entropy(
+            h, w, None, labels, chunk=90
+        ),
+        "adaptive": lambda h, labels: losses.adaptive_cross_entropy(params, h, labels),
+    }[name]
+    both = jax.jit(
+        lambda h, labels: [
+            jax.value_and_grad(lambda h, n=n: run(h, n)[0])(h)
+            for n in (labels, labels.astype(jnp.int32))
+        ]
+    )
+    assert_same(*both(hidden, labels))
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 4), (3, 0)])
+def test_no_positions_have_no_loss(shape):
+    params = drawn(lambda key: adaptive_init(key, 6, 30, (3, 10)))
+    hidden, labels = jnp.zeros((*shape, 6)), np.zeros(shape, np.int32)
+    for total, count in (
+        losses.cross_entropy(jnp.zeros((*shape, 30)), labels),
+        losses.chunked_cross_entropy(hidden, jnp.zeros((6, 30)), None, labels),
+        losses.adaptive_cross_entropy(params, hidden, labels),
+    ):
+        assert (float(total), float(count)) == (0.0, 0.0)

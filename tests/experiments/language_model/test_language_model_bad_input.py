@@ -61,6 +61,7 @@ def test_bad_corpora_are_named(tmp_path, capsys, make, expected):
         ("--prompt=\udcff", "not UTF-8"),
         ("--tie_embeddings", "tied embeddings need embed_size equal"),
         ("--softmax_chunk=0", "--softmax_chunk must be at least 1, got 0"),
+        ("--softmax=full --softmax_chunk=3", "--softmax_chunk needs another softmax"),
         ("--clusters=3,9", "--clusters needs --softmax=adaptive"),
         ("--clusters=0,9", "--clusters must be at least 1, got 0"),
         ("--softmax=adaptive --clusters=9,3", "rising and in 1 .. "),

@@ -77,8 +77,14 @@ def test_the_softmax_is_chunked_where_its_logits_would_not_fit():
     for vocab_size, chunk in ((100_000, None), (200_000, 4096)):
         assert build_model(config, vocab_size).chunk == chunk
         assert build_model(config.replace(softmax="full"), vocab_size).chunk is None
-    adaptive = build_model(config.replace(softmax="adaptive"), 200_000)
-    assert adaptive.clusters == (10_000, 50_000)
+    adaptive = config.replace(softmax="adaptive")
+    for vocab_size, clusters in (
+        (200_000, (10_000, 50_000)),
+        (1000, (100, 250)),
+        (44, (22,)),
+        (2, (1,)),
+    ):
+        assert build_model(adaptive, vocab_size).clusters == clusters
 
 
 BACKPROPS = {
