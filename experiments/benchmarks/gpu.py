@@ -46,14 +46,14 @@ from experiments.common.settings import setting
 
 Record: TypeAlias = dict[str, Any]
 PARTS = ("laws", "layers", "training", "decoding", "softmax")
-TOLERANCES = {"bfloat16": 1e-1, "float16": 2e-2}
+TOLERANCES = {"bfloat16": 1e-1, "float16": 2e-2}  # where all arrays have this dtype
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(BenchmarkConfig):
     """The settings of this benchmark."""
 
-    shapes: tuple[str, ...] = setting((), "Not used: each part has its own shapes.")
+    shapes: tuple[str, ...] = setting((), "Must be empty: each part has its shapes.")
     rounds: int = setting(5, "Number of timed calls of each arm.", minimum=1)
     json: str = setting(
         "runs/benchmarks/gpu.json", "JSON file for all measured numbers."
@@ -64,6 +64,10 @@ class Config(BenchmarkConfig):
     parts: tuple[str, ...] = setting(
         PARTS, "Parts to measure, joined by commas.", choices=PARTS
     )
+
+    def check(self) -> None:
+        if self.shapes:
+            raise UserError("--shapes is not for this benchmark; give --parts instead.")
 
     @classmethod
     def defaults(cls, given: Mapping[str, Any]) -> Self:
@@ -136,8 +140,9 @@ def layer(
     """One layer in all libraries that are installed, after a comparison of results."""
     cell = CELLS[cell_name](sizes[-1])
     problem = layers.draw(cell, sizes, seed=config.seed)
-    names = ["seqjax", *(["nnx"] if dtype == "float32" else []), "torch"]
-    names = [n for n in names if n == "seqjax" or environment.installed(MODULES[n])]
+    others = ["nnx", "torch"] if dtype == "float32" else ["torch"]
+    others = [name for name in others if environment.installed(peers.MODULES[name])]
+    names = ["seqjax", *others]
     of_arm = {name: peers.LIBRARIES[name](cell) for name in names}
     loaded = {name: arm.load(problem, dtype) for name, arm in of_arm.items()}
     want = equality.tensors(of_arm["seqjax"], loaded["seqjax"], problem)
@@ -155,7 +160,7 @@ def layer(
         for name, times in spreads.items()
     }
     ours = spreads["seqjax"]
-    for name in names[1:]:
+    for name in others:
         row[f"time/{name}"] = " / ".join(
             format_number(ours[kind]["median"] / spreads[name][kind]["median"], 2)
             for kind in ("forward", "backward")
@@ -163,9 +168,6 @@ def layer(
     temp = loaded["seqjax"].temp_bytes
     row["temporary MB"] = format_number(None if temp is None else temp / 1e6)
     return {"arms": spreads, "temp_bytes": temp}, row
-
-
-MODULES = {**peers.MODULES, "torch": "torch"}
 
 
 def train(

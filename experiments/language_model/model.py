@@ -39,9 +39,9 @@ def build_model(config: Config, vocab_size: int) -> LanguageModel:
 
 
 def default_clusters(vocab_size: int) -> tuple[int, ...]:
-    """Those at a twentieth and at a quarter of the vocabulary; 100 words are frequent.
+    """The words at a twentieth and at a quarter of the vocabulary.
 
-    Half of the words are frequent in a vocabulary of less than 200.
+    At least 100 words are frequent, or half of a vocabulary of fewer than 200.
     """
     frequent = max(vocab_size // 20, min(100, vocab_size // 2))
     quarter = vocab_size // 4

@@ -74,6 +74,18 @@ def forward(
     chunk: int,
     smoothing: float,
 ) -> tuple[jax.Array, tuple]:
+    """The loss of each position, and what `backward` needs.
+
+    Args:
+      hidden, w, b: as `chunked_cross_entropy`.
+      labels: int32 [...].
+      chunk: at most V.
+      smoothing: the label smoothing.
+
+    Returns:
+      (losses [...], (hidden, w, b, labels, log_z [...])).
+    """
+
     def body(start: Any, size: int, sums: _Sums) -> _Sums:
         logits = _logits(hidden, *_columns(w, b, start, size))
         is_label = _is_label(labels, start, size)
@@ -93,6 +105,13 @@ def forward(
 def backward(
     chunk: int, smoothing: float, saved: tuple, cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array | None, None]:
+    """The cotangents of hidden, w and b, and None for the labels.
+
+    Args:
+      chunk, smoothing: as `forward`.
+      saved: from `forward`.
+      cotangent: [...], of the losses.
+    """
     hidden, w, b, labels, log_z = saved
     vocab_size = w.shape[1]
 

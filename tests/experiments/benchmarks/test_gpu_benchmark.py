@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from experiments.benchmarks import gpu, gpu_laws
+from experiments.benchmarks import environment, gpu, gpu_laws
 from experiments.benchmarks.gpu import PARTS, Config, Measurement, main, measurements
 from tests.commands import run
 
@@ -81,3 +81,15 @@ def test_an_error_beyond_the_tolerance_is_named(monkeypatch):
     monkeypatch.setattr(gpu_laws, "BFLOAT16", 1e-9)
     with pytest.raises(Exception, match=r"rnn, whole, bfloat16: .* differs from the"):
         gpu_laws.check("rnn")
+
+
+def test_shapes_are_refused(error_of):
+    assert "--shapes is not for this benchmark" in error_of(main, "--shapes=1x2")
+
+
+def test_torch_without_the_gpu_of_jax_is_left_out(monkeypatch):
+    torch = pytest.importorskip("torch", reason="the peer is torch")
+    assert environment.installed("torch")
+    monkeypatch.setattr(environment, "on_gpu", lambda: True)
+    assert environment.installed("torch") == torch.cuda.is_available()
+    assert environment.installed("numpy")
