@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import seqjax
+from seqjax.engine.run_cell import run_cell
 
 T, B, D, H, V = 12, 32, 16, 24, 50
 CELLS = {
@@ -23,6 +24,7 @@ CELLS = {
     "bidirectional gru": (seqjax.Bidirectional(seqjax.GRU(H)), {}),
     "stack": (seqjax.Stack((seqjax.RNN(H), seqjax.GRU(H))), {}),
 }
+FORMS = ["form for GPUs"]  # of the loop, run on the CPU
 MODELS = {
     "language model": {},
     "chunked softmax": {"chunk": 20},
@@ -39,6 +41,15 @@ def subjects():
             return jnp.sum(jnp.sin(seqjax.unroll(cell, params, xs, **options)[1]))
 
         yield name, loss, cell.init(jax.random.key(0), D), xs
+    cell = seqjax.LSTM(H)
+    options = {"reverse": False, "fused": True, "checkpoint_every": None}
+
+    def loss_on_gpu(params, xs):
+        state = cell.initial_state((B,))
+        how = {"valid": None, "on_gpu": True, **options}
+        return jnp.sum(jnp.sin(run_cell(cell, params, xs, state, **how)[1]))
+
+    yield FORMS[0], loss_on_gpu, cell.init(jax.random.key(0), D), xs
     tokens = jnp.asarray(rng.integers(0, V, (T + 1, B)), jnp.int32)
     for name, options in MODELS.items():
         model = seqjax.LanguageModel(V, seqjax.LSTM(H), H, dropout=0.2, **options)

@@ -19,7 +19,10 @@ def found():
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("name", [*sharded_batches.CELLS, *sharded_batches.MODELS])
+@pytest.mark.parametrize(
+    "name",
+    [*sharded_batches.CELLS, *sharded_batches.FORMS, *sharded_batches.MODELS],
+)
 def test_each_device_computes_its_share(name, found):
     assert found[name]["gathers"] == 0
     assert 1 / 8 <= found[name]["share"] < 1.1 / 8

@@ -249,9 +249,20 @@ def _generate(
         now = None if forced is None else forced[:, t]
         return advance_all(t, path, keys, now, context)
 
-    shape = (num_sentences, num_paths)
+    path = _empty_paths(state, (num_sentences, num_paths), rules, bos, max_length)
+    path, tokens = scan_until(
+        body, path, max_length, lambda path: path.finished.all(), fill=rules.eos
+    )
+    return jax.vmap(finish)(path, jnp.moveaxis(tokens, 0, -1), context)
+
+
+def _empty_paths(
+    state: State, shape: tuple[int, int], rules: Rules, bos: int, max_length: int
+) -> _Path:
+    """Paths [B, K] before their first token, from states [B, ...]."""
+    num_sentences, num_paths = shape
     row = rules.rows(num_paths, max_length)
-    path = _Path(
+    return _Path(
         jax.tree.map(lambda s: jnp.repeat(s[:, None], num_paths, axis=1), state),
         jnp.full(shape, bos, jnp.int32),
         None if row is None else jnp.broadcast_to(row, (num_sentences, *row.shape)),
@@ -259,7 +270,3 @@ def _generate(
         jnp.zeros(shape, jnp.int32),
         jnp.zeros(shape, bool),
     )
-    path, tokens = scan_until(
-        body, path, max_length, lambda path: path.finished.all(), fill=rules.eos
-    )
-    return jax.vmap(finish)(path, jnp.moveaxis(tokens, 0, -1), context)
