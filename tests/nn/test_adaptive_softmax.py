@@ -119,6 +119,29 @@ def test_a_mask_excludes_nan_and_clusters_may_have_no_label():
         assert not any(leaf.any() for leaf in jax.tree.leaves(tail))
 
 
+def test_gradients_of_bfloat16_are_added_in_float32(monkeypatch):
+    """125 blocks of positions: a sum of them in bfloat16 would lose the last ones."""
+    monkeypatch.setattr(adaptive_softmax, "ROWS", 16)
+    params, *_ = draw()
+    rng = np.random.default_rng(1)
+    hidden = jnp.asarray(rng.normal(size=(2000, H)), jnp.float32)
+    labels = np.full(2000, V - 1)
+
+    def gradient(dtype):
+        def loss(b):
+            words = params.tails[1].words._replace(b=b)
+            tail = params.tails[1]._replace(words=words)
+            tails = (params.tails[0], tail)
+            cast = jax.tree.map(lambda a: a.astype(dtype), params._replace(tails=tails))
+            return losses.adaptive_cross_entropy(cast, hidden.astype(dtype), labels)[0]
+
+        return jax.jit(jax.grad(loss))(params.tails[1].words.b)
+
+    exact = np.asarray(gradient(jnp.float32))
+    error = np.abs(np.asarray(gradient(jnp.bfloat16)) - exact).max()
+    assert error < 0.01 * np.abs(exact).max()
+
+
 @pytest.mark.parametrize("clusters", [(), (0, 5), (5, 5), (9, 3), (5, V), (-3, 5)])
 def test_clusters_that_do_not_rise_within_the_vocabulary_raise(clusters):
     with pytest.raises(ValueError, match=r"rising and in 1 \.\. 39 for a vocabulary"):
