@@ -43,6 +43,13 @@ def documents(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Runs whose file operations fail, and that get SIGTERM: a sample of both."""
+    session.run("python", "-m", "tests.faults", "--every=45")
+    session.run("python", "-m", "tests.faults.signals", "--tries=1")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """All benchmarks in their quick form; notes name the peers that are absent."""
     for name in BENCHMARKS:

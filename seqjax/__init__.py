@@ -22,7 +22,8 @@ The package in reading order. A file imports only from files above it.
     models/          LanguageModel, Seq2Seq, Classifier, Pretraining, Tagger, CTCModel,
                      forecasters
     training/        TrainState, one step, loops over many steps, evaluation
-    checkpoint       save and restore
+    durable          files that are whole or absent
+    checkpoint/      save and restore
 
 Dimension letters: T time, B batch (any leading shape `...`), D input, H hidden, G
 gates, V vocabulary, E embedding, S source length, K beam, L length of a hypothesis.

@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 import seqjax
-from seqjax import checkpoint, training
-from seqjax.checkpoint import CheckpointError, Checkpoints
+from seqjax import training
+from seqjax.checkpoint import (
+    CheckpointError,
+    Checkpoints,
+    folder,
+    size_of,
+    snapshot,
+)
 from tests import equality
+from tests.sealed import seal
 
 
 @pytest.fixture
@@ -58,7 +65,7 @@ def test_what_is_restored_is_what_was_saved(tmp_path, state):
     assert_same(restored, saved)
     assert got == progress
     assert unreadable == []
-    jax.random.normal(restored.key)  # still a typed key
+    assert jnp.issubdtype(restored.key.dtype, jax.dtypes.prng_key)
 
 
 def test_the_newest_are_kept_and_the_last_one_is_restored(tmp_path, state):
@@ -93,17 +100,16 @@ def test_a_step_can_be_saved_again(tmp_path, state):
 
 
 def damaged(content, how):
-    if how == "flip":
-        middle = len(content) // 2
-        return (
-            content[:middle]
-            + bytes(b ^ 0xFF for b in content[middle:][:1])
-            + (content[middle + 1 :])
-        )
+    """A file that was torn, or one bit of it flipped."""
+    if how in ("first", "middle", "last"):
+        index = {"first": 0, "middle": len(content) // 2, "last": -1}[how]
+        changed = bytearray(content)
+        changed[index] ^= 1
+        return bytes(changed)
     return {"cut": content[: len(content) // 2], "empty": b""}[how]
 
 
-@pytest.mark.parametrize("how", ["flip", "cut", "empty", "remove"])
+@pytest.mark.parametrize("how", ["first", "middle", "last", "cut", "empty", "remove"])
 def test_damage_to_any_file_restores_the_checkpoint_before(tmp_path, state, how):
     """It is equal bit for bit, and the damaged one is named."""
     checkpoints = Checkpoints(tmp_path)
@@ -212,18 +218,56 @@ def test_other_names_are_no_checkpoints(tmp_path, state, name):
     assert (tmp_path / name).exists()
 
 
-@pytest.mark.parametrize("part", ["state", "progress", "state/_METADATA"])
-def test_what_orbax_cannot_read_is_one_sentence(tmp_path, state, part):
-    """Although the checksums are right, as after another version of orbax."""
+CONTENTS = {
+    "state.safetensors": (b"", b"{", b"\xff" * 100, b"\x02" + bytes(7) + b"{}x"),
+    "progress.json": (b"", b"[1]", b"{", b"[" * 99_999, b"\xff"),
+    "format.txt": (b"", b"two", b"\xc2\xb2", b"-1"),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_files_that_cannot_be_read_are_damage(tmp_path, state, name):
+    """Although the checksums are right."""
     checkpoints = Checkpoints(tmp_path)
     for step in (1, 2):
         checkpoints.save(step, state, {"step": step})
-    path = tmp_path / "2" / part
-    shutil.rmtree(path) if path.is_dir() else path.write_text("{")
-    (tmp_path / "2" / "SHA256SUMS").write_bytes(checkpoint._checksums(tmp_path / "2"))
-    _, progress, (sentence,) = checkpoints.restore(state)
-    assert progress == {"step": 1}
-    assert "2 is damaged: " in sentence and "\n" not in sentence
+    for content in (None, *CONTENTS[name]):
+        path = tmp_path / "2" / name
+        path.unlink() if content is None else path.write_bytes(content)
+        seal(tmp_path / "2")
+        _, progress, (sentence,) = checkpoints.restore(state)
+        assert progress == {"step": 1}
+        assert "2 is damaged: " in sentence and "\n" not in sentence
+
+
+def test_any_dtype_of_safetensors_is_restored(tmp_path):
+    rng = np.random.default_rng(0)
+    state = {
+        f"{dtype}{number}": rng.integers(0, 2, shape).astype(dtype)
+        for dtype in folder.DTYPES.values()
+        for number, shape in enumerate([(), (0, 3), (2, 3)])
+        if np.dtype(dtype).itemsize < 8  # jax makes them half as wide
+    }
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state, {})
+    restored, *_ = checkpoints.restore(state)
+    for name, array in state.items():
+        assert restored[name].dtype == array.dtype, name
+        np.testing.assert_array_equal(restored[name], array)
+
+
+def test_arrays_in_another_order_are_saved_as_they_are(tmp_path):
+    checkpoints, w = Checkpoints(tmp_path), np.arange(6.0, dtype=np.float32)
+    state = {"t": w.reshape(2, 3).T, "s": w[::2]}
+    checkpoints.save(1, state, {})
+    jax.tree.map(np.testing.assert_array_equal, checkpoints.restore(state)[0], state)
+
+
+def test_a_dtype_that_safetensors_lacks_is_named(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(CheckpointError, match=r"\['w'\] has dtype complex128\.$"):
+        checkpoints.save(1, {"w": np.zeros(2, np.complex128)}, {})
+    assert checkpoints.steps() == []
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path, state):
@@ -237,13 +281,11 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, state):
         checkpoints.restore(state)
 
 
-def test_without_orbax_the_error_names_the_extra(tmp_path, state, monkeypatch):
+def test_without_safetensors_the_error_names_the_extra(tmp_path, state, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(3, state, {})
-    monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
-    sentence = (
-        r'^checkpoints need orbax-checkpoint: pip install "seqjax\[experiments\]"\.$'
-    )
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    sentence = r'^checkpoints need safetensors: pip install "seqjax\[experiments\]"\.$'
     with pytest.raises(CheckpointError, match=sentence):
         checkpoints.save(4, state, {})
     for step in (None, 3):
@@ -251,7 +293,82 @@ def test_without_orbax_the_error_names_the_extra(tmp_path, state, monkeypatch):
             checkpoints.restore(state, step)
 
 
-@pytest.mark.parametrize("name", ["9.orbax-checkpoint-tmp-1", "9", "9.partial"])
+def set_format(path, text):
+    """The checksums are those of the changed checkpoint."""
+    (path / "format.txt").write_text(text)
+    seal(path)
+
+
+def test_a_newer_format_is_refused_and_no_older_checkpoint_is_used(tmp_path, state):
+    """Training would go on from the older one, and delete the newer."""
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(step, state, {"step": step})
+    set_format(tmp_path / "2", "3\n")
+    for read in (checkpoints.progress, lambda: checkpoints.restore(state)):
+        with pytest.raises(
+            CheckpointError, match=r"2 has format 3, of a newer .* format 2\.$"
+        ):
+            read()
+
+
+def test_checkpoints_of_the_first_format_are_refused_by_name(tmp_path, state):
+    """orbax wrote them; they are not damaged."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state, {"step": 1})
+    (tmp_path / "2" / "state").mkdir(parents=True)
+    for name in ("_CHECKPOINT_METADATA", "SHA256SUMS"):
+        (tmp_path / "2" / name).write_text("")
+    with pytest.raises(CheckpointError, match="2 has format 1, of an earlier version"):
+        checkpoints.restore(state)
+
+
+def test_a_snapshot_does_not_change_with_later_steps():
+    """Neither where a step reuses the buffers, nor where NumPy changes an array."""
+    state = {"w": jnp.arange(3.0), "key": jax.random.key(7), "n": np.arange(3)}
+    expected = [array.copy() for array in bits(state)]
+    copied = snapshot(state)
+    for name, step in (
+        ("w", lambda w: w + 1),
+        ("key", lambda k: jax.random.split(k)[0]),
+    ):
+        jax.jit(step, donate_argnums=0)(state[name])
+    state["n"] += 1
+    for a, b in zip(bits(copied), expected, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_the_size_is_that_of_all_arrays():
+    state = {
+        "w": jnp.zeros((3, 5)),
+        "key": jax.random.key(0),
+        "n": np.zeros(2, np.int8),
+    }
+    assert size_of(state) == 4 * 15 + 8 + 2
+
+
+def test_a_deletion_that_is_cut_short_leaves_no_checkpoint_behind(
+    tmp_path, state, monkeypatch
+):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(step, state, {"step": step})
+
+    def cut(path):
+        (path / "SHA256SUMS").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", cut)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.remove(2)
+    assert checkpoints.steps() == [1]
+    assert checkpoints.restore(state)[1:] == ({"step": 1}, [])
+    checkpoints.save(3, state, {"step": 3})
+    assert {p.name for p in tmp_path.iterdir()} == {"1", "3"}
+
+
+@pytest.mark.parametrize("name", ["9", "9.partial", "9.deleted.partial"])
 def test_leftovers_of_a_killed_save_are_ignored_and_removed(tmp_path, state, name):
     (tmp_path / name).mkdir()
     checkpoints = Checkpoints(tmp_path)

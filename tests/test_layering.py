@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
-        *("data.text", "data.ngrams"),
+        *("durable", "data.text", "data.ngrams"),
         *("data.synthetic.verses", "data.synthetic.opinions", "data.synthetic.apples"),
         *("data.synthetic.syllables", "data.synthetic.memory_tasks"),
         *("data.synthetic.grammar.tables", "data.synthetic.grammar.spelling"),
@@ -91,6 +91,8 @@ LAYERS = [
     {"training.step"},
     {"training.loops", "training.evaluation"},
     {"training"},
+    {"checkpoint.folder", "checkpoint.writer"},
+    {"checkpoint.checkpoints"},
     {"checkpoint"},
     {""},
 ]
@@ -146,7 +148,7 @@ def test_imports_come_from_above(path):
 def test_library_has_no_flags_no_printing_and_no_experiments(path):
     tops = {name.split(".")[0] for name in imports(path)}
     assert not tops & {"absl", "rich", "matplotlib", "experiments", "tests", "torch"}
-    assert "orbax" not in tops or name_of(path) == "checkpoint"
+    assert "safetensors" not in tops or name_of(path) == "checkpoint.folder"
     calls = [
         n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)
     ]

@@ -82,7 +82,15 @@ def test_the_installed_wheel_works_without_the_extras(wheel, tmp_path):
 
 def test_import_loads_nothing_that_training_or_the_extras_need():
     """These make `import seqjax` slow; `nox -s import_time` measures it."""
-    heavy = ("flax", "optax", "orbax", "pooch", "sentencepiece", "matplotlib", "rich")
+    heavy = (
+        "flax",
+        "optax",
+        "safetensors",
+        "pooch",
+        "sentencepiece",
+        "matplotlib",
+        "rich",
+    )
     code = f"import seqjax, sys; print([m for m in {heavy} if m in sys.modules])"
     assert python(code) == "[]\n"
     code += "; seqjax.TrainState; print('flax' in sys.modules)"

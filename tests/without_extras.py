@@ -8,7 +8,15 @@ import importlib
 import pkgutil
 import sys
 
-EXTRAS = ("absl", "matplotlib", "orbax", "pooch", "rich", "sacrebleu", "sentencepiece")
+EXTRAS = (
+    "absl",
+    "matplotlib",
+    "pooch",
+    "rich",
+    "sacrebleu",
+    "safetensors",
+    "sentencepiece",
+)
 TRAINING = ("flax", "optax")
 
 

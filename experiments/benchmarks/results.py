@@ -10,6 +10,7 @@ from experiments.benchmarks.config import BenchmarkConfig
 from experiments.benchmarks.environment import describe_machine
 from experiments.common.errors import UserError
 from experiments.common.settings import entries
+from seqjax import durable
 
 
 def check_json(file: str) -> Path:
@@ -51,10 +52,8 @@ def write_json(
         "results": records,
         "summary": summary,
     }
-    partial = path.with_name(path.name + ".partial")
     text = json.dumps(numbers, indent=1, allow_nan=False)
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    durable.write_bytes(path, f"{text}\n".encode())
 
 
 def format_number(value: float | None, digits: int = 1) -> str:

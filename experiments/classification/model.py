@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import optax
 
-from experiments.classification.config import ModelConfig
+from experiments.classification.config import ModelConfig, TrainConfig
 from experiments.classification.data import DocumentEncoder
 from experiments.common.errors import UserError
 from experiments.common.recurrent import make_cell
@@ -39,17 +39,18 @@ def build_model(config: ModelConfig, encoder: DocumentEncoder) -> Classifier:
 
 
 def build_train_loop(
-    model: Classifier, optimizer: optax.GradientTransformation, label_smoothing: float
+    config: TrainConfig, model: Classifier, optimizer: optax.GradientTransformation
 ) -> Callable[..., Any]:
     """(state, data, plan, begin, end) -> (state, Metrics)."""
 
     def loss_fn(
         params: Any, carry: Any, batch: labeled.LabeledBatch, key: jax.Array
     ) -> Any:
-        loss = model.loss(params, batch, key, label_smoothing=label_smoothing)
-        return loss, carry
+        smoothing = config.label_smoothing
+        return model.loss(params, batch, key, label_smoothing=smoothing), carry
 
-    return training.make_batch_loop(training.make_train_step(loss_fn, optimizer))
+    step = training.make_train_step(loss_fn, optimizer, config.skip_nonfinite)
+    return training.make_batch_loop(step)
 
 
 def predict(

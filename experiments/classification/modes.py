@@ -84,7 +84,7 @@ def train(config: Config) -> dict[str, Any]:
         return score("valid", log_probs, valid.labels)
 
     job = Job(
-        build_train_loop(model, optimizer, config.train.label_smoothing),
+        build_train_loop(config.train, model, optimizer),
         data=None,
         plan=plan,
         total_steps=total_steps,

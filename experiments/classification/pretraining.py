@@ -84,7 +84,9 @@ def pretrain(
         return {"valid_perplexity": metrics.perplexity(*sums)}
 
     job = Job(
-        training.make_batch_loop(training.make_train_step(loss_fn, optimizer)),
+        training.make_batch_loop(
+            training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
+        ),
         data=None,
         plan=plan,
         total_steps=total_steps,

@@ -46,6 +46,9 @@ class TrainConfig(Settings):
         choices=("best", "last"),
         resumable=True,
     )
+    keep_last: int = setting(
+        2, "Number of the newest checkpoints to keep.", minimum=1, resumable=True
+    )
     average_checkpoints: int = setting(
         1,
         "Number of the newest best checkpoints whose parameters are averaged with "
@@ -54,6 +57,32 @@ class TrainConfig(Settings):
         maximum=100,
         resumable=True,
     )
+    on_nonfinite: str = setting(
+        "stop",
+        "What to do with a minibatch whose loss or gradient is not finite: stop the "
+        "run, or skip the minibatch.",
+        choices=("stop", "skip"),
+        resumable=True,
+    )
+    max_skipped: int = setting(
+        100,
+        "Number of skipped minibatches after which --on_nonfinite=skip stops the run.",
+        minimum=1,
+        resumable=True,
+    )
+    divergence: float = setting(
+        10.0,
+        "A run stops when the mean training loss of a line of metrics exceeds the "
+        "lowest so far by this many times its size, which counts as 1 at least; 0 "
+        "never stops it.",
+        minimum=0,
+        resumable=True,
+    )
+
+    @property
+    def skip_nonfinite(self) -> bool:
+        """Whether minibatches that are not finite are skipped."""
+        return self.on_nonfinite == "skip"
 
 
 class Objective(NamedTuple):
@@ -110,6 +139,8 @@ class Progress:
     best_perplexity: float = math.nan  # at that validation; breaks ties
     best_step: int = 0
     stale: int = 0  # validations since the last improvement
+    skipped: int = 0  # minibatches that were not finite
+    lowest_loss: float = math.inf  # mean training loss of a line of metrics
     predictions: float = 0.0  # of the whole run
     train_seconds: float = 0.0  # in compiled calls, without compilation
     seconds: float = 0.0  # wall clock over all starts

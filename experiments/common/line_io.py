@@ -11,6 +11,7 @@ from experiments.common import activity
 from experiments.common.console import note
 from experiments.common.errors import UserError
 from experiments.common.settings import Settings, setting
+from seqjax import durable
 from seqjax.data.formats import CONLL, WITH_TABS, describe_format
 from seqjax.data.text import (
     STANDARD_INPUT,
@@ -121,9 +122,4 @@ def write_text(path: str | None, text: str) -> None:
         target.write_bytes(text.encode())
         return
     target = target.resolve()  # a symbolic link stays one
-    partial = target.with_name(target.name + ".partial")
-    try:
-        partial.write_bytes(text.encode())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    durable.write_bytes(target, text.encode())

@@ -14,20 +14,18 @@ before a validation, after the last one, and at an interrupt. A checkpoint that 
 saved before its validation is validated when the run resumes.
 """
 
-import dataclasses
+import contextlib
 import math
 import time
 from collections.abc import Mapping
-
-import jax
-import numpy as np
+from typing import NoReturn
 
 from experiments.common import activity, interrupts
 from experiments.common.console import ProgressBar, note
 from experiments.common.errors import UserError
 from experiments.common.job import Job, Progress, TrainConfig
+from experiments.common.saving import RunCheckpoints, has_finite_parameters
 from experiments.common.workdir import Workdir
-from seqjax.checkpoint import Checkpoints
 from seqjax.training import TrainState
 
 CALL_SECONDS = 1.0  # of a compiled call, at most, if a minibatch takes no longer
@@ -45,30 +43,36 @@ def fit(
       config: the intervals of validations, logs and checkpoints.
 
     Raises:
-      UserError: when a loss, a gradient or a parameter is not finite; the checkpoints
-        stay.
+      UserError: when a loss, a gradient or a parameter is not finite, or the run
+        diverges; the checkpoints stay.
     """
-    return _Training(job, workdir, config).run(state)
+    with contextlib.closing(RunCheckpoints(workdir, config)) as checkpoints:
+        return _Training(job, workdir, config, checkpoints).run(state)
 
 
 class _Training:
     """One call of `fit`."""
 
-    def __init__(self, job: Job, workdir: Workdir, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        job: Job,
+        workdir: Workdir,
+        config: TrainConfig,
+        checkpoints: RunCheckpoints,
+    ) -> None:
         self.job, self.workdir, self.config = job, workdir, config
-        self.last = Checkpoints(workdir.checkpoints / "last", keep=2)
-        self.best = Checkpoints(
-            workdir.checkpoints / "best", config.average_checkpoints
-        )
+        self.checkpoints = checkpoints
         self.progress = Progress()
         self.pace = 1  # minibatches of a call that takes CALL_SECONDS
 
     def run(self, state: TrainState) -> tuple[TrainState, Progress]:
         started = time.perf_counter()
-        state = self.resume(state)
-        progress = self.progress
+        state, progress = self.checkpoints.resume(state)
+        self.progress = progress
+        criterion = None if progress.validated else self.job.objective.criterion
+        self.workdir.rewind_metrics(progress.step, criterion)
         self.started = started - progress.seconds
-        self.saved, self.saved_at = self.place(), started
+        self.checkpoints.check_space(state)
         progress.finished = False
         if not self.is_finished():
             state = self.compile(state)
@@ -82,25 +86,11 @@ class _Training:
                 activity.begin("the training")
                 with interrupts.held():
                     state = self.call(state, bar)
-                    if interrupts.requested() or self.is_checkpoint_due():
-                        self.save(state)
+                    self.save_if_due(state)
         progress.finished = True
         self.save(state)
+        self.checkpoints.writer.wait()
         return state, progress
-
-    def resume(self, state: TrainState) -> TrainState:
-        if not self.last.steps():
-            self.workdir.rewind_metrics(0)
-            return state
-        state, saved, unreadable = self.last.restore(state)
-        for sentence in unreadable:
-            note(f"{sentence} Continuing from the one before.")
-        progress = self.progress = Progress(**saved)
-        criterion = None if progress.validated else self.job.objective.criterion
-        self.workdir.rewind_metrics(progress.step, criterion)
-        note(f"continuing from step {progress.step} in {self.workdir.path}.")
-        self.keep()
-        return state
 
     def compile(self, state: TrainState) -> TrainState:
         """A call of no steps, so that the clocks of later calls measure training."""
@@ -111,34 +101,24 @@ class _Training:
         print(f"compiling the training step took {seconds:.1f} s", flush=True)
         return state
 
+    def save_if_due(self, state: TrainState) -> None:
+        """Save a checkpoint where one is due; before an interrupt, wait until it is."""
+        self.checkpoints.writer.check()
+        requested = interrupts.requested()
+        if requested or self.checkpoints.is_due(self.progress.step):
+            self.save(state)
+        if requested:
+            self.checkpoints.writer.wait()
+
     def save(self, state: TrainState) -> None:
         """Save a checkpoint, unless this very step is saved."""
         progress = self.progress
-        if self.saved == self.place():
+        if self.checkpoints.holds(progress):
             return
-        self.check_parameters(state)
+        if not has_finite_parameters(state):
+            self.stop("update", int(state.step))
         progress.seconds = time.perf_counter() - self.started
-        with interrupts.held():
-            self.last.save(progress.step, state, dataclasses.asdict(progress))
-            self.keep()
-        self.saved, self.saved_at = self.place(), time.perf_counter()
-
-    def place(self) -> tuple[int, bool, bool]:
-        """What differs between two checkpoints of a run."""
-        return self.progress.step, self.progress.validated, self.progress.finished
-
-    def keep(self) -> None:
-        step, path = self.progress.step, self.workdir.path
-        interrupts.keep(
-            f"step {step:,} is saved in {path}; the same command continues from there"
-        )
-
-    def is_checkpoint_due(self) -> bool:
-        minutes = (time.perf_counter() - self.saved_at) / 60
-        return (
-            self.progress.step % self.config.checkpoint_every == 0
-            or minutes >= self.config.checkpoint_minutes
-        )
+        self.checkpoints.save(state, progress)
 
     def is_validation_due(self) -> bool:
         ended = self.steps_left() <= 0 or self.has_ended_epoch()
@@ -194,6 +174,7 @@ class _Training:
         ):
             what = "gradient" if math.isfinite(metrics["total"]) else "loss"
             self.stop(what, int(state.step))
+        self.count_skipped(int(metrics["skipped"]))
         in_time = int((end - begin) * CALL_SECONDS / max(seconds, 1e-9))
         self.pace = max(1, min(in_time, 4 * self.pace))
 
@@ -213,6 +194,8 @@ class _Training:
         job, progress, objective = self.job, self.progress, self.job.objective
         total, count = progress.line_total, progress.line_count
         seconds = max(progress.line_seconds, 1e-9)
+        if count:
+            self.check_divergence(total / count)
         numbers = {
             f"train_{objective.measure}": objective.of_sums(total, count),
             **{k: v for k, v in metrics.items() if k.endswith("_norm")},
@@ -221,6 +204,8 @@ class _Training:
         if job.learning_rate is not None:
             rate = float(job.learning_rate(progress.step - 1))
             numbers["learning_rate"] = rate * float(state.learning_rate_scale)
+        if progress.skipped:
+            numbers["skipped"] = progress.skipped
         self.workdir.log(step=progress.step, epoch=self.epochs_done(), **numbers)
         progress.total += total
         progress.count += count
@@ -242,7 +227,7 @@ class _Training:
         with activity.compiling("the validation", bar.line):
             numbers = self.job.validate(state)
         if any(map(math.isnan, numbers.values())):
-            self.last.remove(progress.step)
+            self.checkpoints.remove(progress.step)
             self.stop("validation loss", progress.step)
         self.log_validation(numbers, bar)
         improved = self.is_improvement(numbers)
@@ -250,7 +235,7 @@ class _Training:
             progress.best_value = numbers[objective.criterion]
             progress.best_perplexity = numbers.get("valid_perplexity", math.nan)
             progress.best_step = progress.step
-            self.best.copy(self.last, progress.step)
+            self.checkpoints.choose(progress.step)
         progress.stale = 0 if improved else progress.stale + 1
         progress.validated = True
         if improved or not self.has_ended_epoch():
@@ -289,15 +274,30 @@ class _Training:
         perplexity = numbers.get("valid_perplexity", math.nan)
         return same and perplexity < self.progress.best_perplexity
 
-    def check_parameters(self, state: TrainState) -> None:
-        """Never save parameters that are not finite."""
-        if not all(np.isfinite(p).all() for p in jax.tree.leaves(state.params)):
-            self.stop("update", int(state.step))
+    def count_skipped(self, number: int) -> None:
+        """Add skipped minibatches, and stop the run when there are too many."""
+        progress, most = self.progress, self.config.max_skipped
+        progress.skipped += number
+        if number:
+            note(f"{progress.skipped} minibatches so far were not finite and skipped.")
+        if progress.skipped >= most:
+            self.give_up(f"{progress.skipped} minibatches were not finite")
 
-    def stop(self, what: str, step: int) -> None:
-        kept = self.last.steps()
-        where = f"the checkpoint of step {kept[-1]} is kept" if kept else "none is kept"
+    def check_divergence(self, loss: float) -> None:
+        """Stop the run where its training loss is far above the lowest so far."""
+        progress, factor = self.progress, self.config.divergence
+        lowest = progress.lowest_loss = min(progress.lowest_loss, loss)
+        if factor and loss > lowest + factor * max(abs(lowest), 1.0):
+            self.give_up(
+                f"the training loss rose from {lowest:.4g} to {loss:.4g} at step "
+                f"{progress.step}: the run diverged (--divergence={factor:g})"
+            )
+
+    def stop(self, what: str, step: int) -> NoReturn:
+        self.give_up(f"the {what} was not finite at step {step}")
+
+    def give_up(self, why: str) -> NoReturn:
         raise UserError(
-            f"the {what} was not finite at step {step}; {where}; try a lower "
-            f"--learning_rate, or --clip_norm, in another --workdir."
+            f"{why}; {self.checkpoints.kept()}; try a lower --learning_rate, or "
+            f"--clip_norm, in another --workdir."
         )

@@ -187,6 +187,7 @@ def run_summary(trained: Trained, unit: str, sha256: str) -> dict[str, Any]:
         speed = progress.predictions / progress.train_seconds
     return {
         "best_step": progress.best_step,
+        **({"skipped_minibatches": progress.skipped} if progress.skipped else {}),
         "parameters": count_parameters(trained.params),
         f"{unit}_per_second": speed,
         "seconds": progress.seconds,

@@ -10,18 +10,14 @@ import dataclasses
 import fnmatch
 import json
 import math
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock
-    fcntl = None  # type: ignore[assignment]  # the module is absent there
-
 from experiments.common.errors import UserError
+from experiments.common.run_lock import locked
 from experiments.common.settings import Settings, entries, flag_line, setting
+from seqjax import durable
 from seqjax.checkpoint import Checkpoints
 from seqjax.data.text import decode, split_lines
 from seqjax.data.vocab import Vocab
@@ -183,25 +179,19 @@ class Workdir:
         Raises:
           UserError: if it cannot be written, or another process trains in it.
         """
-        folder = self._prepare()
-        try:
+        with contextlib.ExitStack() as lock:
+            try:
+                durable.make_folder(self.path)
+                lock.enter_context(locked(self.path))
+                lines = sorted(line for line in self._values.values() if line)
+                durable.write_bytes(
+                    self._flags, "\n".join([FORMAT, *lines, ""]).encode()
+                )
+            except OSError as error:
+                raise UserError(
+                    f"--workdir {self.path} cannot be written: {error.strerror}."
+                ) from None
             yield
-        finally:
-            if folder is not None:
-                os.close(folder)
-
-    def _prepare(self) -> int | None:
-        """The file descriptor of the locked folder; flags.txt is written."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            folder = _lock(self.path)
-            lines = sorted(line for line in self._values.values() if line)
-            self._replace(self._flags, "\n".join([FORMAT, *lines, ""]).encode())
-        except OSError as error:
-            raise UserError(
-                f"--workdir {self.path} cannot be written: {error.strerror}."
-            ) from None
-        return folder
 
     def write(self, name: str, text: str) -> None:
         """Write a declared text file whole or not at all."""
@@ -209,12 +199,7 @@ class Workdir:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a declared file whole or not at all."""
-        self._replace(self.file(name), content)
-
-    def _replace(self, path: Path, content: bytes) -> None:
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(content)
-        partial.replace(path)
+        durable.write_bytes(self.file(name), content)
 
     def write_vocab(self, tokens: Any, sha256: str) -> None:
         """Keep a vocabulary and the checksum of the data that it was made from."""
@@ -274,6 +259,11 @@ class Workdir:
         with open(self._metrics, "a", encoding="utf-8") as file:
             file.write(json.dumps(_finite(metrics), allow_nan=False) + "\n")
 
+    def sync_metrics(self) -> None:
+        """Flush metrics.jsonl to the disk."""
+        if self._metrics.exists():
+            durable.sync(self._metrics)
+
     def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl."""
         if not self._metrics.exists():
@@ -302,21 +292,6 @@ class Workdir:
             except (ValueError, TypeError, KeyError, RecursionError):
                 continue
         self.write("metrics.jsonl", "".join(kept))
-
-
-def _lock(path: Path) -> int | None:
-    """Lock a folder until the returned file descriptor is closed."""
-    if fcntl is None:
-        return None
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(folder)
-        raise UserError(
-            f"another process is training in {path}; choose another --workdir."
-        ) from None
-    return folder
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:

@@ -72,7 +72,7 @@ def train_forecaster(
     optimizer = make_optimizer(config.optimizer, total_steps)
     job = Job(
         training.make_train_loop(
-            training.make_train_step(loss_fn, optimizer),
+            training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite),
             lambda values, starts: read_windows(model, values, starts),
         ),
         values,

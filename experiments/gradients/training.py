@@ -114,7 +114,8 @@ def train_on_task(config: Config, task: Task, workdir: Workdir) -> Trained:
     optimizer = make_optimizer(config.optimizer, total_steps)
     job = Job(
         training.make_train_loop(
-            training.make_train_step(loss_fn, optimizer), lambda data, batch: batch
+            training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite),
+            lambda data, batch: batch,
         ),
         None,
         epoch_plan(config.run.seed, make_plan),

@@ -108,6 +108,7 @@ NUMPY_RNN = {
     "tie_embeddings": False,
     "softmax": "auto",
     "backprop": "full",
+    "on_nonfinite": "stop",
 }
 
 

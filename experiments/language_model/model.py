@@ -81,7 +81,7 @@ def build_train_loop(
         return model.loss(params, window, key, state=state, factors=factors)
 
     return training.make_train_loop(
-        training.make_train_step(loss_fn, optimizer),
+        training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite),
         lambda tokens, starts: training.windows(tokens, starts, num_steps),
     )
 

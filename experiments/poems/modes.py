@@ -77,7 +77,9 @@ def train(config: Config) -> dict[str, Any]:
         return poem_loss(model, params, batch, key), carry
 
     job = Job(
-        training.make_batch_loop(training.make_train_step(loss_fn, optimizer)),
+        training.make_batch_loop(
+            training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
+        ),
         data=None,
         plan=plan,
         total_steps=total_steps,

@@ -88,7 +88,8 @@ def train(config: Config) -> dict[str, Any]:
     minibatches = minibatches_of(config, recognizer, corpus.train)
     total_steps = config.train.epochs * len(minibatches.plan(0))
     optimizer = make_optimizer(config.optimizer, total_steps)
-    step = training.make_train_step(make_loss(config, recognizer), optimizer)
+    loss_fn = make_loss(config, recognizer)
+    step = training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
     job = Job(
         training.make_batch_loop(step),
         data=None,

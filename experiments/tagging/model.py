@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from experiments.common.errors import UserError
+from experiments.common.job import TrainConfig
 from experiments.common.recurrent import make_cell
 from experiments.tagging.config import DecodeConfig, ModelConfig
 from experiments.tagging.data import EncodedSentences, TaggingVocabs
@@ -47,14 +48,15 @@ def build_model(
 
 
 def build_train_loop(
-    model: Tagger, optimizer: optax.GradientTransformation
+    config: TrainConfig, model: Tagger, optimizer: optax.GradientTransformation
 ) -> Callable[..., Any]:
     """(state, data, plan, begin, end) -> (state, Metrics)."""
 
     def loss_fn(params: Any, carry: Any, batch: TaggerBatch, key: jax.Array) -> Any:
         return model.loss(params, batch, key), carry
 
-    return training.make_batch_loop(training.make_train_step(loss_fn, optimizer))
+    step = training.make_train_step(loss_fn, optimizer, config.skip_nonfinite)
+    return training.make_batch_loop(step)
 
 
 class Predictions(NamedTuple):

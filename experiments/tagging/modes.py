@@ -63,7 +63,7 @@ def train(config: Config) -> dict[str, Any]:
     optimizer = make_optimizer(config.optimizer, total_steps)
     criterion = "valid_f1" if vocabs.have_spans else "valid_accuracy"
     job = Job(
-        build_train_loop(model, optimizer),
+        build_train_loop(config.train, model, optimizer),
         data=None,
         plan=plan,
         total_steps=total_steps,

@@ -56,4 +56,6 @@ def build_train_loop(
         )
         return loss, carry
 
-    return training.make_batch_loop(training.make_train_step(loss_fn, optimizer))
+    return training.make_batch_loop(
+        training.make_train_step(loss_fn, optimizer, config.skip_nonfinite)
+    )

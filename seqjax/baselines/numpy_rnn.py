@@ -98,6 +98,7 @@ class LoopMetrics(NamedTuple):
     grad_norm: float
     param_norm: float
     update_norm: float
+    skipped: int = 0
 
 
 def make_train_loop(

@@ -27,6 +27,7 @@ class Metrics(NamedTuple):
     grad_norm: jax.Array | float  # global norm of the last gradient before clipping
     param_norm: jax.Array | float  # global norm of the parameters after the last update
     update_norm: jax.Array | float  # global norm of the last change of the parameters
+    skipped: jax.Array | int = 0  # minibatches skipped because they were not finite
 
 
 class TrainLoop(Protocol):
@@ -83,6 +84,7 @@ def make_train_loop(
                 summed.total + metrics.total,
                 summed.count + metrics.count,
                 metrics.grad_norm,
+                summed.skipped + metrics.skipped,
             )
             return i + 1, state, summed
 
@@ -105,6 +107,7 @@ def make_train_loop(
             jnp.asarray(total, found.total.dtype),
             jnp.asarray(count, found.count.dtype),
             jnp.zeros((), found.grad_norm.dtype),
+            jnp.zeros((), found.skipped.dtype),
         )
         # Two rounds of one inner loop give the update of the last step. The norm of
         # every update would take up to 3 % of the time.
@@ -113,7 +116,15 @@ def make_train_loop(
             steps,
             ((begin, state, earlier), state.params),
         )
-        return state, Metrics(*summed, *_norms(state.params, before))
+        param_norm, update_norm = _norms(state.params, before)
+        return state, Metrics(
+            summed.total,
+            summed.count,
+            summed.grad_norm,
+            param_norm,
+            update_norm,
+            summed.skipped,
+        )
 
     return train_loop
 
@@ -168,18 +179,19 @@ def make_batch_loop(train_step: TrainStep) -> TrainLoop:
             steps.append(metrics)
             if len(steps) > MAX_QUEUED:
                 jax.block_until_ready(steps[-1 - MAX_QUEUED])
-        norms = _norms(state.params, before)
+        param_norm, update_norm = map(float, _norms(state.params, before))
 
-        grad_norm = 0.0
+        grad_norm, skipped = 0.0, 0
         for later, metrics in zip(
             reversed(range(len(steps))), jax.device_get(steps), strict=True
         ):
             total, count = total + float(metrics.total), count + float(metrics.count)
             grad_norm = float(metrics.grad_norm)
+            skipped += int(metrics.skipped)
             if not (np.isfinite(total) and np.isfinite(grad_norm)):
                 state = state.replace(step=state.step - later)
                 break
-        return state, Metrics(total, count, grad_norm, *map(float, norms))
+        return state, Metrics(total, count, grad_norm, param_norm, update_norm, skipped)
 
     return train_loop
 

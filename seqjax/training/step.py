@@ -14,6 +14,7 @@ that is the truncation (Williams and Peng 1990).
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -56,6 +57,7 @@ class StepMetrics(NamedTuple):
     # Number of predictions. It hides tuple.count, which nothing here uses.
     count: jax.Array  # type: ignore[assignment]
     grad_norm: jax.Array  # global norm before clipping; of the last minibatch
+    skipped: jax.Array  # minibatches skipped because they were not finite
 
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]
@@ -122,13 +124,17 @@ def make_optimizer(
 
 
 def make_train_step(
-    loss_fn: LossFn, optimizer: optax.GradientTransformation
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    skip_nonfinite: bool = False,
 ) -> TrainStep:
     """One step of stochastic gradient descent.
 
     Args:
       loss_fn: see the module's docstring.
       optimizer: an optax transformation.
+      skip_nonfinite: whether a minibatch whose loss or gradient is not finite changes
+        nothing but `state.step`; its metrics are then 0, and `skipped` is 1.
 
     Returns:
       train_step(state, batch) -> (state, StepMetrics), a pure function. The caller
@@ -147,12 +153,20 @@ def make_train_step(
         grads, (total, count, carry) = jax.grad(mean_loss, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         updates = jax.tree.map(lambda u: state.learning_rate_scale * u, updates)
+        params = optax.apply_updates(state.params, updates)
+        norm = optax.tree.norm(grads)
+        metrics = StepMetrics(total, count, norm, jnp.zeros((), jnp.int32))
+        new = params, opt_state, carry, metrics
+        if skip_nonfinite:
+            is_finite = jnp.isfinite(total) & jnp.isfinite(norm)
+            zeros = jax.tree.map(jnp.zeros_like, metrics)
+            nothing = zeros._replace(skipped=jnp.ones((), jnp.int32))
+            old = state.params, state.opt_state, state.carry, nothing
+            new = jax.tree.map(partial(jnp.where, is_finite), new, old)
+        params, opt_state, carry, metrics = new
         state = state.replace(
-            step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
-            opt_state=opt_state,
-            carry=carry,
+            step=state.step + 1, params=params, opt_state=opt_state, carry=carry
         )
-        return state, StepMetrics(total, count, optax.tree.norm(grads))
+        return state, metrics
 
     return train_step

@@ -298,6 +298,5 @@ READERS = {
         runs.read_checkpoints,
         runs.check_checkpoints,
         runs.write_checkpoints,
-        share=0.1,  # orbax takes most of the time
     ),
 }

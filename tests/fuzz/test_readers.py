@@ -7,11 +7,6 @@ from tests.fuzz.cases import DEADLINE, check_case
 from tests.fuzz.readers import READERS
 
 
-# Where one file of a checkpoint is damaged, orbax raises before its other reads end.
-@pytest.mark.filterwarnings(
-    r"ignore:Exception ignored in[\s\S]*Event loop is closed"
-    ":pytest.PytestUnraisableExceptionWarning"
-)
 @pytest.mark.parametrize("name", READERS)
 def test_hostile_files_are_read_whole_or_refused(name, tmp_path):
     reader = READERS[name]

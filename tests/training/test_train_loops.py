@@ -100,7 +100,8 @@ def test_batch_loop_is_its_steps_one_by_one_with_a_compilation_for_each_shape():
     assert_same(many, one)
     many, summed = loop(copy(state), None, plan, 0, 7)
     assert summed[:3] == (total, count, float(metrics.grad_norm))
-    assert all(type(number) is float for number in summed)
+    assert all(type(number) is float for number in summed[:5])
+    assert summed.skipped == 0
     assert sorted(traced) == [(T + 1, B), (2 * T + 1, B)]
 
 
@@ -153,7 +154,7 @@ def test_batch_loop_queues_a_bounded_number_of_minibatches(monkeypatch):
     made, waited = [], []
 
     def step(state, batch):
-        metrics = training.StepMetrics(batch.sum(), batch.size, batch[0])
+        metrics = training.StepMetrics(batch.sum(), batch.size, batch[0], 0)
         return state.replace(step=state.step + 1), metrics
 
     def make(i):
@@ -231,6 +232,42 @@ def test_loop_stops_at_the_first_step_that_is_not_finite(field):
     state, summed = loop(state, jnp.asarray(TOKENS), plan, 0, len(plan))
     assert state.step == 4
     assert np.isnan(getattr(summed, field))
+
+
+@pytest.mark.parametrize("kind", ["train_loop", "batch_loop"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_skipped_minibatches_change_nothing(kind, bad):
+    """Parameters, optimizer and carry are those of a run without them."""
+
+    def loss_fn(params, carry, x, key):
+        total = jnp.sum((params["w"] - x) ** 2 + carry * params["w"])
+        return (total, jnp.asarray(2.0)), carry + x
+
+    optimizer = training.make_optimizer("adam", lambda count: 0.1 / (count + 1), 1.0)
+    step = training.make_train_step(loss_fn, optimizer, skip_nonfinite=True)
+
+    def run(xs):
+        params = {"w": jnp.asarray([0.5, -0.5])}
+        carry, key = jnp.zeros(2), jax.random.key(0)
+        state = training.init_state(params, optimizer, carry, key)
+        xs = jnp.asarray(xs)
+        if kind == "train_loop":
+            loop, plan = training.make_train_loop(step, lambda data, x: x), xs
+        else:
+            loop, plan = training.make_batch_loop(step), [lambda x=x: x for x in xs]
+        return loop(state, None, plan, 0, len(xs))
+
+    good = [[3.0, 1.0], [-1.0, 2.0], [4.0, -2.0]]
+    state, summed = run(good)
+    mixed = [[bad, 0.0], *good[:2], [1.0, bad], [bad, bad], good[2], [0.0, bad]]
+    found, with_bad = run(mixed)
+    assert (int(found.step), int(with_bad.skipped)) == (7, 4)
+    assert (int(state.step), int(summed.skipped)) == (3, 0)
+    for name in ("params", "opt_state", "carry"):
+        ours, theirs = getattr(found, name), getattr(state, name)
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert (float(with_bad.total), float(with_bad.count)) == (float(summed.total), 6)
+    assert float(with_bad.grad_norm) == 0.0  # of the last minibatch
 
 
 @pytest.mark.parametrize("carried", [True, False])

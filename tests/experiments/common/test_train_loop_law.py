@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from experiments.common import train_loop
+from experiments.common import saving, train_loop
 from experiments.common.errors import UserError
 from experiments.common.job import TrainConfig
 from experiments.common.workdir import Workdir
@@ -59,12 +59,13 @@ class Runner:
         self.patch, self.path = patch, path
         MemoryCheckpoints.stores.clear()
         MemoryCheckpoints.saves.clear()
-        patch.setattr(train_loop, "Checkpoints", MemoryCheckpoints)
+        patch.setattr(saving, "Checkpoints", MemoryCheckpoints)
 
     def start(self, toy, call_seconds, interrupt_at=None, minutes=1e9):
         """The Outcome of a start; `interrupt_at` is the step of an interrupt."""
         self.patch.setattr(train_loop, "CALL_SECONDS", call_seconds)
-        self.patch.setattr(train_loop, "time", toy)
+        for module in (saving, train_loop):
+            self.patch.setattr(module, "time", toy)
         asked = SimpleNamespace(yes=False, keep=lambda sentence: None)
 
         def requested():
@@ -78,11 +79,12 @@ class Runner:
                 raise KeyboardInterrupt
 
         asked.requested, asked.held = requested, held
-        self.patch.setattr(train_loop, "interrupts", asked)
+        for module in (saving, train_loop):
+            self.patch.setattr(module, "interrupts", asked)
         case, workdir = toy.case, Workdir(self.path, Config())
         names = {field.name for field in dataclasses.fields(TrainConfig)}
         settings = {k: v for k, v in vars(case).items() if k in names - {"epochs"}}
-        config = TrainConfig(checkpoint_minutes=minutes, **settings)
+        config = TrainConfig(checkpoint_minutes=minutes, divergence=0.0, **settings)
         found = Outcome()
         with workdir.open_for_training():
             try:

@@ -1,9 +1,10 @@
 """Runs of the language model that are stopped, damaged, resumed or diverge."""
 
-import fcntl
-import os
+import platform
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from seqjax.checkpoint import Checkpoints
 from tests.commands import files, metrics, summary
 from tests.small_language_model import (
+    ROOT,
     SMALL,
     UNSTABLE,
     arrays,
@@ -232,12 +234,23 @@ def test_damaged_metrics_are_dropped_and_damaged_flags_are_said(
 
 
 def test_two_processes_do_not_train_in_one_workdir(corpus, tmp_path, capsys):
+    """The process is named; the lock of one that was killed is free."""
     workdir = tmp_path / "run"
     workdir.mkdir()
-    folder = os.open(workdir, os.O_RDONLY)
-    fcntl.flock(folder, fcntl.LOCK_EX)
+    code = (
+        "import pathlib, sys, time\n"
+        "from experiments.common.run_lock import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])):\n"
+        "    print(flush=True)\n"
+        "    time.sleep(60)\n"
+    )
     argv = (f"--corpus={corpus}", f"--workdir={workdir}", *SMALL)
-    assert "another process is training" in refused(capsys, *argv)
-    assert files(workdir) == {}
-    os.close(folder)
+    with subprocess.Popen(
+        [sys.executable, "-c", code, workdir], cwd=ROOT, stdout=subprocess.PIPE
+    ) as holder:
+        holder.stdout.readline()
+        sentence = f"process {holder.pid} on {platform.node()} is training in {workdir}"
+        assert sentence in refused(capsys, *argv)
+        assert {p.name for p in workdir.iterdir()} == {".lock"}
+        holder.kill()
     assert command(*argv) == 0
