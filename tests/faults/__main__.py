@@ -12,6 +12,7 @@ and a C compiler, `cc`.
 
 import argparse
 import functools
+import itertools
 import multiprocessing
 import os
 import subprocess
@@ -27,7 +28,6 @@ from tests import quick
 from tests.faults import case, forked
 
 SOURCE = Path(__file__).parent / "file_operations.c"
-BATCH = 20  # operations that are tried before a look at whether all were reached
 
 
 def main() -> None:
@@ -78,7 +78,8 @@ def check(name: str, options: argparse.Namespace, folder: Path) -> bool:
         for fault in options.faults.split(","):
             try_one = functools.partial(case.run, name, fault, folder, expected)
             exits = Counter[int]()
-            for outcome in outcomes(pool, try_one, options.first, options.every):
+            numbers = itertools.count(options.first, options.every)
+            for outcome in outcomes(pool, try_one, numbers, options.jobs):
                 exits[outcome.code] += 1
                 if outcome.wrong:
                     is_right = False
@@ -89,16 +90,14 @@ def check(name: str, options: argparse.Namespace, folder: Path) -> bool:
 
 
 def outcomes(
-    pool: Pool, try_one: Any, number: int, every: int
+    pool: Pool, try_one: Any, numbers: Iterator[int], jobs: int
 ) -> Iterator[case.Outcome]:
     """What became of operation after operation, until one is not reached."""
     while True:
-        numbers = range(number, number + BATCH * every, every)
-        found = pool.map(try_one, numbers, chunksize=1)
+        found = pool.map(try_one, itertools.islice(numbers, jobs), chunksize=1)
         yield from (outcome for outcome in found if outcome.reached)
         if not all(outcome.reached for outcome in found):
             return
-        number += BATCH * every
 
 
 def say(line: str) -> None:
