@@ -6,6 +6,7 @@ The package in reading order. A file imports only from files above it.
                      sentences, documents, tagged sentences, poems, series, recordings,
                      minibatches, and generated data (synthetic/); NumPy only
     backend          the devices that programs are built for
+    mesh_axes        functions of arrays on any mesh of devices
     cell_protocol    Cell, the interface of a recurrent cell
     nn/              layers, activations, losses, masks, attention, forecast heads
     metrics          accuracy, F1, spans, edit distances, forecast errors

@@ -16,12 +16,14 @@ from seqjax.cell_protocol import Cell, Params, State
 from seqjax.engine import checks
 from seqjax.engine.both_directions import run_both
 from seqjax.engine.run_cell import run_cell
+from seqjax.mesh_axes import batch_spec, on_any_mesh, steps_spec, vary_alike
 from seqjax.nn.layers import dropout
 from seqjax.nn.masks import as_lengths, valid_steps
 
 Unrollable: TypeAlias = "Cell | Stack | Bidirectional"
 
 
+@on_any_mesh(lambda a: (batch_spec(a["xs"], 1), steps_spec(a["xs"], 1)))
 def unroll(
     cell: Unrollable,
     params: Params,
@@ -93,6 +95,7 @@ def unroll(
         state = initial_state(cell, params, batch_shape, xs.dtype)
     else:
         checks.check_state(cell, state, batch_shape)
+    state, valid, _ = vary_alike(state, valid, xs)
     if fused:
         checks.refuse_forward_mode(params, xs, state)
     options = {"valid": valid, "fused": fused, "checkpoint_every": checkpoint_every}

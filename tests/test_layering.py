@@ -33,7 +33,10 @@ LAYERS = [
     },
     {"data.transcripts", "data.series_windows"},
     {"data", "data.synthetic"},
-    {"backend", "cell_protocol", "nn.activations", "nn.masks", "metrics"},
+    {
+        *("backend", "mesh_axes", "cell_protocol", "nn.activations", "nn.masks"),
+        "metrics",
+    },
     {"nn.layers", "nn.forecast_heads"},
     {"nn.chunked_softmax"},
     {"nn.adaptive_softmax"},

@@ -22,6 +22,7 @@ from seqjax.engine.planned_step import (
     replace_leaves,
     transposed_once,
 )
+from seqjax.mesh_axes import vary_alike
 
 
 class Saved(NamedTuple):
@@ -73,7 +74,7 @@ def forward(
             [buffers.write_all(b, v, t) for b, v in zip(kept, values, strict=True)],
         )
 
-    carry = (start, xs, _empty_buffers(loop, start, save))
+    carry = vary_alike(start, xs, _empty_buffers(loop, start, save))
     state, xs, kept = lax.fori_loop(0, loop.num_steps, body, carry)
     products, states, ys = kept
     ys = ys[0] if plan.output is None else states[plan.output]
@@ -137,7 +138,7 @@ def backward(
         )
 
     own = {k: v for k, v in plan.operands.items() if k not in plan.state_operands}
-    carry = (
+    carry = vary_alike(
         [d_state[i] for i in tracing.float_indices(saved.start)],
         [jnp.zeros_like(params[i]) for i in plan.others],
         saved.xs,

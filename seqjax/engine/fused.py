@@ -71,7 +71,7 @@ def scan(
       TypeError: for forward-mode differentiation (raised by jax) and for second
         derivatives. Both need a plain loop.
     """
-    x = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
+    x = jax.eval_shape(lambda xs: jax.tree.map(lambda x: x[0], xs), xs)
     if not tracing.is_supported(step, params, state, x):
         checks.check_step(step, params, xs, state)
         return lax.scan(partial(step, params), state, xs, num_steps, reverse=reverse)

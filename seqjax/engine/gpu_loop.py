@@ -25,6 +25,7 @@ from seqjax.engine.planned_step import (
     Loop,
     transposed_once,
 )
+from seqjax.mesh_axes import vary_alike
 from seqjax.nn.layers import matmul
 
 Row = tuple[str, int]  # ("products", k), ("states", i), ("ys", 0) and so on
@@ -69,7 +70,7 @@ def forward(
         values = _named(products=products, states=dict(enumerate(state)), ys={0: y})
         return state, layout.write(rows, values, t)
 
-    carry = (start, layout.empty(loop.num_steps))
+    carry = vary_alike(start, layout.empty(loop.num_steps))
     state, rows = lax.fori_loop(0, loop.num_steps, body, carry)
     y = ("ys", 0) if plan.output is None else ("states", plan.output)
     added = plan.inputs.values()
@@ -166,7 +167,7 @@ def _loop_backward(
         )
 
     none_waits = {k: results.rows["products", k] for k in plan.state_operands}
-    carry = (
+    carry = vary_alike(
         [d_state[i] for i in float_state],
         [jnp.zeros_like(params[i]) for i in plan.others],
         {k: jnp.zeros(p.shape, p.dtype) for k, p in none_waits.items()},

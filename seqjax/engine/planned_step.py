@@ -14,6 +14,7 @@ from jax import lax
 
 from seqjax.engine import buffers, tracing
 from seqjax.engine.aligned import aligned_matmul
+from seqjax.mesh_axes import vary_alike
 from seqjax.nn.layers import matmul
 
 Leaves: TypeAlias = list[jax.Array]
@@ -88,6 +89,8 @@ class PlannedStep(NamedTuple):
           gates: product -> the number of its gates, if `transposed` is padded.
         """
         leaves = (self._without_biases(params), state, x)
+        # Else jax would sum the cotangent of what does not vary, at every step.
+        *leaves, products, cotangents = vary_alike(*leaves, products, cotangents)
         gates = gates or {}
 
         def known(k: int, v: jax.Array, p: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from seqjax.cell_protocol import Params
 from seqjax.data.labeled import LabeledBatch
+from seqjax.mesh_axes import batch_spec, on_any_mesh, replicated
 from seqjax.models.word_dropout import word_dropout
 from seqjax.nn import layers, losses
 from seqjax.nn.activations import tanh
@@ -121,6 +122,7 @@ class Classifier:
             out=layers.dense_init(keys[4], width, self.num_labels),
         )
 
+    @on_any_mesh(lambda a: batch_spec(a["tokens"]))
     def apply(
         self,
         params: ClassifierParams,
@@ -166,6 +168,7 @@ class Classifier:
         xs = layers.dropout(keys[1], xs, self.dropout, self.locked)
         return unroll(self.cell, params.cell, xs, lengths=lengths, key=keys[2])[1]
 
+    @on_any_mesh(replicated)
     def loss(
         self,
         params: ClassifierParams,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from seqjax.cell_protocol import Params
+from seqjax.mesh_axes import batch_spec, on_any_mesh, replicated, steps_spec
 from seqjax.nn import layers
 from seqjax.nn.masks import as_lengths, valid_steps
 from seqjax.recurrence import Unrollable, unroll
@@ -96,6 +97,7 @@ class CTCModel:
         """ceil(T / k), the number of steps of T frames."""
         return -(-as_lengths(num_frames) // self.stacking)
 
+    @on_any_mesh(lambda a: (steps_spec(a["xs"], 1), batch_spec(a["xs"], 1)))
     def apply(
         self,
         params: CTCModelParams,
@@ -124,6 +126,7 @@ class CTCModel:
         )  # [T / k, ..., H]
         return layers.dense(params.out, drop(keys[2], ys)), lengths
 
+    @on_any_mesh(replicated)
     def loss(
         self, params: CTCModelParams, batch: CTCBatch, key: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:

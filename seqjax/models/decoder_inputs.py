@@ -48,6 +48,6 @@ def scheduled_sampling(
         use_sample = jax.random.bernoulli(k_coin, rate, token.shape)
         return (state, jnp.where(use_sample, sampled, target), key), token
 
-    first = jnp.full(target.shape[1:], BOS, target.dtype)
+    first = jnp.full_like(target[0], BOS)
     _, inputs = jax.lax.scan(body, (state, first, key), target)
     return jax.lax.stop_gradient(inputs)

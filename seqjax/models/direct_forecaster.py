@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from seqjax.cell_protocol import Params
+from seqjax.mesh_axes import on_any_mesh, replicated, steps_spec
 from seqjax.models.channels import (
     check_channels,
     features_per_sequence,
@@ -83,6 +84,7 @@ class DirectForecaster:
             layers.dense_init(k_out, self.cell.output_size, size),
         )
 
+    @on_any_mesh(lambda a: steps_spec(a["history"], 1))
     def apply(
         self,
         params: DirectForecasterParams,
@@ -110,6 +112,7 @@ class DirectForecaster:
         outputs = jnp.moveaxis(outputs.reshape(shape), -2, 0)
         return self.head.rescale(outputs, shift, scale)
 
+    @on_any_mesh(replicated)
     def loss(
         self,
         params: DirectForecasterParams,

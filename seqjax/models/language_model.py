@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from seqjax.cell_protocol import Params, State
 from seqjax.cells import Initializer
+from seqjax.mesh_axes import REPLICATED, batch_spec, on_any_mesh, steps_spec
 from seqjax.nn import layers, losses
 from seqjax.nn.adaptive_softmax import (
     AdaptiveParams,
@@ -127,6 +128,7 @@ class LanguageModel:
         """The state before the first token."""
         return self.cell.initial_state(batch_shape)
 
+    @on_any_mesh(lambda a: (batch_spec(a["tokens"]), steps_spec(a["tokens"])))
     def apply(
         self,
         params: LanguageModelParams,
@@ -155,6 +157,7 @@ class LanguageModel:
             return state, losses.adaptive_log_softmax(softmax, ys)
         return state, layers.logits(ys, *softmax)
 
+    @on_any_mesh(lambda a: (batch_spec(a["tokens"]), steps_spec(a["tokens"])))
     def outputs(
         self,
         params: LanguageModelParams,
@@ -195,6 +198,7 @@ class LanguageModel:
         state, logits = self.apply(params, token[None], state)
         return state, logits[0]
 
+    @on_any_mesh(lambda a: (REPLICATED, batch_spec(a["batch"])))
     def loss(
         self,
         params: LanguageModelParams,

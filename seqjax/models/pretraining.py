@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from seqjax.data.labeled import LabeledBatch
+from seqjax.mesh_axes import on_any_mesh, replicated, steps_spec
 from seqjax.models.classifier import Classifier, ClassifierParams
 from seqjax.nn import layers, losses
 from seqjax.nn.masks import as_lengths, valid_steps
@@ -76,6 +77,7 @@ class Pretraining:
             backward,
         )
 
+    @on_any_mesh(lambda a: steps_spec(a["tokens"]))
     def apply(
         self,
         params: PretrainingParams,
@@ -98,6 +100,7 @@ class Pretraining:
             return forward, None
         return forward, layers.dense(params.backward, ys[1:, ..., width:])
 
+    @on_any_mesh(replicated)
     def loss(
         self,
         params: PretrainingParams,

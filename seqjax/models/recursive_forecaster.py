@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 
 from seqjax.cell_protocol import Params, State
+from seqjax.mesh_axes import on_any_mesh, replicated, steps_spec
 from seqjax.models.channels import (
     check_channels,
     features_per_sequence,
@@ -94,6 +95,7 @@ class RecursiveForecaster:
         out = layers.dense_init(k_out, self.cell.output_size, features * self.head.size)
         return RecursiveForecasterParams(self.cell.init(k_cell, features), decoder, out)
 
+    @on_any_mesh(lambda a: steps_spec(a["history"], 1))
     def apply(
         self,
         params: RecursiveForecasterParams,
@@ -117,6 +119,7 @@ class RecursiveForecaster:
         outputs, _ = roll_out(advance, state, value, self.horizon, self.head)
         return self.head.rescale(outputs, shift, scale)
 
+    @on_any_mesh(replicated)
     def loss(
         self,
         params: RecursiveForecasterParams,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from seqjax.cell_protocol import Cell, Params
 from seqjax.data.buckets import PairBatch
+from seqjax.mesh_axes import on_any_mesh, replicated, steps_spec
 from seqjax.models.bridge import Bridge
 from seqjax.models.decoder import Decoder, DecoderParams, DecoderState, Encoded
 from seqjax.models.decoder_inputs import scheduled_sampling, shift_right
@@ -156,6 +157,7 @@ class Seq2Seq:
             out_b=out.b,
         )
 
+    @on_any_mesh(lambda a: steps_spec(a["inputs"]))
     def apply(
         self,
         params: Seq2SeqParams,
@@ -183,6 +185,7 @@ class Seq2Seq:
         ys = dropout(keys[4], ys, self.dropout, self.locked)
         return self._read_out(params, ys)
 
+    @on_any_mesh(replicated)
     def loss(
         self,
         params: Seq2SeqParams,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from seqjax.cell_protocol import Params
+from seqjax.mesh_axes import on_any_mesh, replicated, steps_spec
 from seqjax.models.word_dropout import word_dropout
 from seqjax.nn import layers, losses
 from seqjax.nn.masks import as_lengths, valid_steps
@@ -156,6 +157,7 @@ class Tagger:
             crf=crf,
         )
 
+    @on_any_mesh(lambda a: steps_spec(a["inputs"]))
     def apply(
         self, params: TaggerParams, inputs: TaggerInputs, key: jax.Array | None = None
     ) -> jax.Array:
@@ -181,6 +183,7 @@ class Tagger:
         )  # [T, ..., H]
         return layers.dense(params.out, drop(keys[3], ys))
 
+    @on_any_mesh(replicated)
     def loss(
         self, params: TaggerParams, batch: TaggerBatch, key: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:

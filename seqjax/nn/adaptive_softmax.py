@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from seqjax.mesh_axes import vary_alike
 from seqjax.nn import chunked_softmax
 from seqjax.nn.layers import DenseParams, dense, dense_init, matmul
 from seqjax.nn.masks import masked_total
@@ -233,6 +234,7 @@ def _forward(
         return losses.at[at].set(part), log_z.at[at].set(saved[-1])
 
     zeros = jnp.zeros(len(hidden), chunked_softmax.of_sums(jnp.result_type(hidden, w)))
+    zeros, *_ = vary_alike(zeros, hidden, w, labels)
     losses, log_z = lax.fori_loop(0, blocks.number, body, (zeros, zeros))
     return losses, (hidden, w, b, labels, log_z, selected)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from seqjax.mesh_axes import vary_alike
 from seqjax.nn.layers import matmul, matmul_gradient
 from seqjax.nn.masks import masked_total
 
@@ -96,7 +97,8 @@ def forward(
         )
 
     zeros = jnp.zeros(labels.shape, of_sums(jnp.result_type(hidden, w)))
-    sums = _over_chunks(body, _Sums(zeros - jnp.inf, zeros, zeros), w.shape[1], chunk)
+    start, *_ = vary_alike(_Sums(zeros - jnp.inf, zeros, zeros), hidden, w, labels)
+    sums = _over_chunks(body, start, w.shape[1], chunk)
     losses = sums.log_z - (1 - smoothing) * sums.label
     losses -= smoothing / w.shape[1] * sums.logits
     return losses, (hidden, w, b, labels, sums.log_z)

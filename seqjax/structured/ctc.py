@@ -25,6 +25,7 @@ from jax import lax
 
 from seqjax.decoding.hypotheses import Hypotheses
 from seqjax.decoding.top_k import top_k
+from seqjax.mesh_axes import vary_alike
 from seqjax.nn.masks import as_lengths, valid_steps
 
 BLANK = 0
@@ -133,13 +134,14 @@ def log_prob(
     logits = jnp.where(impossible, LOG_ZERO, logits)
     logits = jnp.where(real[..., None], logits, jnp.zeros_like(logits))
     labels = jnp.where(inside, labels, BLANK)
+    log_zero, _ = vary_alike(jnp.asarray(LOG_ZERO, logits.dtype), logits)
     losses = optax.ctc_loss(
         jnp.swapaxes(logits, 0, 1),
         (~real).T.astype(logits.dtype),
         labels.T,
         (~inside).T.astype(logits.dtype),
         blank_id=BLANK,
-        log_epsilon=LOG_ZERO,
+        log_epsilon=log_zero,
     )
     none = stuck | (losses > -0.5 * LOG_ZERO)
     return jnp.where(none, -jnp.inf, -losses).reshape(batch_shape)

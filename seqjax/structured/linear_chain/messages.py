@@ -30,6 +30,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from seqjax.backend import several_devices
+
 Array = jax.Array
 UNROLL = 4  # steps per iteration of the compiled loop
 
@@ -110,6 +112,8 @@ def trusted_log(dtype: jnp.dtype) -> float:
 def row_times_matrix(rows: Array, matrix: Array) -> Array:
     """[..., K] @ [K, K] as one matrix product, or @ [..., K, K] row by row."""
     high = lax.Precision.HIGHEST
+    if matrix.ndim == 2 and several_devices():  # see `layers.matmul`
+        return jnp.matmul(rows, matrix, precision=high)
     if matrix.ndim == 2:
         flat = rows.reshape(-1, rows.shape[-1])  # [N, K]
         return jnp.matmul(flat, matrix, precision=high).reshape(rows.shape)
@@ -211,7 +215,8 @@ def _trusted(
         )
         return ~jnp.any(small & (row_times_matrix(possible, links) > 0))
 
-    return lax.cond(jnp.any(small), are_impossible, lambda: jnp.asarray(True))
+    # Without a small message this is True, and varies as the other branch does.
+    return lax.cond(jnp.any(small), are_impossible, lambda: ~jnp.any(small))
 
 
 def _agree(products: Array, alpha: Array) -> Array:

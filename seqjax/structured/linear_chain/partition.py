@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from seqjax.backend import several_devices
 from seqjax.structured.linear_chain.messages import (
     finite_max,
     scaled_exp,
@@ -226,11 +227,13 @@ def _pairs(
 
 def _sum_of_outer(left: Array, right: Array, pairwise: Array) -> Array:
     """Sums of left[i] * right[j], [T, ..., K] each, in the shape of `pairwise`."""
+    high = lax.Precision.HIGHEST
+    if pairwise.ndim == 2 and several_devices():  # see `layers.matmul`
+        axes = list(range(left.ndim - 1))
+        return jnp.tensordot(left, right, (axes, axes), precision=high)
     if pairwise.ndim == 2:
         left, right = (a.reshape(-1, a.shape[-1]) for a in (left, right))
-    return jnp.einsum(
-        "t...i,t...j->...ij", left, right, precision=lax.Precision.HIGHEST
-    )
+    return jnp.einsum("t...i,t...j->...ij", left, right, precision=high)
 
 
 def _log_normalized(a: Array) -> Array:
