@@ -23,6 +23,7 @@ The package in reading order. A file imports only from files above it.
     models/          LanguageModel, Seq2Seq, Classifier, Pretraining, Tagger, CTCModel,
                      forecasters
     training/        TrainState, one step, loops over many steps, evaluation
+    sharding         meshes of devices, and arrays on them
     durable          files that are whole or absent
     checkpoint/      save and restore
 

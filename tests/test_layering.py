@@ -94,7 +94,7 @@ LAYERS = [
     {"training.step"},
     {"training.loops", "training.evaluation"},
     {"training"},
-    {"checkpoint.folder", "checkpoint.writer"},
+    {"sharding", "checkpoint.folder", "checkpoint.writer"},
     {"checkpoint.checkpoints"},
     {"checkpoint"},
     {""},

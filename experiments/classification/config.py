@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from experiments.common import job, line_io, recurrent
+from experiments.common.devices import DevicesConfig
 from experiments.common.errors import UserError
 from experiments.common.optimizer import OptimizerConfig
 from experiments.common.own_files import ONE_OR_THREE, check_files
@@ -148,6 +149,7 @@ class Config(Settings):
     )
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig(epochs=15, patience=4)
+    devices: DevicesConfig = DevicesConfig()
     files: FilesConfig = FilesConfig()
 
     @classmethod

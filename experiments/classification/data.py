@@ -15,6 +15,9 @@ from seqjax.data.text import clean
 from seqjax.data.tokenizers import WordTokenizer
 from seqjax.data.vocab import UNK, Vocab
 
+# The axis of the documents.
+BATCH_AXES = labeled.LabeledBatch._make([1, 0, 0, 0])
+
 
 class EncodedSplit(NamedTuple):
     """Documents and their labels as integers."""

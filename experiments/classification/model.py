@@ -10,6 +10,7 @@ import optax
 
 from experiments.classification.config import ModelConfig, TrainConfig
 from experiments.classification.data import DocumentEncoder
+from experiments.common.devices import Placement
 from experiments.common.errors import UserError
 from experiments.common.recurrent import make_cell
 from seqjax import training
@@ -39,7 +40,10 @@ def build_model(config: ModelConfig, encoder: DocumentEncoder) -> Classifier:
 
 
 def build_train_loop(
-    config: TrainConfig, model: Classifier, optimizer: optax.GradientTransformation
+    config: TrainConfig,
+    model: Classifier,
+    optimizer: optax.GradientTransformation,
+    placement: Placement,
 ) -> Callable[..., Any]:
     """(state, data, plan, begin, end) -> (state, Metrics)."""
 
@@ -50,7 +54,7 @@ def build_train_loop(
         return model.loss(params, batch, key, label_smoothing=smoothing), carry
 
     step = training.make_train_step(loss_fn, optimizer, config.skip_nonfinite)
-    return training.make_batch_loop(step)
+    return training.make_batch_loop(placement.step(step), placement.batch)
 
 
 def predict(

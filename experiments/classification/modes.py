@@ -8,6 +8,7 @@ from experiments.classification import bag_of_words, pretraining
 from experiments.classification.bag_of_words import BagOfWords
 from experiments.classification.config import Config
 from experiments.classification.data import (
+    BATCH_AXES,
     DocumentEncoder,
     EncodedSplit,
     load_corpus,
@@ -25,6 +26,7 @@ from experiments.classification.figures import draw_confusion
 from experiments.classification.model import build_model, build_train_loop, predict
 from experiments.classification.pretraining import build_pretraining, pretrain
 from experiments.common.console import print_table
+from experiments.common.devices import Placement
 from experiments.common.job import Job, Objective
 from experiments.common.line_io import read_lines, write_lines
 from experiments.common.optimizer import (
@@ -83,8 +85,9 @@ def train(config: Config) -> dict[str, Any]:
         log_probs = predict_split(model, state.params, valid, batch_size)
         return score("valid", log_probs, valid.labels)
 
+    placement = Placement.of(config.devices, BATCH_AXES, batch_size)
     job = Job(
-        build_train_loop(config.train, model, optimizer),
+        build_train_loop(config.train, model, optimizer, placement),
         data=None,
         plan=plan,
         total_steps=total_steps,
@@ -92,6 +95,7 @@ def train(config: Config) -> dict[str, Any]:
         objective=OBJECTIVES[config.train.criterion],
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        placement=placement,
     )
     language_model = None
     if config.train.pretrain_epochs:

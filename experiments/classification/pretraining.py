@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 from experiments.classification.config import Config
-from experiments.classification.data import EncodedSplit
+from experiments.classification.data import BATCH_AXES, EncodedSplit
+from experiments.common.devices import Placement
 from experiments.common.errors import UserError
 from experiments.common.job import Job
 from experiments.common.optimizer import (
@@ -83,16 +84,17 @@ def pretrain(
             sums += loss(state.params, batch)
         return {"valid_perplexity": metrics.perplexity(*sums)}
 
+    step = training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
+    placement = Placement.of(config.devices, BATCH_AXES, config.train.batch_size)
     job = Job(
-        training.make_batch_loop(
-            training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
-        ),
+        training.make_batch_loop(placement.step(step), placement.batch),
         data=None,
         plan=plan,
         total_steps=total_steps,
         validate=validate,
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        placement=placement,
     )
     state = initial_train_state(language_model, optimizer, config.run.seed)
     state = state.replace(

@@ -6,6 +6,7 @@ mistake of the user is one sentence on stderr and exit code 2.
 
 import contextlib
 import ctypes
+import json
 import os
 import sys
 import textwrap
@@ -17,7 +18,7 @@ import jax
 import pooch
 from absl import flags
 
-from experiments.common import activity, interrupts
+from experiments.common import activity, interrupts, processes
 from experiments.common.console import note
 from experiments.common.errors import UserError
 from experiments.common.flag_files import expand
@@ -64,11 +65,13 @@ def launch(
             raise UserError(
                 f"--input is read in --mode={' or '.join(input_modes)}, not in {mode}."
             )
+        _start_processes(config)
         _use_compilation_cache()
         _keep_freed_memory()
         activity.begin("the data" if mode == next(iter(modes)) else f"--mode={mode}")
         modes[mode](config)
     interrupts.end_if_requested()
+    processes.part()
 
 
 def parse(
@@ -204,6 +207,14 @@ def _prepare_output() -> None:
             stream.reconfigure(encoding="utf-8")
 
 
+def _start_processes(config: Any) -> None:
+    """Meet the other processes, where the settings name any."""
+    devices = getattr(config, "devices", None)
+    if devices is not None:
+        same = {e.name: e.value for e in entries(config) if not e.resumable}
+        processes.start(devices, json.loads(json.dumps({**same, "mesh": devices.mesh})))
+
+
 @contextlib.contextmanager
 def _exit_on_mistakes() -> Iterator[None]:
     try:
@@ -211,9 +222,13 @@ def _exit_on_mistakes() -> Iterator[None]:
     except (UserError, DataError, CheckpointError) as error:
         _fail(error)
     except (MemoryError, OverflowError, jax.errors.JaxRuntimeError) as error:
+        processes.wait_for_an_explanation()
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         _fail("there is not enough memory for these sizes; lower them.")
+    except ValueError:  # so jax names a collective whose peer has ended
+        processes.wait_for_an_explanation()
+        raise
     except BrokenPipeError:  # the reader of our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a full disk, a folder that was removed
@@ -224,6 +239,9 @@ def _exit_on_mistakes() -> Iterator[None]:
 
 def _fail(error: object) -> None:
     note(f"error: {error}")
+    if processes.several():  # the end of the interpreter would wait for the others
+        sys.stdout.flush()
+        os._exit(2)
     sys.exit(2)
 
 

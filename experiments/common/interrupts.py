@@ -151,6 +151,21 @@ def leave() -> NoReturn:
     os._exit(128 + int(_State.received or signal.SIGINT))
 
 
+def receive(signum: int = signal.SIGTERM) -> NoReturn:
+    """Leave as after a signal, which another process has received."""
+    _State.received = _State.received or signum
+    leave()
+
+
+def stop(text: str, code: int) -> NoReturn:
+    """Print a text and end the process at once, from any thread."""
+    if not _State.leaving.acquire(blocking=False):
+        threading.Event().wait()  # another thread ends the process
+    with contextlib.suppress(OSError):
+        os.write(2, text.encode())
+    os._exit(code)
+
+
 def _last_words() -> None:
     for write in (_closing_line, sys.stdout.flush):
         with contextlib.suppress(Exception):  # a terminal or a reader that is gone

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from experiments.common.devices import ONE_DEVICE, Placement
 from experiments.common.settings import Settings, setting
 from seqjax.metrics import perplexity
 from seqjax.training import TrainLoop, TrainState
@@ -163,6 +164,7 @@ class Job:
       learning_rate: step -> learning rate, for the logs.
       plateau_factor: factor of the learning rate after a validation without
         improvement.
+      placement: where the run computes.
     """
 
     train_loop: TrainLoop
@@ -175,3 +177,4 @@ class Job:
     epochs: int | None = None
     learning_rate: Callable[[int], Any] | None = None
     plateau_factor: float = 1.0
+    placement: Placement = ONE_DEVICE

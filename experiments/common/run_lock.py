@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import platform
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ try:
 except ImportError:  # Windows has no such lock
     fcntl = None  # type: ignore[assignment]  # the module is absent there
 
+from experiments.common import processes
 from experiments.common.console import note
 from experiments.common.errors import UserError
 
@@ -40,6 +42,26 @@ def locked(folder: Path) -> Iterator[None]:
         stack.callback(holder.unlink, missing_ok=True)
         holder.write_text(f"process {os.getpid()} on {platform.node()}")
         yield
+
+
+def check_shared(folder: Path) -> None:
+    """Refuse a folder that is not the same for all processes; all call this.
+
+    Raises:
+      UserError: if this process does not see the lock of process 0 there.
+    """
+    if not processes.several():
+        return
+    content = b""
+    processes.wait()  # process 0 has written it
+    with contextlib.suppress(OSError):
+        content = (folder / HOLDER).read_bytes()
+    mine = float(zlib.crc32(content))
+    if processes.of_first([mine]) != [mine]:
+        raise UserError(
+            f"--workdir {folder} is not the same folder for this process as for "
+            f"process 0; all processes need one that they share."
+        )
 
 
 def _lock(descriptor: int, folder: Path) -> None:

@@ -10,9 +10,9 @@ import time
 from typing import Any
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
-from experiments.common import interrupts
+from experiments.common import interrupts, processes
 from experiments.common.console import note
 from experiments.common.errors import UserError
 from experiments.common.job import Progress, TrainConfig
@@ -49,7 +49,7 @@ class RunCheckpoints:
                 note(f"{sentence} Continuing from the one before.")
             progress = Progress(**saved)
             note(f"continuing from step {progress.step} in {self.workdir.path}.")
-            self._keep(progress.step)
+            self.keep(progress.step)
         self.saved = _place(progress)
         return state, progress
 
@@ -85,25 +85,29 @@ class RunCheckpoints:
 
     def save(self, state: TrainState, progress: Progress) -> None:
         """Save a checkpoint while training goes on, after the one before."""
+        self.saved, self.saved_at = _place(progress), time.perf_counter()
+        if not processes.is_first():
+            return
         self.writer.wait()
         copied, values = snapshot(state), dataclasses.asdict(progress)
 
         def write() -> None:
             self.workdir.sync_metrics()  # a checkpoint never has more than its metrics
             self.last.save(values["step"], copied, values)
-            self._keep(values["step"])
+            self.keep(values["step"])
 
         self.writer.submit(write)
-        self.saved, self.saved_at = _place(progress), time.perf_counter()
 
     def choose(self, step: int) -> None:
         """Keep the checkpoint of a step as the best so far."""
-        self.writer.submit(lambda: self.best.copy(self.last, step))
+        if processes.is_first():
+            self.writer.submit(lambda: self.best.copy(self.last, step))
 
     def remove(self, step: int) -> None:
         """Delete the checkpoint of a step."""
-        self.writer.wait()
-        self.last.remove(step)
+        if processes.is_first():
+            self.writer.wait()
+            self.last.remove(step)
 
     def kept(self) -> str:
         """A clause that names the newest checkpoint."""
@@ -113,7 +117,8 @@ class RunCheckpoints:
             f"the checkpoint of step {steps[-1]} is kept" if steps else "none is kept"
         )
 
-    def _keep(self, step: int) -> None:
+    def keep(self, step: int) -> None:
+        """Let the closing line of an interrupt say that a step is saved."""
         interrupts.keep(
             f"step {step:,} is saved in {self.workdir.path}; the same command "
             f"continues from there"
@@ -127,4 +132,4 @@ def _place(progress: Progress) -> tuple[Any, ...]:
 
 def has_finite_parameters(state: TrainState) -> bool:
     """Whether no parameter is nan or infinity."""
-    return all(np.isfinite(p).all() for p in jax.tree.leaves(state.params))
+    return all(bool(jnp.isfinite(p).all()) for p in jax.tree.leaves(state.params))

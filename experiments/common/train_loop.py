@@ -18,9 +18,9 @@ import contextlib
 import math
 import time
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from experiments.common import activity, interrupts
+from experiments.common import activity, interrupts, processes
 from experiments.common.console import ProgressBar, note
 from experiments.common.errors import UserError
 from experiments.common.job import Job, Progress, TrainConfig
@@ -63,11 +63,14 @@ class _Training:
         self.job, self.workdir, self.config = job, workdir, config
         self.checkpoints = checkpoints
         self.progress = Progress()
+        self.planned: tuple[int, Any] = (-1, None)  # an epoch and its minibatches
         self.pace = 1  # minibatches of a call that takes CALL_SECONDS
 
     def run(self, state: TrainState) -> tuple[TrainState, Progress]:
         started = time.perf_counter()
+        place = self.job.placement
         state, progress = self.checkpoints.resume(state)
+        state, self.data = place.state(state), place.everywhere(self.job.data)
         self.progress = progress
         criterion = None if progress.validated else self.job.objective.criterion
         self.workdir.rewind_metrics(progress.step, criterion)
@@ -90,25 +93,39 @@ class _Training:
         progress.finished = True
         self.save(state)
         self.checkpoints.writer.wait()
-        return state, progress
+        processes.wait()
+        return place.whole(state), progress
 
     def compile(self, state: TrainState) -> TrainState:
         """A call of no steps, so that the clocks of later calls measure training."""
-        plan, clock = self.job.plan(self.progress.epoch), time.perf_counter()
+        plan, clock = self.plan(self.progress.epoch), time.perf_counter()
         activity.begin("the training step")
-        state, _ = self.job.train_loop(state, self.job.data, plan, 0, 0, 0.0, 0.0)
+        state, _ = self.job.train_loop(state, self.data, plan, 0, 0, 0.0, 0.0)
         seconds = time.perf_counter() - clock
         print(f"compiling the training step took {seconds:.1f} s", flush=True)
         return state
 
+    def plan(self, epoch: int) -> Any:
+        """The minibatches of an epoch, on the devices if they are an array."""
+        if self.planned[0] != epoch:
+            plan = self.job.placement.everywhere(self.job.plan(epoch))
+            self.planned = epoch, plan
+        return self.planned[1]
+
     def save_if_due(self, state: TrainState) -> None:
         """Save a checkpoint where one is due; before an interrupt, wait until it is."""
         self.checkpoints.writer.check()
-        requested = interrupts.requested()
-        if requested or self.checkpoints.is_due(self.progress.step):
+        asked = self.checkpoints.is_due(self.progress.step), interrupts.requested()
+        due, requested = processes.greatest(asked)
+        if requested or due:
             self.save(state)
         if requested:
             self.checkpoints.writer.wait()
+            processes.wait()
+            self.checkpoints.keep(self.progress.step)
+            processes.part()
+            if not interrupts.requested():  # another process got the signal
+                interrupts.receive()
 
     def save(self, state: TrainState) -> None:
         """Save a checkpoint, unless this very step is saved."""
@@ -118,7 +135,7 @@ class _Training:
         if not has_finite_parameters(state):
             self.stop("update", int(state.step))
         progress.seconds = time.perf_counter() - self.started
-        self.checkpoints.save(state, progress)
+        self.checkpoints.save(self.job.placement.whole(state), progress)
 
     def is_validation_due(self) -> bool:
         ended = self.steps_left() <= 0 or self.has_ended_epoch()
@@ -145,15 +162,17 @@ class _Training:
         epoch, cursor = self.progress.epoch, self.progress.cursor
         if cursor == 0:  # saves making the next epoch's plan
             return float(epoch)
-        return epoch + cursor / len(self.job.plan(epoch))
+        return epoch + cursor / len(self.plan(epoch))
 
     def call(self, state: TrainState, bar: ProgressBar) -> TrainState:
         """One compiled call, and a line of metrics where one ends."""
         job, progress, config = self.job, self.progress, self.config
         if progress.cursor == 0:
-            state = job.new_epoch(state)
+            new = job.new_epoch(state)
+            if new.carry is not state.carry:
+                state = new.replace(carry=job.placement.carry(new.carry))
             progress.total = progress.count = 0.0
-        plan, begin = job.plan(progress.epoch), progress.cursor
+        plan, begin = self.plan(progress.epoch), progress.cursor
         line_end = int(
             min(
                 begin + config.log_every - begin % config.log_every,
@@ -166,9 +185,9 @@ class _Training:
         )
         end = min(line_end, begin + self.pace, begin + to_checkpoint)
         clock, sums = time.perf_counter(), (progress.line_total, progress.line_count)
-        state, summed = job.train_loop(state, job.data, plan, begin, end, *sums)
+        state, summed = job.train_loop(state, self.data, plan, begin, end, *sums)
         metrics = {k: float(v) for k, v in summed._asdict().items()}
-        seconds = time.perf_counter() - clock
+        (seconds,) = processes.greatest([time.perf_counter() - clock])
         if not (
             math.isfinite(metrics["total"]) and math.isfinite(metrics["grad_norm"])
         ):
@@ -225,7 +244,10 @@ class _Training:
         """Validate a state that is saved, and keep it if it is the best so far."""
         progress, objective = self.progress, self.job.objective
         with activity.compiling("the validation", bar.line):
-            numbers = self.job.validate(state)
+            numbers = self.job.validate(self.job.placement.whole(state))
+        # Of process 0, so that all decide alike.
+        first = processes.of_first(list(numbers.values()))
+        numbers = dict(zip(numbers, first, strict=True))
         if any(map(math.isnan, numbers.values())):
             self.checkpoints.remove(progress.step)
             self.stop("validation loss", progress.step)

@@ -10,12 +10,14 @@ import dataclasses
 import fnmatch
 import json
 import math
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.common import processes
 from experiments.common.errors import UserError
-from experiments.common.run_lock import locked
+from experiments.common.run_lock import check_shared, locked
 from experiments.common.settings import Settings, entries, flag_line, setting
 from seqjax import durable
 from seqjax.checkpoint import Checkpoints
@@ -76,6 +78,7 @@ class Workdir:
         lengths: Collection[str] = (),
     ) -> None:
         self.path = Path(path)
+        self._written = self.path  # a folder of its own in all processes but the first
         self.checkpoints = self.path / "checkpoints"
         self._files = (*COMMON_FILES, *files)
         self._metrics = self.path / "metrics.jsonl"
@@ -97,7 +100,7 @@ class Workdir:
         """
         if not any(fnmatch.fnmatch(name, pattern) for pattern in self._files):
             raise ValueError(f"{name} is not among the declared files {self._files}")
-        return self.path / name
+        return self._written / name
 
     def check(self) -> None:
         """Refuse a folder whose run was started with other settings.
@@ -179,18 +182,22 @@ class Workdir:
         Raises:
           UserError: if it cannot be written, or another process trains in it.
         """
-        with contextlib.ExitStack() as lock:
+        with contextlib.ExitStack() as opened:
             try:
-                durable.make_folder(self.path)
-                lock.enter_context(locked(self.path))
-                lines = sorted(line for line in self._values.values() if line)
-                durable.write_bytes(
-                    self._flags, "\n".join([FORMAT, *lines, ""]).encode()
-                )
+                if processes.is_first():
+                    durable.make_folder(self.path)
+                    opened.enter_context(locked(self.path))
+                    lines = sorted(line for line in self._values.values() if line)
+                    text = "\n".join([FORMAT, *lines, ""])
+                    durable.write_bytes(self._flags, text.encode())
+                check_shared(self.path)
             except OSError as error:
                 raise UserError(
                     f"--workdir {self.path} cannot be written: {error.strerror}."
                 ) from None
+            if not processes.is_first():
+                scratch = tempfile.TemporaryDirectory(prefix="seqjax-")
+                self._written = Path(opened.enter_context(scratch))
             yield
 
     def write(self, name: str, text: str) -> None:
@@ -256,7 +263,7 @@ class Workdir:
 
     def log(self, **metrics: Any) -> None:
         """Append a line to metrics.jsonl; it is in the file when this returns."""
-        with open(self._metrics, "a", encoding="utf-8") as file:
+        with open(self.file("metrics.jsonl"), "a", encoding="utf-8") as file:
             file.write(json.dumps(_finite(metrics), allow_nan=False) + "\n")
 
     def sync_metrics(self) -> None:

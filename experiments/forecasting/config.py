@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from experiments.common.devices import DevicesConfig
 from experiments.common.errors import UserError
 from experiments.common.job import TrainConfig
 from experiments.common.line_io import OutputConfig
@@ -254,6 +255,7 @@ class Config(Settings):
         optimizer="adamw", learning_rate=0.01, weight_decay=0.3
     )
     train: ForecastTrainConfig = ForecastTrainConfig(epochs=30, eval_every=10)
+    devices: DevicesConfig = DevicesConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     output: ForecastFilesConfig = ForecastFilesConfig()
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common.devices import Placement
 from experiments.common.job import Job, loss_objective
 from experiments.common.optimizer import (
     initial_train_state,
@@ -70,9 +71,11 @@ def train_forecaster(
     plan = epoch_plan(config.run.seed, make_plan)
     total_steps = config.train.epochs * len(plan(0))
     optimizer = make_optimizer(config.optimizer, total_steps)
+    step = training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
+    placement = Placement.of(config.devices, 1, config.train.batch_size)
     job = Job(
         training.make_train_loop(
-            training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite),
+            placement.step(step),
             lambda values, starts: read_windows(model, values, starts),
         ),
         values,
@@ -82,6 +85,7 @@ def train_forecaster(
         objective=loss_objective("values"),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        placement=placement,
     )
     state = initial_train_state(model, optimizer, config.run.seed)
     with workdir.open_for_training():

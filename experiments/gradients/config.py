@@ -4,6 +4,7 @@ import dataclasses
 
 from experiments.common import job
 from experiments.common.backprop import BackpropConfig
+from experiments.common.devices import DevicesConfig
 from experiments.common.errors import UserError
 from experiments.common.optimizer import OptimizerConfig
 from experiments.common.recurrent import CELLS, RecurrentConfig
@@ -136,3 +137,4 @@ class Config(Settings):
         schedule="constant", learning_rate=0.002
     )
     train: TrainConfig = TrainConfig()
+    devices: DevicesConfig = DevicesConfig()

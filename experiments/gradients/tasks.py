@@ -35,6 +35,10 @@ class Task(Protocol):
     def baseline(self) -> float:
         """The loss of the best prediction without memory."""
 
+    @property
+    def target_axis(self) -> int:
+        """The axis of the sequences in the targets."""
+
     def draw(self, rng: np.random.Generator, number: int) -> tuple[Any, Any]:
         """(inputs [T, B, ...], targets) of `number` new sequences."""
 
@@ -82,6 +86,7 @@ class Adding:
     cell: Cell
     length: int
     goal: ClassVar[str] = "MSE below 0.01"
+    target_axis: ClassVar[int] = 0
 
     @property
     def baseline(self) -> float:
@@ -132,6 +137,7 @@ class Copying:
     cell: Cell
     length: int
     goal: ClassVar[str] = "more than 99 % of the letters right"
+    target_axis: ClassVar[int] = 1
 
     @property
     def baseline(self) -> float:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.backprop import gradient_factors
+from experiments.common.devices import Placement
 from experiments.common.job import Job, loss_objective
 from experiments.common.optimizer import (
     initial_train_state,
@@ -112,9 +113,13 @@ def train_on_task(config: Config, task: Task, workdir: Workdir) -> Trained:
 
     total_steps = config.train.epochs * tasks.EPOCH
     optimizer = make_optimizer(config.optimizer, total_steps)
+    step = training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
+    placement = Placement.of(
+        config.devices, (1, task.target_axis), config.train.batch_size
+    )
     job = Job(
         training.make_train_loop(
-            training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite),
+            placement.step(step),
             lambda data, batch: batch,
         ),
         None,
@@ -124,6 +129,7 @@ def train_on_task(config: Config, task: Task, workdir: Workdir) -> Trained:
         objective=loss_objective("predictions"),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        placement=placement,
     )
     state = initial_train_state(task, optimizer, config.run.seed)
     with workdir.open_for_training():

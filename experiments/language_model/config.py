@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from experiments.common import job, recurrent
 from experiments.common.backprop import BackpropConfig
+from experiments.common.devices import DevicesConfig
 from experiments.common.errors import UserError
 from experiments.common.language_model import LanguageModelConfig
 from experiments.common.line_io import InputConfig
@@ -109,6 +110,7 @@ NUMPY_RNN = {
     "softmax": "auto",
     "backprop": "full",
     "on_nonfinite": "stop",
+    "mesh": None,
 }
 
 
@@ -122,6 +124,7 @@ class Config(Settings):
     optimizer: OptimizerConfig = OptimizerConfig("adamw", 0.003, weight_decay=0.03)
     backprop: BackpropConfig = BackpropConfig()
     train: TrainConfig = TrainConfig()
+    devices: DevicesConfig = DevicesConfig()
     prompt: PromptConfig = PromptConfig()
     decode: SamplingConfig = SamplingConfig()
     files: InputConfig = InputConfig()

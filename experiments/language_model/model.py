@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.common.backprop import gradient_factors
+from experiments.common.devices import ONE_DEVICE, Placement
 from experiments.common.language_model import build_language_model
 from experiments.common.optimizer import initial_train_state
 from experiments.common.recurrent import initializers
@@ -67,7 +68,10 @@ def rows_state(config: Config, model: LanguageModel) -> Any:
 
 
 def build_train_loop(
-    config: Config, model: LanguageModel, optimizer: optax.GradientTransformation
+    config: Config,
+    model: LanguageModel,
+    optimizer: optax.GradientTransformation,
+    placement: Placement = ONE_DEVICE,
 ) -> Callable[..., Any]:
     """(state, tokens, plan, begin, end) -> (state, Metrics)."""
     num_steps, carried = config.train.num_steps, config.train.sampling == "sequential"
@@ -80,8 +84,9 @@ def build_train_loop(
         factors = gradient_factors(config.backprop, key, num_steps)
         return model.loss(params, window, key, state=state, factors=factors)
 
+    step = training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
     return training.make_train_loop(
-        training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite),
+        placement.step(step),
         lambda tokens, starts: training.windows(tokens, starts, num_steps),
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.common import activity
 from experiments.common.console import note, print_table
+from experiments.common.devices import Placement
 from experiments.common.job import Job
 from experiments.common.line_io import evaluation_title
 from experiments.common.optimizer import UNSCHEDULED, make_optimizer, make_schedule
@@ -74,8 +75,9 @@ def train(config: Config) -> dict[str, Any]:
     def make_plan(rng: np.random.Generator) -> jax.Array:
         return jnp.asarray(READ[config.train.sampling](rng, len(data.train), *sizes))
 
+    placement = Placement.of(config.devices, 1, config.train.batch_size)
     job = Job(
-        build_train_loop(config, model, optimizer),
+        build_train_loop(config, model, optimizer, placement),
         data.train,
         epoch_plan(config.run.seed, make_plan),
         total_steps,
@@ -87,6 +89,7 @@ def train(config: Config) -> dict[str, Any]:
         new_epoch=lambda state: state.replace(carry=rows_state(config, model)),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        placement=placement,
     )
     state = build_state(config, model, optimizer)
     with workdir.open_for_training():

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from experiments.common import job, sampling
+from experiments.common.devices import DevicesConfig
 from experiments.common.errors import UserError
 from experiments.common.language_model import LanguageModelConfig
 from experiments.common.line_io import InputConfig
@@ -154,6 +155,7 @@ class Config(Settings):
     model: ModelConfig = ModelConfig(cell="gru", hidden_size=128)
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.005)
     train: TrainConfig = TrainConfig()
+    devices: DevicesConfig = DevicesConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     decode: DecodeConfig = DecodeConfig(temperature=0.8)
     files: InputConfig = InputConfig()

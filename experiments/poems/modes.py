@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from experiments.common.console import note_unknown, print_table
+from experiments.common.devices import Placement
 from experiments.common.job import Job, Objective
 from experiments.common.language_model import build_language_model
 from experiments.common.line_io import evaluation_title
@@ -76,10 +77,11 @@ def train(config: Config) -> dict[str, Any]:
     def loss_fn(params: Any, carry: Any, batch: PoemBatch, key: jax.Array) -> Any:
         return poem_loss(model, params, batch, key), carry
 
+    step = training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
+    rows = 0 if config.train.batch_tokens else config.train.batch_size
+    placement = Placement.of(config.devices, PoemBatch._make([1, 0, 0]), rows)
     job = Job(
-        training.make_batch_loop(
-            training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
-        ),
+        training.make_batch_loop(placement.step(step), placement.batch),
         data=None,
         plan=plan,
         total_steps=total_steps,
@@ -89,6 +91,7 @@ def train(config: Config) -> dict[str, Any]:
         objective=Objective(unit="characters"),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        placement=placement,
     )
     state = initial_train_state(model, optimizer, config.run.seed)
     with workdir.open_for_training():

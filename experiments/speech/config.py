@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from experiments.common.devices import DevicesConfig
 from experiments.common.errors import UserError
 from experiments.common.line_io import InputOutputConfig
 from experiments.common.optimizer import OptimizerConfig
@@ -204,6 +205,7 @@ class Config(Settings):
     model: ModelConfig = ModelConfig(cell="gru", bidirectional=True, hidden_size=64)
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.006)
     train: TrainConfig = TrainConfig()
+    devices: DevicesConfig = DevicesConfig()
     decode: DecodeConfig = DecodeConfig()
     files: InputOutputConfig = InputOutputConfig()
 

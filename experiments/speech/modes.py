@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from experiments.common.console import note, print_table
+from experiments.common.devices import Placement
 from experiments.common.errors import UserError
 from experiments.common.job import Job, loss_objective, mean_loss
 from experiments.common.line_io import write_lines
@@ -90,8 +91,10 @@ def train(config: Config) -> dict[str, Any]:
     optimizer = make_optimizer(config.optimizer, total_steps)
     loss_fn = make_loss(config, recognizer)
     step = training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
+    axes = SpeechBatch._make([1, 0, 1, 0])
+    placement = Placement.of(config.devices, axes, config.train.batch_size)
     job = Job(
-        training.make_batch_loop(step),
+        training.make_batch_loop(placement.step(step), placement.batch),
         data=None,
         plan=minibatches.plan,
         total_steps=total_steps,
@@ -100,6 +103,7 @@ def train(config: Config) -> dict[str, Any]:
         objective=loss_objective("labels"),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        placement=placement,
     )
     state = initial_train_state(recognizer.model, optimizer, config.run.seed)
     with workdir.open_for_training():

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Self
 
+from experiments.common.devices import DevicesConfig
 from experiments.common.errors import UserError
 from experiments.common.line_io import InputOutputConfig
 from experiments.common.optimizer import OptimizerConfig
@@ -127,6 +128,7 @@ class Config(Settings):
     decode: DecodeConfig = DecodeConfig()
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.01)
     train: TrainOnValidConfig = TrainOnValidConfig(epochs=30)
+    devices: DevicesConfig = DevicesConfig()
     files: InputOutputConfig = InputOutputConfig()
 
     @classmethod

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import optax
 
+from experiments.common.devices import Placement
 from experiments.common.errors import UserError
 from experiments.common.job import TrainConfig
 from experiments.common.recurrent import make_cell
@@ -48,7 +49,10 @@ def build_model(
 
 
 def build_train_loop(
-    config: TrainConfig, model: Tagger, optimizer: optax.GradientTransformation
+    config: TrainConfig,
+    model: Tagger,
+    optimizer: optax.GradientTransformation,
+    placement: Placement,
 ) -> Callable[..., Any]:
     """(state, data, plan, begin, end) -> (state, Metrics)."""
 
@@ -56,7 +60,7 @@ def build_train_loop(
         return model.loss(params, batch, key), carry
 
     step = training.make_train_step(loss_fn, optimizer, config.skip_nonfinite)
-    return training.make_batch_loop(step)
+    return training.make_batch_loop(placement.step(step), placement.batch)
 
 
 class Predictions(NamedTuple):

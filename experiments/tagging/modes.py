@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from experiments.common.console import note, note_unknown, print_table
+from experiments.common.devices import Placement
 from experiments.common.job import Job, Objective
 from experiments.common.line_io import evaluation_title, read_lines, write_lines
 from experiments.common.optimizer import (
@@ -38,7 +39,7 @@ from seqjax import metrics
 from seqjax.data import tagged
 from seqjax.data.tagged import Sentence, TaggedCorpus
 from seqjax.data.text import shown_path
-from seqjax.models.tagger import Tagger
+from seqjax.models.tagger import Tagger, TaggerBatch, TaggerInputs
 
 
 def open_workdir(config: Config, training: bool) -> Workdir:
@@ -62,8 +63,10 @@ def train(config: Config) -> dict[str, Any]:
     total_steps = config.train.epochs * len(plan(0))
     optimizer = make_optimizer(config.optimizer, total_steps)
     criterion = "valid_f1" if vocabs.have_spans else "valid_accuracy"
+    axes = TaggerBatch._make([TaggerInputs._make([1, 0, 2, 1]), 1])
+    placement = Placement.of(config.devices, axes, config.train.batch_size)
     job = Job(
-        build_train_loop(config.train, model, optimizer),
+        build_train_loop(config.train, model, optimizer, placement),
         data=None,
         plan=plan,
         total_steps=total_steps,
@@ -71,6 +74,7 @@ def train(config: Config) -> dict[str, Any]:
         objective=Objective(criterion=criterion, maximize=True),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        placement=placement,
     )
     state = initial_train_state(model, optimizer, config.run.seed)
     if config.model.vectors is not None and not workdir.has_checkpoints():

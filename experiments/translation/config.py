@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from experiments.common import job, recurrent
+from experiments.common.devices import DevicesConfig
 from experiments.common.errors import UserError
 from experiments.common.line_io import InputOutputConfig
 from experiments.common.optimizer import OptimizerConfig
@@ -295,6 +296,7 @@ class Config(Settings):
     model: ModelConfig = ModelConfig(cell="gru", hidden_size=128, dropout=0.0)
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.003)
     train: TrainConfig = TrainConfig(epochs=12, batch_size=64)
+    devices: DevicesConfig = DevicesConfig()
     decode: DecodeConfig = DecodeConfig()
     score: ScoreConfig = ScoreConfig()
     files: FilesConfig = FilesConfig()

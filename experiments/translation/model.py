@@ -5,6 +5,7 @@ from typing import Any
 
 import optax
 
+from experiments.common.devices import Placement
 from experiments.common.errors import UserError
 from experiments.common.recurrent import make_cell, make_layer
 from experiments.translation.config import Config, TrainConfig
@@ -42,7 +43,10 @@ def build_model(config: Config, tokenizers: Tokenizers) -> Seq2Seq:
 
 
 def build_train_loop(
-    config: TrainConfig, model: Seq2Seq, optimizer: optax.GradientTransformation
+    config: TrainConfig,
+    model: Seq2Seq,
+    optimizer: optax.GradientTransformation,
+    placement: Placement,
 ) -> Callable[..., Any]:
     """(state, data, plan, begin, end) -> (state, Metrics)."""
 
@@ -56,6 +60,5 @@ def build_train_loop(
         )
         return loss, carry
 
-    return training.make_batch_loop(
-        training.make_train_step(loss_fn, optimizer, config.skip_nonfinite)
-    )
+    step = training.make_train_step(loss_fn, optimizer, config.skip_nonfinite)
+    return training.make_batch_loop(placement.step(step), placement.batch)

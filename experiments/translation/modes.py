@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.common.console import note, note_unknown, print_table
+from experiments.common.devices import Placement
 from experiments.common.errors import UserError
 from experiments.common.job import PERPLEXITY, Job, Objective
 from experiments.common.line_io import read_lines, typed_lines, write_lines
@@ -58,6 +59,7 @@ from experiments.translation.translator import (
     note_cut_off,
 )
 from seqjax.data import parallel
+from seqjax.data.buckets import PairBatch
 from seqjax.models.seq2seq import Seq2Seq
 
 FILES = (*SUBWORD_FILES, "attention_*.png")
@@ -91,8 +93,10 @@ def train(config: Config) -> dict[str, Any]:
     total_steps = config.train.epochs * len(plan(0))
     optimizer = make_optimizer(config.optimizer, total_steps, accumulate)
     schedule = make_schedule(config.optimizer, total_steps, accumulate)
+    rows = 0 if config.train.batch_tokens else config.train.batch_size
+    placement = Placement.of(config.devices, PairBatch._make([1, 0, 1, 0]), rows)
     job = Job(
-        build_train_loop(config.train, model, optimizer),
+        build_train_loop(config.train, model, optimizer, placement),
         data=None,
         plan=plan,
         total_steps=total_steps,
@@ -101,6 +105,7 @@ def train(config: Config) -> dict[str, Any]:
         objective=OBJECTIVES[config.train.criterion],
         learning_rate=lambda step: schedule(step // accumulate),
         plateau_factor=config.optimizer.plateau_factor,
+        placement=placement,
     )
     state = initial_train_state(model, optimizer, config.run.seed)
     with workdir.open_for_training():

@@ -129,7 +129,9 @@ def make_train_loop(
     return train_loop
 
 
-def make_batch_loop(train_step: TrainStep) -> TrainLoop:
+def make_batch_loop(
+    train_step: TrainStep, place: Callable[[Batch], Batch] = lambda batch: batch
+) -> TrainLoop:
     """A loop over minibatches of several shapes, with one compiled step for each shape.
 
     The loop makes a minibatch while the device computes those before it, at most
@@ -140,6 +142,7 @@ def make_batch_loop(train_step: TrainStep) -> TrainLoop:
 
     Args:
       train_step: from `make_train_step`.
+      place: puts a minibatch on the devices, such as `sharding.place`.
 
     Returns:
       train_loop(state, data, plan, begin, end, total=0, count=0) -> (state, Metrics as
@@ -168,11 +171,11 @@ def make_batch_loop(train_step: TrainStep) -> TrainLoop:
         del data
         if begin == end:
             for make in plan:
-                program(state, make())
+                program(state, place(make()))
             before = _copy(state.params)
         steps = []
         for i in range(begin, end):
-            batch = plan[i]()
+            batch = place(plan[i]())
             if i == end - 1:
                 before = _copy(state.params)
             state, metrics = program(state, batch)(state, batch)
