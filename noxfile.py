@@ -50,6 +50,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def devices(session: nox.Session) -> None:
+    """Several simulated devices, and several processes on loopback."""
+    options = ("-n", "2", "--dist", "loadfile")
+    session.run("python", "-m", "pytest", *options, *session.posargs, "tests/devices")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """All benchmarks in their quick form; notes name the peers that are absent."""
     for name in BENCHMARKS:

@@ -58,7 +58,7 @@ def launch(
         activity.start()
     _prepare_output()
     argv = list(sys.argv[1:] if argv is None else argv)
-    with _exit_on_mistakes():
+    with exit_on_mistakes():
         mode, config = parse(description, config_class, modes, argv)
         given = {entry.name: entry.value for entry in entries(config)}
         if given.get("input") is not None and mode not in input_modes:
@@ -216,7 +216,8 @@ def _start_processes(config: Any) -> None:
 
 
 @contextlib.contextmanager
-def _exit_on_mistakes() -> Iterator[None]:
+def exit_on_mistakes() -> Iterator[None]:
+    """A block that ends the process with one sentence for a mistake of the user."""
     try:
         yield
     except (UserError, DataError, CheckpointError) as error:

@@ -1,0 +1,1 @@
+"""Runs of one command over a grid of settings."""

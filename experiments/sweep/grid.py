@@ -1,0 +1,95 @@
+"""The runs of a sweep: every combination of the values of a grid."""
+
+import importlib
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.common.command_line import parse
+from experiments.common.errors import UserError
+from experiments.common.flag_files import flag_lines
+from seqjax.data.names import unknown_name
+
+COMMANDS = (
+    *("language_model", "translation", "classification", "tagging", "poems", "speech"),
+    *("forecasting", "ngrams", "markov", "hidden_markov", "gradients"),
+)
+
+
+class Run(NamedTuple):
+    """One combination."""
+
+    values: dict[str, str]  # flag -> its value
+    workdir: Path
+    flags: list[str]  # of its command
+
+
+def command_of(name: str | None, argv: Sequence[str]) -> str:
+    """The command to run: `name`, or the one that a comment of the flag file names.
+
+    Raises:
+      UserError: if there is no such command, or no file that names one.
+    """
+    if name is None:
+        paths = [a.partition("=")[2] for a in argv if a.startswith("--flagfile=")]
+        text = "\n".join(line for path in paths for line in flag_lines(path))
+        found = re.search(r"python -m experiments\.(\w+)", text)
+        if found is None:
+            raise UserError(
+                "--command names no command, and no comment of a --flagfile names one."
+            )
+        name = found[1]
+    if name not in COMMANDS:
+        raise UserError(f"--command: {unknown_name('command', name, COMMANDS)}")
+    return name
+
+
+def parse_grid(texts: Sequence[str]) -> dict[str, list[str]]:
+    """{flag: its values} from texts such as "seed=0,1,2".
+
+    Raises:
+      UserError: naming a text that is none, or a flag that is there twice.
+    """
+    grid: dict[str, list[str]] = {}
+    for text in texts:
+        name, _, values = text.removeprefix("--").partition("=")
+        listed = values.split(",")
+        if not name or not all(listed) or len(set(listed)) < len(listed):
+            raise UserError(
+                f"--grid {text}: a flag and its values, such as seed=0,1,2, were "
+                f"expected."
+            )
+        if name in grid or name == "workdir":
+            raise UserError(f"--grid {text}: --{name} cannot be given there.")
+        grid[name] = listed
+    return grid
+
+
+def make_runs(
+    command: str, grid: Mapping[str, Sequence[str]], argv: Sequence[str], folder: Path
+) -> list[Run]:
+    """Every combination, its flags checked by the command itself.
+
+    Args:
+      command: a name of COMMANDS.
+      grid: from `parse_grid`.
+      argv: the flags that all runs share.
+      folder: holds the workdirs.
+
+    Raises:
+      UserError: as the command would for these flags.
+    """
+    entry = importlib.import_module(f"experiments.{command}.__main__")
+    config_class = importlib.import_module(f"experiments.{command}").Config
+    runs = []
+    for values in itertools.product(*grid.values()):
+        chosen = dict(zip(grid, values, strict=True))
+        name = ",".join(f"{flag}={value}" for flag, value in chosen.items())
+        workdir = folder / re.sub(r"[^\w.,=+-]", "_", name)
+        given = [f"--{flag}={value}" for flag, value in chosen.items()]
+        flags = [*argv, *given, f"--workdir={workdir}"]
+        parse(None, config_class, entry.MODES, flags)
+        runs.append(Run(chosen, workdir, flags))
+    return runs
