@@ -13,6 +13,7 @@ the seeds by --metric, by default a number of the validation part.
 
 import argparse
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common import interrupts
-from experiments.common.command_line import exit_on_mistakes
+from experiments.common.command_line import exit_on_mistakes, parse
 from experiments.common.errors import UserError
 from experiments.common.run_lock import locked
 from experiments.sweep.grid import Run, command_of, make_runs, parse_grid
@@ -60,7 +61,8 @@ def sweep(options: argparse.Namespace, flags: Sequence[str]) -> list[dict[str, A
         raise UserError("--grid is missing, such as --grid seed=0,1,2.")
     folder = Path(options.workdir)
     command = command_of(options.command, flags)
-    runs = make_runs(command, parse_grid(options.grid), flags, folder)
+    runs = make_runs(parse_grid(options.grid), flags, folder)
+    check(command, runs)
     durable.make_folder(folder)
     interrupts.keep(f"finished runs stay in {folder}; the same command goes on")
     with locked(folder):
@@ -73,6 +75,14 @@ def sweep(options: argparse.Namespace, flags: Sequence[str]) -> list[dict[str, A
             f"{len(failed)} of {len(runs)} runs failed; {first}: {sentence}"
         )
     return rows
+
+
+def check(command: str, runs: Sequence[Run]) -> None:
+    """Refuse flags as the command itself would, before any run."""
+    modes = importlib.import_module(f"experiments.{command}.__main__").MODES
+    config_class = importlib.import_module(f"experiments.{command}").Config
+    for run in runs:
+        parse(None, config_class, modes, run.flags)
 
 
 def is_finished(run: Run) -> bool:

@@ -1,13 +1,11 @@
 """The runs of a sweep: every combination of the values of a grid."""
 
-import importlib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.common.command_line import parse
 from experiments.common.errors import UserError
 from experiments.common.flag_files import flag_lines
 from seqjax.data.names import unknown_name
@@ -68,28 +66,20 @@ def parse_grid(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def make_runs(
-    command: str, grid: Mapping[str, Sequence[str]], argv: Sequence[str], folder: Path
+    grid: Mapping[str, Sequence[str]], argv: Sequence[str], folder: Path
 ) -> list[Run]:
-    """Every combination, its flags checked by the command itself.
+    """Every combination.
 
     Args:
-      command: a name of COMMANDS.
       grid: from `parse_grid`.
       argv: the flags that all runs share.
       folder: holds the workdirs.
-
-    Raises:
-      UserError: as the command would for these flags.
     """
-    entry = importlib.import_module(f"experiments.{command}.__main__")
-    config_class = importlib.import_module(f"experiments.{command}").Config
     runs = []
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
         name = ",".join(f"{flag}={value}" for flag, value in chosen.items())
         workdir = folder / re.sub(r"[^\w.,=+-]", "_", name)
         given = [f"--{flag}={value}" for flag, value in chosen.items()]
-        flags = [*argv, *given, f"--workdir={workdir}"]
-        parse(None, config_class, entry.MODES, flags)
-        runs.append(Run(chosen, workdir, flags))
+        runs.append(Run(chosen, workdir, [*argv, *given, f"--workdir={workdir}"]))
     return runs

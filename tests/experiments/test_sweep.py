@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments.sweep.__main__ import main
-from experiments.sweep.grid import command_of, make_runs, parse_grid
+from experiments.sweep.grid import COMMANDS, command_of, make_runs, parse_grid
 from tests.commands import refused, run
 from tests.small_language_model import write_corpus
 
@@ -85,6 +85,11 @@ def test_mistakes_are_one_sentence_before_anything_is_run(tmp_path, sentence, gi
     assert not (tmp_path / "sweep").exists()
 
 
+def test_every_command_can_be_swept():
+    folders = (path.parent.name for path in ROOT.glob("experiments/*/__main__.py"))
+    assert set(folders) - {"sweep"} == set(COMMANDS)
+
+
 def test_the_command_is_that_of_the_recipe():
     for path in (ROOT / "experiments" / "recipes").glob("*.flags"):
         command = command_of(None, [f"--flagfile={path}"])
@@ -101,7 +106,7 @@ def test_a_command_must_be_known(tmp_path):
 
 def test_every_combination_is_a_run_with_a_folder_of_its_own(tmp_path):
     grid = parse_grid(["seed=0,1,2", "--order=1,2"])
-    runs = make_runs("ngrams", grid, ["--level=char"], tmp_path)
+    runs = make_runs(grid, ["--level=char"], tmp_path)
     values = [(run.values["seed"], run.values["order"]) for run in runs]
     assert values == [(s, o) for s in "012" for o in "12"]
     assert len({run.workdir for run in runs}) == 6
