@@ -191,9 +191,10 @@ def _unroll_stack(
             k_between, k_within = jax.random.split(jax.random.fold_in(key, layer))
         if layer > 0:
             ys = dropout(k_between, ys, stack.dropout, stack.locked)
-        last, ys = _unroll(
-            cell, params[layer], ys, state[layer], reverse, k_within, **options
-        )
+        with jax.named_scope(f"layer_{layer}"):
+            last, ys = _unroll(
+                cell, params[layer], ys, state[layer], reverse, k_within, **options
+            )
         states.append(last)
     return tuple(states), ys
 

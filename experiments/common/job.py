@@ -80,6 +80,18 @@ class TrainConfig(Settings):
         resumable=True,
     )
 
+    profile: bool = setting(
+        False,
+        "Whether to profile one compiled call of training, for Perfetto and "
+        "TensorBoard.",
+        resumable=True,
+    )
+    tensorboard: bool = setting(
+        False,
+        "Whether to write the metrics as event files for TensorBoard as well.",
+        resumable=True,
+    )
+
     @property
     def skip_nonfinite(self) -> bool:
         """Whether minibatches that are not finite are skipped."""

@@ -25,7 +25,7 @@ from experiments.common.errors import UserError
 from experiments.common.settings import Settings, setting
 
 HEARTBEAT = 40  # seconds without a sign of life until jax ends a process
-GRACE = 5.0  # seconds in which an error is explained by a peer that ended
+GRACE = 5.0  # seconds for a word of a peer, and for the reason of an error
 CLUSTERS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")  # their numbers of processes
 GOODBYE = b"."
 
@@ -167,7 +167,7 @@ def _welcome(address: tuple[str, int], deadline: float, mine: dict[str, Any]) ->
                 missing = sorted(set(range(1, mine["count"])) - peers.keys())
                 _refuse(f"no process {', '.join(map(str, missing))} came in time.")
             with contextlib.suppress(OSError, ValueError, KeyError):  # not one of ours
-                peer.settimeout(max(0.01, deadline - time.monotonic()))
+                peer.settimeout(GRACE)
                 theirs = json.loads(peer.makefile().readline())
                 number = int(theirs["number"])
                 twice = peers.get(number)

@@ -132,4 +132,9 @@ def _place(progress: Progress) -> tuple[Any, ...]:
 
 def has_finite_parameters(state: TrainState) -> bool:
     """Whether no parameter is nan or infinity."""
-    return all(bool(jnp.isfinite(p).all()) for p in jax.tree.leaves(state.params))
+    return bool(_all_finite(state.params))
+
+
+@jax.jit
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.all(jnp.stack([jnp.isfinite(a).all() for a in jax.tree.leaves(tree)]))

@@ -25,6 +25,7 @@ from experiments.common.console import ProgressBar, note
 from experiments.common.errors import UserError
 from experiments.common.job import Job, Progress, TrainConfig
 from experiments.common.saving import RunCheckpoints, has_finite_parameters
+from experiments.common.tracking import Tracking
 from experiments.common.workdir import Workdir
 from seqjax.training import TrainState
 
@@ -76,6 +77,13 @@ class _Training:
         self.workdir.rewind_metrics(progress.step, criterion)
         self.started = started - progress.seconds
         self.checkpoints.check_space(state)
+        self.tracking = Tracking(self.workdir, self.config, progress.step)
+        with contextlib.closing(self.tracking):
+            return self.train(state)
+
+    def train(self, state: TrainState) -> tuple[TrainState, Progress]:
+        """From the resumed state to the end."""
+        progress = self.progress
         progress.finished = False
         if not self.is_finished():
             state = self.compile(state)
@@ -94,7 +102,7 @@ class _Training:
         self.save(state)
         self.checkpoints.writer.wait()
         processes.wait()
-        return place.whole(state), progress
+        return self.job.placement.whole(state), progress
 
     def compile(self, state: TrainState) -> TrainState:
         """A call of no steps, so that the clocks of later calls measure training."""
@@ -185,8 +193,9 @@ class _Training:
         )
         end = min(line_end, begin + self.pace, begin + to_checkpoint)
         clock, sums = time.perf_counter(), (progress.line_total, progress.line_count)
-        state, summed = job.train_loop(state, self.data, plan, begin, end, *sums)
-        metrics = {k: float(v) for k, v in summed._asdict().items()}
+        with self.tracking.call():
+            state, summed = job.train_loop(state, self.data, plan, begin, end, *sums)
+            metrics = {k: float(v) for k, v in summed._asdict().items()}
         (seconds,) = processes.greatest([time.perf_counter() - clock])
         if not (
             math.isfinite(metrics["total"]) and math.isfinite(metrics["grad_norm"])
@@ -225,13 +234,19 @@ class _Training:
             numbers["learning_rate"] = rate * float(state.learning_rate_scale)
         if progress.skipped:
             numbers["skipped"] = progress.skipped
-        self.workdir.log(step=progress.step, epoch=self.epochs_done(), **numbers)
+        self.log(numbers)
         progress.total += total
         progress.count += count
         progress.train_measure = objective.of_sums(progress.total, progress.count)
         progress.predictions += count
         progress.train_seconds += progress.line_seconds
         progress.line_total = progress.line_count = progress.line_seconds = 0.0
+
+    def log(self, numbers: Mapping[str, float]) -> None:
+        """Log numbers of this step."""
+        step = self.progress.step
+        self.workdir.log(step=step, epoch=self.epochs_done(), **numbers)
+        self.tracking.log(step, numbers)
 
     def shown(self) -> str:
         """The training number so far, for the bar."""
@@ -268,12 +283,7 @@ class _Training:
     def log_validation(self, numbers: Mapping[str, float], bar: ProgressBar) -> None:
         progress, objective = self.progress, self.job.objective
         measure, value = objective.measure, progress.train_measure
-        self.workdir.log(
-            step=progress.step,
-            epoch=self.epochs_done(),
-            **{f"epoch_{measure}": value},
-            **numbers,
-        )
+        self.log({f"epoch_{measure}": value, **numbers})
         shown = (f"{k.replace('_', ' ')} {v:.3f}" for k, v in numbers.items())
         speed = progress.predictions / progress.train_seconds
         bar.line(

@@ -25,7 +25,10 @@ from seqjax.data.text import decode, split_lines
 from seqjax.data.vocab import Vocab
 
 FORMAT = "# Settings of a seqjax run, format 2."  # the first line of flags.txt
-COMMON_FILES = ("checkpoints", "metrics.jsonl", "summary.json", "vocab.json")
+COMMON_FILES = (
+    *("checkpoints", "metrics.jsonl", "summary.json", "vocab.json"),
+    *("profile", "tensorboard"),
+)
 UNSET = "not set"
 # Settings that name the data; the first one that is set decides.
 DATA_FLAGS = ("csv", "corpus", "source_file", "train_file", "wav_dir", "dataset")

@@ -169,7 +169,8 @@ def embed_init(
 
 def embed(table: jax.Array, tokens: jax.Array) -> jax.Array:
     """The rows of `table` [V, E] at the integers `tokens` [...]: [..., E]."""
-    return table[tokens]
+    with jax.named_scope("embedding"):
+        return table[tokens]
 
 
 def dropout(

@@ -145,15 +145,17 @@ def make_train_step(
         key = jax.random.fold_in(state.key, state.step)
 
         def mean_loss(params: Params) -> tuple[jax.Array, Any]:
-            (total, count), carry = loss_fn(params, state.carry, batch, key)
+            with jax.named_scope("loss"):
+                (total, count), carry = loss_fn(params, state.carry, batch, key)
             # A minibatch without predictions has a gradient of zero.
             mean = total / jnp.where(count > 0, count, jnp.ones_like(count))
             return mean, (total, count, carry)
 
         grads, (total, count, carry) = jax.grad(mean_loss, has_aux=True)(state.params)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        updates = jax.tree.map(lambda u: state.learning_rate_scale * u, updates)
-        params = optax.apply_updates(state.params, updates)
+        with jax.named_scope("optimizer"):
+            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+            updates = jax.tree.map(lambda u: state.learning_rate_scale * u, updates)
+            params = optax.apply_updates(state.params, updates)
         norm = optax.tree.norm(grads)
         metrics = StepMetrics(total, count, norm, jnp.zeros((), jnp.int32))
         new = params, opt_state, carry, metrics
