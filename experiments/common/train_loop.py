@@ -18,10 +18,10 @@ import contextlib
 import math
 import time
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
-from experiments.common import activity, interrupts, processes
-from experiments.common.console import ProgressBar, note
+from experiments.common import activity, guards, interrupts, processes
+from experiments.common.console import ProgressBar
 from experiments.common.errors import UserError
 from experiments.common.job import Job, Progress, TrainConfig
 from experiments.common.saving import RunCheckpoints, has_finite_parameters
@@ -141,7 +141,7 @@ class _Training:
         if self.checkpoints.holds(progress):
             return
         if not has_finite_parameters(state):
-            self.stop("update", int(state.step))
+            self.stop(guards.not_finite("update", int(state.step)))
         progress.seconds = time.perf_counter() - self.started
         self.checkpoints.save(self.job.placement.whole(state), progress)
 
@@ -201,8 +201,9 @@ class _Training:
             math.isfinite(metrics["total"]) and math.isfinite(metrics["grad_norm"])
         ):
             what = "gradient" if math.isfinite(metrics["total"]) else "loss"
-            self.stop(what, int(state.step))
-        self.count_skipped(int(metrics["skipped"]))
+            self.stop(guards.not_finite(what, int(state.step)))
+        number, most = int(metrics["skipped"]), config.max_skipped
+        self.stop(guards.skipped(progress, number, most))
         in_time = int((end - begin) * CALL_SECONDS / max(seconds, 1e-9))
         self.pace = max(1, min(in_time, 4 * self.pace))
 
@@ -223,7 +224,8 @@ class _Training:
         total, count = progress.line_total, progress.line_count
         seconds = max(progress.line_seconds, 1e-9)
         if count:
-            self.check_divergence(total / count)
+            factor = self.config.divergence
+            self.stop(guards.divergence(progress, total / count, factor))
         numbers = {
             f"train_{objective.measure}": objective.of_sums(total, count),
             **{k: v for k, v in metrics.items() if k.endswith("_norm")},
@@ -265,7 +267,7 @@ class _Training:
         numbers = dict(zip(numbers, first, strict=True))
         if any(map(math.isnan, numbers.values())):
             self.checkpoints.remove(progress.step)
-            self.stop("validation loss", progress.step)
+            self.stop(guards.not_finite("validation loss", progress.step))
         self.log_validation(numbers, bar)
         improved = self.is_improvement(numbers)
         if improved or self.breaks_tie(numbers):
@@ -306,30 +308,10 @@ class _Training:
         perplexity = numbers.get("valid_perplexity", math.nan)
         return same and perplexity < self.progress.best_perplexity
 
-    def count_skipped(self, number: int) -> None:
-        """Add skipped minibatches, and stop the run when there are too many."""
-        progress, most = self.progress, self.config.max_skipped
-        progress.skipped += number
-        if number:
-            note(f"{progress.skipped} minibatches so far were not finite and skipped.")
-        if progress.skipped >= most:
-            self.give_up(f"{progress.skipped} minibatches were not finite")
-
-    def check_divergence(self, loss: float) -> None:
-        """Stop the run where its training loss is far above the lowest so far."""
-        progress, factor = self.progress, self.config.divergence
-        lowest = progress.lowest_loss = min(progress.lowest_loss, loss)
-        if factor and loss > lowest + factor * max(abs(lowest), 1.0):
-            self.give_up(
-                f"the training loss rose from {lowest:.4g} to {loss:.4g} at step "
-                f"{progress.step}: the run diverged (--divergence={factor:g})"
+    def stop(self, reason: str | None) -> None:
+        """End the run if there is a reason."""
+        if reason is not None:
+            raise UserError(
+                f"{reason}; {self.checkpoints.kept()}; try a lower --learning_rate, or "
+                f"--clip_norm, in another --workdir."
             )
-
-    def stop(self, what: str, step: int) -> NoReturn:
-        self.give_up(f"the {what} was not finite at step {step}")
-
-    def give_up(self, why: str) -> NoReturn:
-        raise UserError(
-            f"{why}; {self.checkpoints.kept()}; try a lower --learning_rate, or "
-            f"--clip_norm, in another --workdir."
-        )
