@@ -45,7 +45,7 @@ def documents(session: nox.Session) -> None:
 @nox.session
 def faults(session: nox.Session) -> None:
     """Runs whose file operations fail, and that get SIGTERM: a sample of both."""
-    session.run("python", "-m", "tests.faults", "--every=45")
+    session.run("python", "-m", "tests.faults", "--every=80")
     session.run("python", "-m", "tests.faults.signals", "--tries=1")
 
 

@@ -149,4 +149,4 @@ def test_no_module_splits_lines_in_its_own_way(path):
             assert path.parent.name == "benchmarks", node.lineno
         if name == "open" and not is_method:
             mode = node.args[1].value if len(node.args) > 1 else "r"
-            assert mode in ("a", "rb", "wb"), node.lineno
+            assert mode in ("a", "ab", "rb", "wb"), node.lineno

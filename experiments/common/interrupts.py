@@ -16,8 +16,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, NoReturn
 
 SIGNALS = tuple(
     getattr(signal, name)
@@ -36,6 +36,7 @@ class _State:
     installed = False
     received: int | None = None  # the first signal
     is_held = False
+    tasks: ClassVar[set[object]] = set()  # of other threads, that are waited for
     is_saving = False  # the main thread has seen the signal, and will end the process
     leaving = threading.Lock()  # held by the thread that ends the process
 
@@ -82,6 +83,23 @@ def held() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+def awaited(task: Callable[[], object]) -> Callable[[], None]:
+    """A task for another thread, such as a save, which a signal does not cut.
+
+    The process waits for it as it waits for the next step.
+    """
+    token = object()
+    _State.tasks.add(token)
+
+    def run() -> None:
+        try:
+            task()
+        finally:
+            _State.tasks.discard(token)
+
+    return run
+
+
 def _receive(signum: int, frame: Any) -> None:
     del frame
     if _State.received is not None and not _State.installed:  # a second Ctrl-C
@@ -115,7 +133,8 @@ def _watch(ours: socket.socket, theirs: socket.socket) -> None:
     # The first moment bridges the gap between a `held` and the next.
     again = _next_signal(ours, 0.05)
     while again is None and (
-        _State.is_saving or (_State.is_held and time.monotonic() < deadline)
+        _State.is_saving
+        or ((_State.is_held or _State.tasks) and time.monotonic() < deadline)
     ):
         again = _next_signal(ours, 0.05)
     leave()

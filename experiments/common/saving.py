@@ -5,6 +5,7 @@ disk are raised at the next call of training, at the next save, and at the end.
 """
 
 import dataclasses
+import functools
 import shutil
 import time
 from typing import Any
@@ -96,12 +97,13 @@ class RunCheckpoints:
             self.last.save(values["step"], copied, values)
             self.keep(values["step"])
 
-        self.writer.submit(write)
+        self.writer.submit(interrupts.awaited(write))
 
     def choose(self, step: int) -> None:
         """Keep the checkpoint of a step as the best so far."""
         if processes.is_first():
-            self.writer.submit(lambda: self.best.copy(self.last, step))
+            copy = functools.partial(self.best.copy, self.last, step)
+            self.writer.submit(interrupts.awaited(copy))
 
     def remove(self, step: int) -> None:
         """Delete the checkpoint of a step."""

@@ -157,6 +157,19 @@ def test_a_step_that_takes_too_long_is_not_waited_for(start, tmp_path):
     assert found == (130, b"interrupted: the last step is saved.\n")
 
 
+@pytest.mark.parametrize("takes", [0.5, 60.0])
+def test_a_save_in_another_thread_is_waited_for_a_moment(start, tmp_path, takes):
+    code = (
+        "interrupts.PATIENCE = 2\n"
+        f"def save():\n    time.sleep({takes})\n    interrupts.keep('all is saved')\n"
+        "threading.Thread(target=interrupts.awaited(save), daemon=True).start()\n"
+        "time.sleep(60)"
+    )
+    kept = b"all is saved" if takes < 2 else NOTHING.removeprefix(b"interrupted: ")[:-2]
+    found = ended(start(code, cwd=tmp_path))
+    assert found == (130, b"interrupted: %b.\n" % kept)
+
+
 def test_many_signals_are_one(start, tmp_path):
     """A user who presses Ctrl-C again and again, as the process ends."""
     process = start(steps("time.sleep(0.01)", save=0.05), cwd=tmp_path)

@@ -66,7 +66,9 @@ class Runner:
         self.patch.setattr(train_loop, "CALL_SECONDS", call_seconds)
         for module in (saving, train_loop):
             self.patch.setattr(module, "time", toy)
-        asked = SimpleNamespace(yes=False, keep=lambda sentence: None)
+        asked = SimpleNamespace(
+            yes=False, keep=lambda sentence: None, awaited=lambda task: task
+        )
 
         def requested():
             asked.yes = interrupt_at is not None and toy.step >= interrupt_at
