@@ -52,6 +52,11 @@ def make_mesh(
     return jax.make_mesh(shape, (DATA, MODEL), kinds, devices=devices)
 
 
+def everywhere(mesh: Mesh) -> NamedSharding:
+    """The sharding of an array that every device has as a whole."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
 def of_batch(mesh: Mesh, axes: Any) -> Any:
     """Shardings of a minibatch: its rows over the data axis.
 
@@ -125,11 +130,12 @@ def gather(tree: Tree) -> Tree:
     def whole(leaf: Any) -> Any:
         if jax.dtypes.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
             return jax.random.wrap_key_data(whole(jax.random.key_data(leaf)))
-        if not isinstance(leaf, jax.Array) or leaf.is_fully_replicated:
-            return np.array(leaf)
-        if leaf.is_fully_addressable:
-            return np.array(leaf)
-        return multihost_utils.process_allgather(leaf, tiled=True)
+        is_spread = isinstance(leaf, jax.Array) and not (
+            leaf.is_fully_replicated or leaf.is_fully_addressable
+        )
+        if is_spread:
+            return multihost_utils.process_allgather(leaf, tiled=True)
+        return np.array(leaf)
 
     return jax.tree.map(whole, tree)
 

@@ -5,7 +5,6 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
 from experiments.common.errors import UserError
@@ -124,7 +123,7 @@ class Placement:
         """Arrays as a whole on every device; whatever is no array stays as it is."""
         if self.mesh is None:
             return data
-        (place,) = jax.tree.leaves(sharding.of_params(self.mesh, np.zeros(())))
+        place = sharding.everywhere(self.mesh)
         return jax.tree.map(
             lambda a: sharding.place(a, place) if hasattr(a, "dtype") else a, data
         )
@@ -141,7 +140,7 @@ ONE_DEVICE = Placement()
 
 def _of_state(mesh: Mesh, state: TrainState) -> TrainState:
     """The shardings of a TrainState."""
-    everywhere = sharding.of_params(mesh, np.zeros(()))
+    everywhere: Any = sharding.everywhere(mesh)
     return TrainState(
         step=everywhere,
         params=sharding.of_params(mesh, state.params),

@@ -111,6 +111,7 @@ NUMPY_RNN = {
     "backprop": "full",
     "on_nonfinite": "stop",
     "mesh": None,
+    "num_processes": 1,
 }
 
 

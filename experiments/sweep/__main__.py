@@ -67,8 +67,10 @@ def sweep(options: argparse.Namespace, flags: Sequence[str]) -> list[dict[str, A
     interrupts.keep(f"finished runs stay in {folder}; the same command goes on")
     with locked(folder):
         failed = run_all(command, [r for r in runs if not is_finished(r)], options.jobs)
-        summaries = read_summaries(runs)
-        rows = report(folder, runs, choose_metric(options.metric, summaries), summaries)
+        summaries, rows = read_summaries(runs), []
+        if any(summaries) or not failed:
+            metric = choose_metric(options.metric, summaries)
+            rows = report(folder, runs, metric, summaries)
     if failed:
         (first, sentence), *_ = failed.items()
         raise UserError(

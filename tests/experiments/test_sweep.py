@@ -66,6 +66,14 @@ def test_a_run_that_fails_is_named_and_the_others_are_compared(tmp_path):
     assert "seed=1 holds summary.json but no flags.txt" in last
 
 
+def test_where_all_runs_fail_the_first_one_is_named(tmp_path):
+    (tmp_path / "text").write_text("a")
+    argv = ("--command=markov", f"--corpus={tmp_path / 'text'}", "--grid", "seed=0,1")
+    found = run(main, *argv, f"--workdir={tmp_path / 'sweep'}")
+    assert found.code == 2
+    assert found.err.splitlines()[-1].startswith("error: 2 of 2 runs failed; ")
+
+
 MISTAKES = {
     "--grid is missing": (),
     "--grid seed: a flag and its values": ("--grid", "seed"),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from experiments.common import saving
+from experiments.common import interrupts, saving
 from experiments.common.errors import UserError
 from experiments.common.job import Job, TrainConfig, loss_objective
 from experiments.common.train_loop import fit
@@ -148,6 +148,21 @@ def test_an_error_of_a_save_ends_training_at_the_next_call(tmp_path, monkeypatch
     assert len(metrics(tmp_path)) < 1000
     monkeypatch.undo()
     assert fit_losses(tmp_path, [1.0] * 1000).step == 1000
+
+
+def test_a_signal_waits_for_what_is_being_saved(tmp_path, monkeypatch):
+    waits = []
+    for name in ("save", "copy"):
+        method = getattr(Checkpoints, name)
+
+        def recorded(self, *args, method=method):
+            waits.append(bool(interrupts._State.tasks))
+            method(self, *args)
+
+        monkeypatch.setattr(Checkpoints, name, recorded)
+    fit_losses(tmp_path, [1.0] * 4)
+    assert len(waits) >= 4 and all(waits)
+    assert not interrupts._State.tasks
 
 
 def test_an_error_of_the_last_save_is_raised(tmp_path, monkeypatch):
