@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from seqjax.backend import several_devices
 from seqjax.mesh_axes import vary_alike
 from seqjax.nn import chunked_softmax
 from seqjax.nn.layers import DenseParams, dense, dense_init, matmul
 from seqjax.nn.masks import masked_total
 
-ROWS = 256  # positions whose rare labels are computed at a time
+ROWS = 256  # positions of a device whose rare labels are computed at a time
 
 
 class Tail(NamedTuple):
@@ -167,12 +168,14 @@ def adaptive_cross_entropy(
     )
     if labels.size == 0:
         return total, count
-    flat, labels = hidden.reshape(-1, hidden.shape[-1]), labels.reshape(-1)
+    # Sorting mixes positions. Where the batch may be sharded, only within a sequence.
+    columns = (len(labels), -1) if several_devices() else (-1, 1)
+    hidden, labels = hidden.reshape(*columns, hidden.shape[-1]), labels.reshape(columns)
     for (low, high), tail in zip(bounds, params.tails, strict=True):
         inside = (labels >= low) & (labels < high)
         if mask is not None:
-            inside &= mask.reshape(-1)
-        rows = jnp.where(inside[:, None], flat, jnp.zeros_like(flat))
+            inside &= mask.reshape(columns)
+        rows = jnp.where(inside[..., None], hidden, jnp.zeros_like(hidden))
         losses = _selected_losses(
             matmul(rows, tail.projection), *tail.words, labels - low, inside, chunk
         )
@@ -196,9 +199,9 @@ def check_clusters(clusters: Sequence[int], vocab_size: int) -> None:
 
 
 class _Blocks(NamedTuple):
-    """The positions to compute, in blocks of equal size."""
+    """The positions to compute of each column, in blocks of equal size."""
 
-    order: jax.Array  # the selected positions, then the others
+    order: jax.Array  # [N, G]: the selected positions of a column, then the others
     number: jax.Array  # of blocks that hold a selected position
     size: int
 
@@ -208,10 +211,26 @@ class _Blocks(NamedTuple):
 
 
 def _blocks(selected: jax.Array) -> _Blocks:
-    number, size = len(selected), min(ROWS, len(selected))
-    order = jnp.argsort(~selected, stable=True).astype(jnp.int32)
-    order = jnp.pad(order, (0, -number % size), constant_values=number)
-    return _Blocks(order, -(-selected.sum(dtype=jnp.int32) // size), size)
+    number, columns = selected.shape
+    size = min(number, max(1, ROWS * jax.device_count() // columns))
+    if columns > 1:
+        size = min(size, -(-number // 8))  # or short columns would be computed whole
+    order = jnp.argsort(~selected, axis=0, stable=True).astype(jnp.int32)
+    order = jnp.pad(order, ((0, -number % size), (0, 0)), constant_values=number)
+    most = selected.sum(0, dtype=jnp.int32).max()
+    return _Blocks(order, -(-most // size), size)
+
+
+@partial(jax.vmap, in_axes=1, out_axes=1)
+def _take(a: jax.Array, at: jax.Array) -> jax.Array:
+    """The rows of each column, and 0 for those past its end."""
+    return a.at[at].get(mode="fill", fill_value=0)
+
+
+@partial(jax.vmap, in_axes=1, out_axes=1)
+def _put(a: jax.Array, at: jax.Array, rows: jax.Array) -> jax.Array:
+    """Each column with these rows."""
+    return a.at[at].set(rows)
 
 
 def _forward(
@@ -229,11 +248,11 @@ def _forward(
         losses, log_z = carry
         at = blocks.of(i)
         part, saved = chunked_softmax.forward(
-            hidden[at], w, b, labels[at], min(chunk, len(b)), 0.0
+            _take(hidden, at), w, b, _take(labels, at), min(chunk, len(b)), 0.0
         )
-        return losses.at[at].set(part), log_z.at[at].set(saved[-1])
+        return _put(losses, at, part), _put(log_z, at, saved[-1])
 
-    zeros = jnp.zeros(len(hidden), chunked_softmax.of_sums(jnp.result_type(hidden, w)))
+    zeros = jnp.zeros(labels.shape, chunked_softmax.of_sums(jnp.result_type(hidden, w)))
     zeros, *_ = vary_alike(zeros, hidden, w, labels)
     losses, log_z = lax.fori_loop(0, blocks.number, body, (zeros, zeros))
     return losses, (hidden, w, b, labels, log_z, selected)
@@ -246,15 +265,14 @@ def _backward(chunk: int, saved: tuple, cotangent: jax.Array) -> tuple:
 
     def body(i: Any, gradients: tuple) -> tuple:
         at = blocks.of(i)
-        part = hidden[at], w, b, labels[at], log_z[at]
-        part_cotangent = cotangent.at[at].get(mode="fill", fill_value=0)
+        part = _take(hidden, at), w, b, _take(labels, at), _take(log_z, at)
         d_hidden, d_w, d_b, _ = chunked_softmax.backward(
-            min(chunk, len(b)), 0.0, part, part_cotangent
+            min(chunk, len(b)), 0.0, part, _take(cotangent, at)
         )
         assert d_b is not None
         of_hidden, of_w, of_b = gradients
         return (
-            of_hidden.at[at].set(d_hidden),
+            _put(of_hidden, at, d_hidden),
             of_w + d_w.astype(of_w.dtype),
             of_b + d_b.astype(of_b.dtype),
         )
@@ -266,7 +284,7 @@ def _backward(chunk: int, saved: tuple, cotangent: jax.Array) -> tuple:
     return *found, None, None
 
 
-# (hidden [N, P], w, b, labels [N], selected [N], chunk) -> losses [N], of the selected
+# (hidden [N, G, P], w, b, labels [N, G], selected [N, G], chunk) -> losses [N, G]
 _selected_losses = partial(jax.custom_vjp, nondiff_argnums=(5,))(
     lambda *args: _forward(*args)[0]
 )

@@ -150,6 +150,7 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
     "language_model": language_model,
     "language_model_tied": lambda: language_model(tie_embeddings=True),
     "language_model_chunked": lambda: language_model(chunk=20),
+    "language_model_adaptive": lambda: language_model(clusters=(10, 30)),
     "seq2seq": lambda: seq2seq(None),
     "seq2seq_attention": lambda: seq2seq("general"),
     "classifier_mean": lambda: classifier("mean"),

@@ -50,13 +50,14 @@ def test_log_probabilities_are_exact_and_sum_to_1(tied):
     np.testing.assert_allclose(np.exp(found).sum(axis=-1), 1.0, rtol=1e-5)
 
 
-@pytest.mark.parametrize("rows", [16, 256])
+@pytest.mark.parametrize("rows, devices", [(16, 1), (256, 1), (8, 2)])
 @pytest.mark.parametrize("tied", [False, True])
 def test_value_and_gradients_are_those_of_all_log_probabilities(
-    tied, rows, x64, monkeypatch
+    tied, rows, devices, x64, monkeypatch
 ):
-    """In several blocks of positions and chunks of words."""
+    """In several blocks of positions and chunks of words, also for several devices."""
     monkeypatch.setattr(adaptive_softmax, "ROWS", rows)
+    monkeypatch.setattr(adaptive_softmax, "several_devices", lambda: devices > 1)
     params, hidden, labels, mask = draw(jnp.float64, tied)
 
     def ours(params, hidden):
