@@ -10,7 +10,7 @@ import optax
 
 from experiments.classification.config import ModelConfig, TrainConfig
 from experiments.classification.data import DocumentEncoder
-from experiments.common.devices import Placement
+from experiments.common.devices import ONE_DEVICE, Placement
 from experiments.common.errors import UserError
 from experiments.common.recurrent import make_cell
 from seqjax import training
@@ -63,6 +63,7 @@ def predict(
     documents: Sequence[np.ndarray],
     offsets: np.ndarray | None,
     batch_size: int,
+    placement: Placement = ONE_DEVICE,
 ) -> np.ndarray:
     """Log-probabilities of the labels, float64 [N, C], in the order of the documents.
 
@@ -72,26 +73,20 @@ def predict(
       documents: int32 [N], one array per document.
       offsets: of the logits, float32 [documents, C].
       batch_size: number of documents in a minibatch.
+      placement: where the minibatches are computed.
     """
+    run = placement.held_out(functools.partial(_log_probs, model))
     found = np.zeros((len(documents), model.num_labels))
     no_labels = np.zeros(len(documents), int)
     for bucket in labeled.plan(documents, batch_size):
         batch = labeled.make_batch(documents, no_labels, bucket, offsets)
         rows = bucket.rows[bucket.rows >= 0]
-        log_probs = _log_probs(
-            model, params, batch.tokens, batch.lengths, batch.offsets
-        )
-        found[rows] = np.asarray(log_probs)[: len(rows)]
+        found[rows] = np.asarray(run(params, batch))[: len(rows)]
     return found
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _log_probs(
-    model: Classifier,
-    params: Any,
-    tokens: jax.Array,
-    lengths: jax.Array,
-    offsets: jax.Array | None,
-) -> jax.Array:
-    """[T, B], [B], [B, C] -> [B, C]."""
+def _log_probs(model: Classifier, params: Any, batch: Any) -> jax.Array:
+    """Of the labels of each document of a LabeledBatch, [B, C]."""
+    tokens, lengths, offsets = batch.tokens, batch.lengths, batch.offsets
     return jax.nn.log_softmax(model.apply(params, tokens, lengths, offsets=offsets))

@@ -26,7 +26,7 @@ from experiments.classification.figures import draw_confusion
 from experiments.classification.model import build_model, build_train_loop, predict
 from experiments.classification.pretraining import build_pretraining, pretrain
 from experiments.common.console import print_table
-from experiments.common.devices import Placement
+from experiments.common.devices import ONE_DEVICE, Placement
 from experiments.common.job import Job, Objective
 from experiments.common.line_io import read_lines, write_lines
 from experiments.common.optimizer import (
@@ -81,11 +81,12 @@ def train(config: Config) -> dict[str, Any]:
     model = build_model(config.model, encoder)
     optimizer = make_optimizer(config.optimizer, total_steps)
 
+    placement = Placement.of(config.devices, BATCH_AXES, batch_size)
+
     def validate(state: Any) -> dict[str, float]:
-        log_probs = predict_split(model, state.params, valid, batch_size)
+        log_probs = predict_split(model, state.params, valid, batch_size, placement)
         return score("valid", log_probs, valid.labels)
 
-    placement = Placement.of(config.devices, BATCH_AXES, batch_size)
     job = Job(
         build_train_loop(config.train, model, optimizer, placement),
         data=None,
@@ -141,10 +142,15 @@ def encode(
 
 
 def predict_split(
-    model: Classifier, params: Any, split: EncodedSplit, batch_size: int
+    model: Classifier,
+    params: Any,
+    split: EncodedSplit,
+    batch_size: int,
+    placement: Placement = ONE_DEVICE,
 ) -> np.ndarray:
     """Log-probabilities [documents, C]; see `predict`."""
-    return predict(model, params, split.documents, split.offsets, batch_size)
+    where = batch_size, placement
+    return predict(model, params, split.documents, split.offsets, *where)
 
 
 @with_precision

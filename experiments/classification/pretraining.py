@@ -75,7 +75,8 @@ def pretrain(
     ) -> Any:
         return language_model.loss(params, batch, key), carry
 
-    loss = jax.jit(language_model.loss)
+    placement = Placement.of(config.devices, BATCH_AXES, config.train.batch_size)
+    loss = placement.held_out(jax.jit(language_model.loss))
 
     def validate(state: Any) -> dict[str, float]:
         sums = np.zeros(2)
@@ -85,7 +86,6 @@ def pretrain(
         return {"valid_perplexity": metrics.perplexity(*sums)}
 
     step = training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
-    placement = Placement.of(config.devices, BATCH_AXES, config.train.batch_size)
     job = Job(
         training.make_batch_loop(placement.step(step), placement.batch),
         data=None,

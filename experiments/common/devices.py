@@ -1,10 +1,12 @@
 """Where a run computes: one device, or a mesh of the devices of all processes."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from experiments.common.errors import UserError
@@ -119,6 +121,36 @@ class Placement:
             return carry
         return sharding.place(carry, sharding.of_batch(self.mesh, 0))
 
+    def held_out(
+        self, function: Callable[[Any, Any], Any], axes: Any = None
+    ) -> Callable[[Any, Any], Any]:
+        """A function of parameters and a held-out minibatch, its rows over the devices.
+
+        Rows that cannot be divided evenly are computed as a whole on every device.
+
+        Args:
+          function: (params, batch) -> arrays.
+          axes: as `batch_axes`, which are used if None.
+        """
+        mesh, axes = self.mesh, self.batch_axes if axes is None else axes
+        if mesh is None:
+            return function
+
+        def run(params: Any, batch: Any) -> Any:
+            rows = jax.tree.leaves(jax.tree.map(_lengths, axes, batch))
+            place: Any = sharding.of_batch(mesh, axes)
+            if any(number % mesh.shape[sharding.DATA] for number in rows):
+                place = sharding.everywhere(mesh)
+            params = jax.tree.map(on_mesh, params, sharding.of_params(mesh, params))
+            return sharding.gather(function(params, sharding.place(batch, place)))
+
+        def on_mesh(leaf: Any, place: Any) -> Any:
+            where = getattr(leaf, "sharding", None)
+            there = where is not None and where.device_set == place.device_set
+            return leaf if there else sharding.place(leaf, place)
+
+        return run
+
     def everywhere(self, data: Any) -> Any:
         """Arrays as a whole on every device; whatever is no array stays as it is."""
         if self.mesh is None:
@@ -128,6 +160,10 @@ class Placement:
             lambda a: sharding.place(a, place) if hasattr(a, "dtype") else a, data
         )
 
+    def on_host(self, state: TrainState) -> TrainState:
+        """A state whose arrays lie in the memory of the host, whole; all call this."""
+        return state if self.mesh is None else sharding.gather(state)
+
     def whole(self, state: TrainState) -> TrainState:
         """A state as one device has it, for whatever knows no mesh."""
         if self.mesh is None:
@@ -136,6 +172,11 @@ class Placement:
 
 
 ONE_DEVICE = Placement()
+
+
+def _lengths(axis: int, part: Any) -> list[int]:
+    """The lengths of this axis in the arrays of a part."""
+    return [np.shape(array)[axis] for array in jax.tree.leaves(part)]
 
 
 def _of_state(mesh: Mesh, state: TrainState) -> TrainState:

@@ -169,7 +169,8 @@ class Job:
       plan: epoch -> its minibatches, a sequence of some length.
       total_steps: the number of minibatches after which the run ends; an estimate
         where `epochs` is given.
-      validate: state -> {name: number} on held-out data.
+      validate: state -> {name: number} on held-out data; the state lies as
+        `placement` says.
       new_epoch: state -> state with the carry at the beginning of an epoch.
       objective: the numbers that are shown and that decide.
       epochs: the number of epochs after which the run ends.

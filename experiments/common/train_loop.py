@@ -143,7 +143,7 @@ class _Training:
         if not has_finite_parameters(state):
             self.stop(guards.not_finite("update", int(state.step)))
         progress.seconds = time.perf_counter() - self.started
-        self.checkpoints.save(self.job.placement.whole(state), progress)
+        self.checkpoints.save(self.job.placement.on_host(state), progress)
 
     def is_validation_due(self) -> bool:
         ended = self.steps_left() <= 0 or self.has_ended_epoch()
@@ -261,7 +261,7 @@ class _Training:
         """Validate a state that is saved, and keep it if it is the best so far."""
         progress, objective = self.progress, self.job.objective
         with activity.compiling("the validation", bar.line):
-            numbers = self.job.validate(self.job.placement.whole(state))
+            numbers = self.job.validate(state)
         # Of process 0, so that all decide alike.
         first = processes.of_first(list(numbers.values()))
         numbers = dict(zip(numbers, first, strict=True))

@@ -81,7 +81,7 @@ def train_forecaster(
         values,
         plan,
         total_steps,
-        validate=make_validation(model, values, series.valid),
+        validate=make_validation(model, values, series.valid, placement),
         objective=loss_objective("values"),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
@@ -99,7 +99,7 @@ def read_windows(model: Any, values: jax.Array, starts: jax.Array) -> jax.Array:
 
 
 def make_validation(
-    model: Any, values: jax.Array, part: tuple[int, int]
+    model: Any, values: jax.Array, part: tuple[int, int], placement: Placement
 ) -> Callable[[TrainState], dict[str, float]]:
     """state -> the mean loss over all windows of a part.
 
@@ -107,6 +107,7 @@ def make_validation(
       model: a trainable model.
       values: the series [N, D].
       part: the rows [begin, end) of the part.
+      placement: where the windows are computed.
     """
     starts = origins(part, model.tau, model.horizon) - model.tau
     batches = [
@@ -114,12 +115,16 @@ def make_validation(
         for i in range(0, len(starts), VALID_BATCH_SIZE)
     ]
 
+    values = placement.everywhere(values)
+
     @jax.jit
     def loss(params: Any, values: jax.Array, starts: jax.Array) -> Any:
         return model.loss(params, read_windows(model, values, starts))
 
+    run = placement.held_out(lambda params, starts: loss(params, values, starts), 0)
+
     def validate(state: TrainState) -> dict[str, float]:
-        sums = [loss(state.params, values, starts) for starts in batches]
+        sums = [run(state.params, starts) for starts in batches]
         totals, counts = zip(*sums, strict=True)
         return {"valid_loss": sum(map(float, totals)) / sum(map(float, counts))}
 

@@ -109,7 +109,8 @@ def train_on_task(config: Config, task: Task, workdir: Workdir) -> Trained:
         return draw_batches(task, rng, tasks.EPOCH, config.train.batch_size)
 
     def validate(state: TrainState) -> dict[str, float]:
-        return {f"valid_{name}": x for name, x in score(state.params).items()}
+        params = placement.whole(state).params
+        return {f"valid_{name}": x for name, x in score(params).items()}
 
     total_steps = config.train.epochs * tasks.EPOCH
     optimizer = make_optimizer(config.optimizer, total_steps)

@@ -92,7 +92,10 @@ def build_train_loop(
 
 
 def make_perplexity(
-    config: Config, model: LanguageModel, texts: Mapping[str, jax.Array]
+    config: Config,
+    model: LanguageModel,
+    texts: Mapping[str, jax.Array],
+    placement: Placement = ONE_DEVICE,
 ) -> Callable[[Any, str], tuple[float, float]]:
     """(params, name of a text) -> (total, count) over a whole held-out text."""
 
@@ -104,8 +107,12 @@ def make_perplexity(
     run_over = training.make_evaluate(loss_fn, model.initial_state, num_steps)
 
     def perplexity_of(params: Any, name: str) -> tuple[float, float]:
-        tokens = texts[name]
-        plan = batching.whole_text(len(tokens), rows, num_steps)
-        return run_over(params, tokens, *map(jnp.asarray, plan))
+        plan = batching.whole_text(len(texts[name]), rows, num_steps)
+        tokens = placement.everywhere(texts[name])
+
+        def run(params: Any, plan: Any) -> tuple[float, float]:
+            return run_over(params, tokens, *plan)
+
+        return placement.held_out(run, (1, 0))(params, tuple(map(jnp.asarray, plan)))
 
     return perplexity_of

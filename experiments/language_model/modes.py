@@ -70,12 +70,12 @@ def train(config: Config) -> dict[str, Any]:
     sizes = config.train.batch_size, config.train.num_steps
     total_steps = count_steps(config, len(data.train))
     optimizer = make_optimizer(config.optimizer, total_steps)
-    perplexity_of = make_perplexity(config, model, data.held_out)
+    placement = Placement.of(config.devices, 1, config.train.batch_size)
+    perplexity_of = make_perplexity(config, model, data.held_out, placement)
 
     def make_plan(rng: np.random.Generator) -> jax.Array:
         return jnp.asarray(READ[config.train.sampling](rng, len(data.train), *sizes))
 
-    placement = Placement.of(config.devices, 1, config.train.batch_size)
     job = Job(
         build_train_loop(config, model, optimizer, placement),
         data.train,

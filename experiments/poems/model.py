@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from experiments.common.devices import ONE_DEVICE, Placement
 from experiments.poems.config import Config
 from experiments.poems.data import PoemBatch, PoemEncoder, label_mask, whole_part
 from seqjax import metrics
@@ -28,9 +29,10 @@ def make_perplexity(
     model: LanguageModel,
     parts: Mapping[str, Sequence[Poem]],
     encoder: PoemEncoder,
+    placement: Placement = ONE_DEVICE,
 ) -> Perplexity:
     """(params, part) -> perplexity of the part's characters and ends."""
-    loss = jax.jit(partial(poem_loss, model))
+    loss = placement.held_out(jax.jit(partial(poem_loss, model)))
 
     @lru_cache
     def batches(part: str) -> list[PoemBatch]:

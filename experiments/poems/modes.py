@@ -72,14 +72,14 @@ def train(config: Config) -> dict[str, Any]:
     model = build_language_model(config.model, len(encoder.vocab))
     total_steps = config.train.epochs * len(plan(0))
     optimizer = make_optimizer(config.optimizer, total_steps)
-    perplexity_of = make_perplexity(config, model, corpus.held_out, encoder)
+    rows = 0 if config.train.batch_tokens else config.train.batch_size
+    placement = Placement.of(config.devices, PoemBatch._make([1, 0, 0]), rows)
+    perplexity_of = make_perplexity(config, model, corpus.held_out, encoder, placement)
 
     def loss_fn(params: Any, carry: Any, batch: PoemBatch, key: jax.Array) -> Any:
         return poem_loss(model, params, batch, key), carry
 
     step = training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
-    rows = 0 if config.train.batch_tokens else config.train.batch_size
-    placement = Placement.of(config.devices, PoemBatch._make([1, 0, 0]), rows)
     job = Job(
         training.make_batch_loop(placement.step(step), placement.batch),
         data=None,

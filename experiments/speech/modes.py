@@ -99,7 +99,7 @@ def train(config: Config) -> dict[str, Any]:
         plan=minibatches.plan,
         total_steps=total_steps,
         epochs=config.train.epochs,
-        validate=make_validation(config, recognizer, corpus.valid),
+        validate=make_validation(config, recognizer, corpus.valid, placement),
         objective=loss_objective("labels"),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
@@ -119,11 +119,13 @@ def train(config: Config) -> dict[str, Any]:
 
 
 def make_validation(
-    config: Config, recognizer: SpeechRecognizer, part: Any
+    config: Config, recognizer: SpeechRecognizer, part: Any, placement: Placement
 ) -> Callable[[training.TrainState], dict[str, float]]:
     """state -> loss and word error rate of a part by greedy decoding."""
     minibatches = minibatches_of(config, recognizer, part)
-    recognize = make_recognize(config.data, *recognizer, beam_size=1)
+    recognize = make_recognize(
+        config.data, *recognizer, beam_size=1, placement=placement
+    )
 
     def validate(state: training.TrainState) -> dict[str, float]:
         found, total, count = recognize(state.params, minibatches)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments.common.devices import ONE_DEVICE, Placement
 from experiments.common.recurrent import make_cell
 from experiments.speech.config import Config, DataConfig
 from experiments.speech.data import LabelEncoder, SpeechBatch, SpeechMinibatches
@@ -58,6 +59,7 @@ def make_recognize(
     encoder: LabelEncoder,
     beam_size: int,
     limit_words: bool = False,
+    placement: Placement = ONE_DEVICE,
 ) -> Recognize:
     """A function that recognizes all utterances of `SpeechMinibatches`.
 
@@ -69,10 +71,12 @@ def make_recognize(
       beam_size: number of prefixes; 1 is greedy.
       limit_words: whether to take the best hypothesis with as many words as
         `min_words` to `max_words` training recordings, if there is one.
+      placement: where the minibatches are computed.
     """
     fewest = config.min_words * encoder.words[0]
     most = config.max_words * encoder.words[1]
 
+    @placement.held_out
     @jax.jit
     def run_batch(params: Any, batch: SpeechBatch) -> Any:
         xs, lengths = front.apply(batch.samples, batch.lengths)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import optax
 
-from experiments.common.devices import Placement
+from experiments.common.devices import ONE_DEVICE, Placement
 from experiments.common.errors import UserError
 from experiments.common.job import TrainConfig
 from experiments.common.recurrent import make_cell
@@ -72,14 +72,19 @@ class Predictions(NamedTuple):
 
 
 def predict(
-    model: Tagger, params: Any, sentences: EncodedSentences, batch_size: int
+    model: Tagger,
+    params: Any,
+    sentences: EncodedSentences,
+    batch_size: int,
+    placement: Placement = ONE_DEVICE,
 ) -> Predictions:
     """The most probable tags of each sentence."""
+    run = placement.held_out(functools.partial(_predict_batch, model))
     found: list[list[str]] = [[] for _ in sentences.lengths]
     loss, num_words = 0.0, 0.0
     for bucket in sentences.plan(batch_size):
         batch = sentences.batch(bucket)
-        paths, batch_loss, batch_words = _predict_batch(model, params, batch)
+        paths, batch_loss, batch_words = run(params, batch)
         loss, num_words = loss + float(batch_loss), num_words + float(batch_words)
         for row, path in zip(bucket.rows, np.asarray(paths).T, strict=True):
             if row >= 0:

@@ -70,7 +70,7 @@ def train(config: Config) -> dict[str, Any]:
         data=None,
         plan=plan,
         total_steps=total_steps,
-        validate=make_validation(config, model, corpus.valid, vocabs),
+        validate=make_validation(config, model, corpus.valid, vocabs, placement),
         objective=Objective(criterion=criterion, maximize=True),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
@@ -86,13 +86,18 @@ def train(config: Config) -> dict[str, Any]:
 
 
 def make_validation(
-    config: Config, model: Tagger, valid: Sequence[Sentence], vocabs: TaggingVocabs
+    config: Config,
+    model: Tagger,
+    valid: Sequence[Sentence],
+    vocabs: TaggingVocabs,
+    placement: Placement,
 ) -> Callable[[Any], dict[str, float]]:
     """state -> the numbers of a validation."""
     sentences = encode(valid, vocabs, model)
 
     def validate(state: Any) -> dict[str, float]:
-        found = predict(model, state.params, sentences, config.train.batch_size)
+        where = config.train.batch_size, placement
+        found = predict(model, state.params, sentences, *where)
         numbers = score(valid, found.tags, (), vocabs.have_spans).numbers
         shown = {name: numbers.get(name) for name in ("f1", "accuracy")}
         return {

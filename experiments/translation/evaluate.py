@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import sacrebleu
 
+from experiments.common.devices import ONE_DEVICE, Placement
 from experiments.translation.bleu import bleu_tokenizer
 from experiments.translation.config import Config
 from experiments.translation.data import (
@@ -32,11 +33,15 @@ class ScoredTranslations(NamedTuple):
 
 
 def make_perplexity(
-    model: Seq2Seq, split: parallel.PairSplit, tokenizers: Tokenizers, batch_size: int
+    model: Seq2Seq,
+    split: parallel.PairSplit,
+    tokenizers: Tokenizers,
+    batch_size: int,
+    placement: Placement = ONE_DEVICE,
 ) -> Callable[[Any], float]:
     """params -> perplexity of a part's translations, without label smoothing."""
     batches = held_out_minibatches(split, tokenizers, batch_size)
-    loss = jax.jit(model.loss)
+    loss = placement.held_out(jax.jit(model.loss))
 
     def perplexity_of(params: Any) -> float:
         totals, counts = zip(*(loss(params, batch) for batch in batches), strict=True)
@@ -46,10 +51,16 @@ def make_perplexity(
 
 
 def make_validation(
-    config: Config, model: Seq2Seq, tokenizers: Tokenizers, valid: parallel.PairSplit
+    config: Config,
+    model: Seq2Seq,
+    tokenizers: Tokenizers,
+    valid: parallel.PairSplit,
+    placement: Placement,
 ) -> Callable[[TrainState], dict[str, float]]:
     """state -> the validation numbers, with BLEU if that is the criterion."""
-    perplexity_of = make_perplexity(model, valid, tokenizers, config.train.batch_size)
+    perplexity_of = make_perplexity(
+        model, valid, tokenizers, config.train.batch_size, placement
+    )
     translator = Translator(model, tokenizers, config.decode, config.run.seed)
     # Spread over the whole part, since a corpus may be sorted by length.
     spread = np.linspace(0, len(valid.source) - 1, config.train.valid_sentences)
@@ -61,7 +72,8 @@ def make_validation(
     def validate(state: TrainState) -> dict[str, float]:
         numbers = {"valid_perplexity": perplexity_of(state.params)}
         if config.train.criterion == "bleu":
-            texts = best_texts(translator.translate(sources, [state.params]))
+            params = placement.whole(state).params
+            texts = best_texts(translator.translate(sources, [params]))
             bleu = sacrebleu.BLEU(force=True, tokenize=tokenize)
             numbers["valid_bleu"] = bleu.corpus_score(texts, [references]).score
         return numbers

@@ -101,7 +101,7 @@ def train(config: Config) -> dict[str, Any]:
         plan=plan,
         total_steps=total_steps,
         epochs=config.train.epochs,
-        validate=make_validation(config, model, tokenizers, corpus.valid),
+        validate=make_validation(config, model, tokenizers, corpus.valid, placement),
         objective=OBJECTIVES[config.train.criterion],
         learning_rate=lambda step: schedule(step // accumulate),
         plateau_factor=config.optimizer.plateau_factor,

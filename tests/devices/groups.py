@@ -39,7 +39,13 @@ def free_port() -> int:
 class Group:
     """The processes of one run; `with` kills whatever is left of them."""
 
-    def __init__(self, folder: Path, flags: Sequence[Sequence[str]], devices: int = 1):
+    def __init__(
+        self,
+        folder: Path,
+        flags: Sequence[Sequence[str]],
+        devices: int = 1,
+        module: str = "experiments.language_model",
+    ):
         """Start a process for each list of flags, with so many simulated devices."""
         folder.mkdir(exist_ok=True)
         environment = os.environ | {
@@ -51,11 +57,11 @@ class Group:
         self.errors = [folder / f"err{i}" for i in range(len(flags))]
         self.processes = []
         for path, given in zip(self.errors, flags, strict=True):
-            command = [sys.executable, "-m", "experiments.language_model", *given]
+            start = [sys.executable, "-m", module, *given]
             with open(path, "w") as err, open(f"{path}.out", "w") as out:
                 self.processes.append(
                     subprocess.Popen(
-                        command, cwd=ROOT, env=environment, stdout=out, stderr=err
+                        start, cwd=ROOT, env=environment, stdout=out, stderr=err
                     )
                 )
 
@@ -83,15 +89,17 @@ def group(
     folder: Path, number: int, *more: str, devices: int = 1, workdir: str = "run"
 ) -> Iterator[Group]:
     """A run of `number` processes in `folder`/`workdir`; its text is `folder`/text."""
-    port = free_port()
     flags = [f"--corpus={folder / 'text'}", f"--workdir={folder / workdir}", *SMALL]
-    meet = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={number}"]
-    each = [
-        [*flags, *(meet if number > 1 else []), *more, f"--process_id={i}"]
-        for i in range(number)
-    ]
-    with Group(folder, each, devices) as started:
+    with Group(folder, flags_of_each(number, *flags, *more), devices) as started:
         yield started
+
+
+def flags_of_each(number: int, *flags: str) -> list[list[str]]:
+    """The flags of each of `number` processes of a run."""
+    if number == 1:
+        return [[*flags]]
+    where = f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={number}"
+    return [[*flags, *where, f"--process_id={i}"] for i in range(number)]
 
 
 def finished(folder: Path, number: int, *more: str, **options: Any) -> dict[str, Any]:
