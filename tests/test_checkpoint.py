@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -97,6 +98,48 @@ def test_a_step_can_be_saved_again(tmp_path, state):
     restored, progress, _ = checkpoints.restore(state)
     assert progress == {"n": 2}
     assert_same(restored, other(state, 1))
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_replacement_that_is_cut_short_loses_no_checkpoint(
+    tmp_path, state, monkeypatch, cut
+):
+    """A kill at any of its renames: before, between and after the two names."""
+    checkpoints, rename, calls = Checkpoints(tmp_path, keep=1), Path.rename, []
+    checkpoints.save(5, state, {"n": 1})
+
+    def killed(path, target):
+        calls.append(path)
+        if len(calls) == cut:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        patch.setattr(shutil, "rmtree", lambda path: killed(path, path))
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.save(5, other(state, 1), {"n": 2})
+    again = Checkpoints(tmp_path, keep=1)
+    assert again.steps() == [5]
+    number = 2 if cut == 3 else 1
+    assert again.restore(state)[1:] == ({"n": number}, [])
+    assert again.restore(state, 5)[1] == again.progress() == {"n": number}
+    Checkpoints(tmp_path / "best").copy(again, 5)
+    assert Checkpoints(tmp_path / "best").progress() == {"n": number}
+    shutil.rmtree(tmp_path / "best")
+    again.save(5, other(state, 2), {"n": 3})
+    assert [p.name for p in tmp_path.iterdir()] == ["5"]
+    assert again.progress() == {"n": 3}
+
+
+def test_a_checkpoint_is_removed_with_the_one_that_it_replaced(tmp_path, state):
+    checkpoints = Checkpoints(tmp_path / "last")
+    checkpoints.save(5, state, {})
+    path = tmp_path / "last" / "5"
+    shutil.copytree(path, path.with_name("5.replaced.partial"))
+    checkpoints.remove(5)
+    assert checkpoints.steps() == []
+    assert not path.parent.exists()
 
 
 def damaged(content, how):

@@ -18,7 +18,13 @@ from experiments.common.console import note
 from experiments.common.errors import UserError
 from experiments.common.job import Progress, TrainConfig
 from experiments.common.workdir import Workdir
-from seqjax.checkpoint import Checkpoints, Writer, size_of, snapshot
+from seqjax.checkpoint import (
+    Checkpoints,
+    DamagedError,
+    Writer,
+    size_of,
+    snapshot,
+)
 from seqjax.training import TrainState
 
 SPARE_BYTES = 2**20  # of the disk, for all that is no array
@@ -42,16 +48,29 @@ class RunCheckpoints:
         self.writer.close()
 
     def resume(self, state: TrainState) -> tuple[TrainState, Progress]:
-        """The state and the progress of the newest checkpoint, or those given."""
+        """The state and the progress of the newest checkpoint, or those given.
+
+        Where none of the last can be read, it is the best one.
+        """
         progress = Progress()
-        if self.last.steps():
+        if not (self.last.steps() or self.best.steps()):
+            self.saved = _place(progress)
+            return state, progress
+        try:
             state, saved, unreadable = self.last.restore(state)
-            for sentence in unreadable:
-                note(f"{sentence} Continuing from the one before.")
             progress = Progress(**saved)
-            note(f"continuing from step {progress.step} in {self.workdir.path}.")
-            self.keep(progress.step)
-        self.saved = _place(progress)
+            self.saved = _place(progress)
+        except DamagedError as error:
+            try:
+                state, saved, unreadable = self.best.restore(state)
+            except DamagedError:
+                raise error from None
+            note(f"{error} Continuing from the best one.")
+            progress = Progress(**saved)
+        for sentence in unreadable:
+            note(f"{sentence} Continuing from the one before.")
+        note(f"continuing from step {progress.step} in {self.workdir.path}.")
+        self.keep(progress.step)
         return state, progress
 
     def check_space(self, state: TrainState) -> None:
@@ -88,6 +107,7 @@ class RunCheckpoints:
         """Save a checkpoint while training goes on, after the one before."""
         self.saved, self.saved_at = _place(progress), time.perf_counter()
         if not processes.is_first():
+            self.keep(progress.step)
             return
         self.writer.wait()
         copied, values = snapshot(state), dataclasses.asdict(progress)

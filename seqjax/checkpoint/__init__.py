@@ -8,7 +8,14 @@ Needs safetensors: `pip install "seqjax[experiments]"`.
 """
 
 from seqjax.checkpoint.checkpoints import Checkpoints
-from seqjax.checkpoint.folder import CheckpointError, size_of, snapshot
+from seqjax.checkpoint.folder import CheckpointError, DamagedError, size_of, snapshot
 from seqjax.checkpoint.writer import Writer
 
-__all__ = ["CheckpointError", "Checkpoints", "Writer", "size_of", "snapshot"]
+__all__ = [
+    "CheckpointError",
+    "Checkpoints",
+    "DamagedError",
+    "Writer",
+    "size_of",
+    "snapshot",
+]

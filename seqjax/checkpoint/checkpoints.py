@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from seqjax import durable
 from seqjax.checkpoint import folder
-from seqjax.checkpoint.folder import CheckpointError, DamagedError
+from seqjax.checkpoint.folder import DamagedError
 
+REPLACED = f".replaced{durable.PARTIAL}"  # the end of the name of one that goes
 State = TypeVar("State")  # a pytree of arrays
 Found = TypeVar("Found")
 
@@ -41,17 +42,24 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps of all checkpoints, also of damaged ones, in increasing order."""
-        return sorted(int(p.name) for p in self._folders() if any(p.iterdir()))
+        return sorted(s for s, path in self._folders().items() if any(path.iterdir()))
 
-    def _folders(self) -> list[Path]:
-        """The folders that are named as checkpoints."""
-        if not self.directory.is_dir():
-            return []
-        return [
-            p
-            for p in self.directory.iterdir()
-            if re.fullmatch("0|[1-9][0-9]*", p.name) and p.is_dir()
-        ]
+    def _folders(self) -> dict[int, Path]:
+        """The folders of the checkpoints by their steps.
+
+        A process that was killed while it replaced a checkpoint may have left the
+        replaced one alone.
+        """
+        found: dict[int, Path] = {}
+        for path in self.directory.iterdir() if self.directory.is_dir() else ():
+            name = path.name.removesuffix(REPLACED)
+            if re.fullmatch("0|[1-9][0-9]*", name) and path.is_dir():
+                step = int(name)
+                found[step] = found.get(step, path) if name != path.name else path
+        return found
+
+    def _folder(self, step: int) -> Path:
+        return self._folders().get(step, self.directory / str(step))
 
     def save(self, step: int, state: Any, progress: dict[str, Any]) -> None:
         """Write a checkpoint, then delete all but the newest `keep`.
@@ -79,7 +87,7 @@ class Checkpoints:
           step: the name of the checkpoint there and here.
         """
         durable.make_folder(self.directory)
-        folder.copy(other.directory / str(step), self._partial(step))
+        folder.copy(other._folder(step), self._partial(step))
         self._finish(step)
 
     def progress(self) -> dict[str, Any]:
@@ -96,7 +104,10 @@ class Checkpoints:
         Args:
           step: the name of the checkpoint.
         """
-        durable.delete_folder(self.directory / str(step))
+        for end in (REPLACED, ""):
+            path = self.directory / f"{step}{end}"
+            if path.exists():
+                durable.delete_folder(path)
         with contextlib.suppress(OSError):  # not empty
             self.directory.rmdir()
             self.directory.parent.rmdir()
@@ -106,19 +117,20 @@ class Checkpoints:
 
     def _finish(self, step: int) -> None:
         """Give a complete checkpoint its name, and delete all that is not kept."""
-        path = self.directory / str(step)
+        path, replaced = (self.directory / f"{step}{end}" for end in ("", REPLACED))
         if path.exists():
-            path.rename(path.with_name(f"{step}.replaced{durable.PARTIAL}"))
+            if replaced.exists():
+                durable.delete_folder(replaced)
+            path.rename(replaced)
         self._partial(step).rename(path)
         durable.sync(self.directory)
-        leftovers = [
-            p for p in self.directory.iterdir() if p.name.endswith(durable.PARTIAL)
-        ]
         # A run that continues from an earlier checkpoint replaces the later ones.
         kept = [s for s in self.steps() if s <= step][-self.keep :]
-        leftovers += [p for p in self._folders() if int(p.name) not in kept]
-        for path in leftovers:
-            durable.delete_folder(path)
+        folders = self._folders()
+        stays = {folders[s] for s in kept}
+        for path in (*folders.values(), *self.directory.glob(f"*{durable.PARTIAL}")):
+            if path not in stays and path.exists():
+                durable.delete_folder(path)
 
     def restore(
         self, template: State, step: int | None = None
@@ -139,7 +151,7 @@ class Checkpoints:
             the template, or it has another format.
         """
         if step is not None:
-            return *folder.read(self.directory / str(step), template), []
+            return *folder.read(self._folder(step), template), []
         found, unreadable = self._newest(lambda path: folder.read(path, template))
         return *found, unreadable
 
@@ -147,17 +159,17 @@ class Checkpoints:
         """What `read` returns of the newest checkpoint that is not damaged.
 
         Raises:
-          CheckpointError: if all are damaged.
+          DamagedError: if all are damaged, or there is none.
         """
         steps = self.steps()
         if not steps:
-            raise CheckpointError(f"there is no checkpoint in {self.directory}.")
+            raise DamagedError(f"there is no checkpoint in {self.directory}.")
         unreadable = list[str]()
         for step in reversed(steps):
             try:
-                return read(self.directory / str(step)), unreadable
+                return read(self._folder(step)), unreadable
             except DamagedError as error:
                 unreadable.append(str(error))
-        raise CheckpointError(
+        raise DamagedError(
             f"no checkpoint in {self.directory} can be read: {unreadable[0]}"
         )
