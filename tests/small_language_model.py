@@ -75,7 +75,7 @@ def arrays(checkpoint):
     return load_file(checkpoint / "state.safetensors")
 
 
-def start(corpus, workdir, *more):
+def start(corpus, workdir, *more, stdout=subprocess.DEVNULL):
     """The command as a process of its own, its stderr in a file beside the workdir.
 
     It compiles as this process does: their numbers are compared.
@@ -86,7 +86,7 @@ def start(corpus, workdir, *more):
             [*argv, f"--corpus={corpus}", f"--workdir={workdir}"],
             cwd=ROOT,
             env=os.environ | {"XLA_FLAGS": quick.XLA_FLAGS},
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             stderr=err,
         )
 

@@ -8,11 +8,13 @@ import contextlib
 import ctypes
 import json
 import os
+import signal
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import pooch
@@ -211,39 +213,65 @@ def _start_processes(config: Any) -> None:
     """Meet the other processes, where the settings name any."""
     devices = getattr(config, "devices", None)
     if devices is not None:
-        same = {e.name: e.value for e in entries(config) if not e.resumable}
-        processes.start(devices, json.loads(json.dumps({**same, "mesh": devices.mesh})))
+        own = (*processes.OF_ONE_START, "workdir", "data_dir")
+        same = {e.name: e.value for e in entries(config) if e.name not in own}
+        processes.start(devices, json.loads(json.dumps(same)))
 
 
 @contextlib.contextmanager
 def exit_on_mistakes() -> Iterator[None]:
     """A block that ends the process with one sentence for a mistake of the user."""
+    with _ends_alone():
+        try:
+            yield
+        except (UserError, DataError, CheckpointError) as error:
+            _fail(error)
+        except (MemoryError, OverflowError, jax.errors.JaxRuntimeError) as error:
+            processes.wait_for_an_explanation()
+            if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(
+                error
+            ):
+                raise
+            _fail("there is not enough memory for these sizes; lower them.")
+        except ValueError:  # so jax names a collective whose peer has ended
+            processes.wait_for_an_explanation()
+            raise
+        except BrokenPipeError:  # the reader of our output has left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _exit(128 + signal.SIGPIPE)
+        except OSError as error:  # a full disk, a folder that was removed
+            _fail(f"{error.filename or 'a file'}: {error.strerror}.")
+        except KeyboardInterrupt:
+            interrupts.leave()
+
+
+@contextlib.contextmanager
+def _ends_alone() -> Iterator[None]:
+    """A block whose unexpected error ends one of several processes at once.
+
+    The end of the interpreter would wait for the others, and they for this one.
+    """
     try:
         yield
-    except (UserError, DataError, CheckpointError) as error:
-        _fail(error)
-    except (MemoryError, OverflowError, jax.errors.JaxRuntimeError) as error:
-        processes.wait_for_an_explanation()
-        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+    except Exception:
+        if not processes.several():
             raise
-        _fail("there is not enough memory for these sizes; lower them.")
-    except ValueError:  # so jax names a collective whose peer has ended
-        processes.wait_for_an_explanation()
-        raise
-    except BrokenPipeError:  # the reader of our output has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:  # a full disk, a folder that was removed
-        _fail(f"{error.filename or 'a file'}: {error.strerror}.")
-    except KeyboardInterrupt:
-        interrupts.leave()
+        traceback.print_exc()
+        _exit(1)
 
 
-def _fail(error: object) -> None:
+def _fail(error: object) -> NoReturn:
     note(f"error: {error}")
-    if processes.several():  # the end of the interpreter would wait for the others
+    _exit(2)
+
+
+def _exit(code: int) -> NoReturn:
+    """End the process; one of several at once."""
+    if processes.several():
         sys.stdout.flush()
-        os._exit(2)
-    sys.exit(2)
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _use_compilation_cache() -> None:

@@ -37,6 +37,7 @@ class _State:
     received: int | None = None  # the first signal
     is_held = False
     tasks: ClassVar[set[object]] = set()  # of other threads, that are waited for
+    farewell: Callable[[], object] = lambda: None
     is_saving = False  # the main thread has seen the signal, and will end the process
     leaving = threading.Lock()  # held by the thread that ends the process
 
@@ -52,6 +53,11 @@ def requested() -> bool:
         return False
     _State.is_saving = True
     return True
+
+
+def before_leaving(farewell: Callable[[], object]) -> None:
+    """Set what this process does last before a signal ends it."""
+    _State.farewell = staticmethod(farewell)
 
 
 @contextlib.contextmanager
@@ -167,7 +173,13 @@ def leave() -> NoReturn:
     last_words = threading.Thread(target=_last_words, daemon=True)
     last_words.start()
     last_words.join(1.0)
+    _State.farewell()
     os._exit(128 + int(_State.received or signal.SIGINT))
+
+
+def pass_on() -> None:
+    """Receive a signal that ends another process, from any thread."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def receive(signum: int = signal.SIGTERM) -> NoReturn:

@@ -13,6 +13,7 @@ import os
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Sequence
 from typing import Any, ClassVar, NoReturn
 
@@ -27,7 +28,9 @@ from experiments.common.settings import Settings, setting
 HEARTBEAT = 40  # seconds without a sign of life until jax ends a process
 GRACE = 5.0  # seconds for a word of a peer, and for the reason of an error
 CLUSTERS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")  # their numbers of processes
-GOODBYE = b"."
+GOODBYE, SIGNALED = b".", b"!"  # this process ends well, or by a signal
+# Settings that may differ from process to process, and from one start to the next.
+OF_ONE_START = ("coordinator", "num_processes", "process_id", "connect_seconds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,13 +104,14 @@ def start(config: ProcessConfig, settings: dict[str, Any]) -> None:
     jax.config.update("jax_enable_preemption_service", False)
     if config.num_processes > 1 and config.coordinator is not None:
         _meet(config, settings)
+        interrupts.before_leaving(lambda: part(SIGNALED))
+        threading.Thread(target=_watch, daemon=True).start()
         jax.distributed.initialize(
             config.coordinator,
             config.num_processes,
             config.process_id,
             heartbeat_timeout_seconds=HEARTBEAT,
         )
-        threading.Thread(target=_watch, daemon=True).start()
     elif _in_cluster():
         jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT)
     else:
@@ -126,7 +130,7 @@ def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UserError(f"--coordinator={text}: host:port was expected.")
-    return host, int(port)
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _meet(config: ProcessConfig, settings: dict[str, Any]) -> None:
@@ -139,7 +143,8 @@ def _meet(config: ProcessConfig, settings: dict[str, Any]) -> None:
     mine = {"count": config.num_processes, "flags": settings}
     try:
         if config.process_id == 0:
-            _welcome(address, deadline, mine)
+            socket.getaddrinfo(*address)
+            _welcome(address[1], deadline, mine)
         else:
             _join(address, deadline, config.process_id, mine)
     except socket.gaierror:
@@ -148,15 +153,24 @@ def _meet(config: ProcessConfig, settings: dict[str, Any]) -> None:
         ) from None
 
 
-def _welcome(address: tuple[str, int], deadline: float, mine: dict[str, Any]) -> None:
-    """Process 0: wait for all others, and tell them that all are there."""
+def _welcome(port: int, deadline: float, mine: dict[str, Any]) -> None:
+    """Process 0: wait for all others, and tell them that all are there.
+
+    It listens at all its addresses: its own name is often one that only it can reach.
+    """
     peers = _Group.sockets
     try:
-        server = socket.create_server(address)
+        if socket.has_dualstack_ipv6():
+            family: Any = socket.AF_INET6
+            server = socket.create_server(
+                ("", port), family=family, dualstack_ipv6=True
+            )
+        else:
+            server = socket.create_server(("", port))
     except OSError as error:
         raise UserError(
-            f"--coordinator={address[0]}:{address[1]}: this process cannot listen "
-            f"there: {error.strerror}."
+            f"--coordinator: this process cannot listen at port {port}: "
+            f"{error.strerror}."
         ) from None
     with server:
         while len(peers) + 1 < mine["count"]:
@@ -248,7 +262,11 @@ def _listen(number: int, peer: socket.socket) -> None:
         word = peer.recv(1)
     except OSError:
         word = b""
-    if word != GOODBYE and not _Group.parting:
+    if _Group.parting or word == GOODBYE:
+        return
+    if word == SIGNALED:
+        interrupts.pass_on()
+    else:
         interrupts.stop(
             f"error: process {number} has ended; start all again, and they go on from "
             f"the last checkpoint.\n",
@@ -262,12 +280,14 @@ def wait_for_an_explanation() -> None:
         time.sleep(GRACE)
 
 
-def part() -> None:
-    """Say goodbye: the others go on, or end for reasons of their own."""
+def part(word: bytes = GOODBYE) -> None:
+    """Say goodbye: the others go on, or end for reasons of their own; once."""
+    if _Group.parting:
+        return
     _Group.parting = True
     for peer in _Group.sockets.values():
         with contextlib.suppress(OSError):
-            peer.sendall(GOODBYE)
+            peer.sendall(word)
 
 
 def greatest(values: Sequence[float]) -> list[float]:
@@ -278,6 +298,12 @@ def greatest(values: Sequence[float]) -> list[float]:
 def of_first(values: Sequence[float]) -> list[float]:
     """The values that process 0 has; all call this."""
     return [float(value) for value in _of_all(values)[0]]
+
+
+def agree(text: str) -> bool:
+    """Whether this process has the text that process 0 has; all call this."""
+    mine = [float(zlib.crc32(text.encode()))]
+    return of_first(mine) == mine
 
 
 def wait() -> None:

@@ -1,14 +1,14 @@
 """The lock of a run: one process at a time trains in a folder.
 
-The lock is of the folder itself, and the operating system frees it when its process
-ends, however it ends. A file names the process meanwhile.
+The lock is of a file in it that names the process. The operating system frees it when
+the process ends, however it ends, also between machines that share the folder (NFS
+locks files, but no folders).
 """
 
 import contextlib
 import errno
 import os
 import platform
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,14 +33,13 @@ def locked(folder: Path) -> Iterator[None]:
       UserError: naming the process that has it.
       OSError: if the folder cannot be written.
     """
+    holder = folder / HOLDER
     with contextlib.ExitStack() as stack:
-        if fcntl is not None:
-            descriptor = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, descriptor)
-            _lock(descriptor, folder)
-        holder = folder / HOLDER
+        descriptor = _locked_file(holder)
+        stack.callback(os.close, descriptor)
         stack.callback(holder.unlink, missing_ok=True)
-        holder.write_text(f"process {os.getpid()} on {platform.node()}")
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
         yield
 
 
@@ -56,15 +55,31 @@ def check_shared(folder: Path) -> None:
     processes.wait()  # process 0 has written it
     with contextlib.suppress(OSError):
         content = (folder / HOLDER).read_bytes()
-    mine = float(zlib.crc32(content))
-    if processes.of_first([mine]) != [mine]:
+    if not processes.agree(content.decode(errors="replace")):
         raise UserError(
             f"--workdir {folder} is not the same folder for this process as for "
             f"process 0; all processes need one that they share."
         )
 
 
+def _locked_file(path: Path) -> int:
+    """A descriptor of the file, which this process alone has locked."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(descriptor, path.parent)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), path.stat()):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # the process before has deleted the file meanwhile
+
+
 def _lock(descriptor: int, folder: Path) -> None:
+    if fcntl is None:
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -17,6 +17,7 @@ from typing import Any
 
 from experiments.common import processes
 from experiments.common.errors import UserError
+from experiments.common.processes import OF_ONE_START
 from experiments.common.run_lock import check_shared, locked
 from experiments.common.settings import Settings, entries, flag_line, setting
 from seqjax import durable
@@ -94,6 +95,7 @@ class Workdir:
             for e in entries(type(config).defaults(given))
         }
         self._free, self._lengths = frozenset(free), frozenset(lengths)
+        self._data: str | None = None  # the checksum, when it is known
 
     def file(self, name: str) -> Path:
         """The path of a file that the command has declared.
@@ -183,14 +185,19 @@ class Workdir:
         """Make the folder, write flags.txt, and lock out other processes meanwhile.
 
         Raises:
-          UserError: if it cannot be written, or another process trains in it.
+          UserError: if it cannot be written, another process trains in it, or has
+            begun another run there since `check`.
         """
         with contextlib.ExitStack() as opened:
             try:
                 if processes.is_first():
                     durable.make_folder(self.path)
                     opened.enter_context(locked(self.path))
-                    lines = sorted(line for line in self._values.values() if line)
+                    self.check()
+                    if self._data is not None:
+                        self.check_data(self._data)
+                    values = self._values.items()
+                    lines = sorted(v for k, v in values if v and k not in OF_ONE_START)
                     text = "\n".join([FORMAT, *lines, ""])
                     durable.write_bytes(self._flags, text.encode())
                 check_shared(self.path)
@@ -237,8 +244,13 @@ class Workdir:
         """Refuse to continue with other data than those that the run began with.
 
         Raises:
-          UserError: if the checksums differ.
+          UserError: if the checksums differ, or process 0 has other data.
         """
+        if self._data is None and not processes.agree(sha256):
+            raise UserError(
+                f"this process has other data than process 0: their sha256 is {sha256}."
+            )
+        self._data = sha256
         if self.has_checkpoints():
             stored = self.read_vocab(make=lambda tokens: tokens)[1]
         else:  # models that are counted anew have a summary alone

@@ -26,11 +26,14 @@ from typing import Any
 from experiments.common import interrupts
 from experiments.common.command_line import exit_on_mistakes, parse
 from experiments.common.errors import UserError
+from experiments.common.flag_files import expand
 from experiments.common.run_lock import locked
 from experiments.sweep.grid import Run, command_of, make_runs, parse_grid
 from experiments.sweep.report import choose_metric, read_summaries, report
 from seqjax import durable
 from seqjax.checkpoint import CheckpointError, Checkpoints
+
+STARTED = "started_with.txt"  # the flags of a finished run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -40,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "python -m experiments.sweep", description=__doc__, formatter_class=form
     )
     parser.add_argument("--command", help="Command to run, such as language_model.")
-    parser.add_argument("--grid", nargs="+", default=[], help="Flags and their values.")
+    parser.add_argument(
+        "--grid", nargs="+", action="extend", default=[], help="Flags and values."
+    )
     parser.add_argument("--jobs", type=int, default=1, help="Number of runs at a time.")
     parser.add_argument("--workdir", default="runs/sweep", help="Folder of the sweep.")
     parser.add_argument("--metric", help="Number of summary.json to compare.")
@@ -66,7 +71,8 @@ def sweep(options: argparse.Namespace, flags: Sequence[str]) -> list[dict[str, A
     durable.make_folder(folder)
     interrupts.keep(f"finished runs stay in {folder}; the same command goes on")
     with locked(folder):
-        failed = run_all(command, [r for r in runs if not is_finished(r)], options.jobs)
+        rest = [r for r in runs if not is_finished(command, r)]
+        failed = run_all(command, rest, options.jobs)
         summaries, rows = read_summaries(runs), []
         if any(summaries) or not failed:
             metric = choose_metric(options.metric, summaries)
@@ -87,15 +93,23 @@ def check(command: str, runs: Sequence[Run]) -> None:
         parse(None, config_class, modes, run.flags)
 
 
-def is_finished(run: Run) -> bool:
-    """Whether a run has ended with a summary."""
-    if not all((run.workdir / n).exists() for n in ("flags.txt", "summary.json")):
+def is_finished(command: str, run: Run) -> bool:
+    """Whether a run has ended with a summary, and with the flags of this sweep."""
+    names = ("flags.txt", "summary.json", STARTED)
+    if not all((run.workdir / name).exists() for name in names):
         return False
+    if (run.workdir / STARTED).read_bytes() != started_with(command, run):
+        return False  # the run itself says whether it can go on with these
     last = Checkpoints(run.workdir / "checkpoints" / "last")
     try:
         return not last.steps() or bool(last.progress()["finished"])
     except (CheckpointError, KeyError):
         return False  # the run itself says what is wrong
+
+
+def started_with(command: str, run: Run) -> bytes:
+    """The command and the flags of a run, one a line."""
+    return "\n".join([command, *expand(run.flags), ""]).encode()
 
 
 def run_all(command: str, runs: Sequence[Run], jobs: int) -> dict[str, str]:
@@ -123,7 +137,10 @@ def run_all(command: str, runs: Sequence[Run], jobs: int) -> dict[str, str]:
                 del running[slot]
                 free.append(slot)
                 if process.returncode and not stopping:
-                    failed[str(run.workdir)] = last_line(run)
+                    failed[str(run.workdir)] = reason(run)
+                if process.returncode == 0:
+                    content = started_with(command, run)
+                    durable.write_bytes(run.workdir / STARTED, content)
                 done = len(runs) - len(waiting) - len(running)
                 code = process.returncode
                 state = f"failed with exit code {code}" if code else "done"
@@ -151,10 +168,11 @@ def start(command: str, run: Run, slot: int, jobs: int) -> "subprocess.Popen[byt
     return process
 
 
-def last_line(run: Run) -> str:
-    """The last line of a run's log."""
+def reason(run: Run) -> str:
+    """The last error of a run's log, or its last line."""
     text = (run.workdir / "log.txt").read_bytes().decode(errors="replace")
-    return text.rstrip("\n").rpartition("\n")[2]
+    lines = text.rstrip("\n").split("\n")
+    return next((x for x in reversed(lines) if x.startswith("error: ")), lines[-1])
 
 
 if __name__ == "__main__":

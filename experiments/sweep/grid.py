@@ -74,12 +74,17 @@ def make_runs(
       grid: from `parse_grid`.
       argv: the flags that all runs share.
       folder: holds the workdirs.
+
+    Raises:
+      UserError: if two combinations would have one workdir.
     """
-    runs = []
+    runs: list[Run] = []
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
         name = ",".join(f"{flag}={value}" for flag, value in chosen.items())
         workdir = folder / re.sub(r"[^\w.,=+-]", "_", name)
+        if any(run.workdir == workdir for run in runs):
+            raise UserError(f"--grid: two combinations have the folder {workdir}.")
         given = [f"--{flag}={value}" for flag, value in chosen.items()]
         runs.append(Run(chosen, workdir, [*argv, *given, f"--workdir={workdir}"]))
     return runs

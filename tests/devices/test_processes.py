@@ -14,6 +14,7 @@ from tests.devices.groups import (
     SMALL,
     Group,
     finished,
+    flags_of_each,
     free_port,
     group,
     write_text,
@@ -178,6 +179,8 @@ def test_a_number_is_there_twice(folder):
         ("--hidden_size=9", "process 1 has --hidden_size=9, and process 0 8"),
         ("--seed=1", "process 1 has --seed=1, and process 0 0"),
         ("--mesh=data:1", "process 1 has --mesh=['data:1'], and process 0 None"),
+        ("--keep_last=7", "process 1 has --keep_last=7, and process 0 2"),
+        ("--divergence=0", "process 1 has --divergence=0.0, and process 0 10.0"),
     ],
 )
 def test_processes_with_other_flags_are_refused(folder, flag, sentence):
@@ -209,9 +212,58 @@ def test_addresses_and_numbers_that_do_not_exist(folder, flag, sentence):
 
 
 def test_a_port_that_is_taken(folder):
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("", 0)) as server:
         flags = meeting(folder, ("--num_processes=2",), port=server.getsockname()[1])
-        refused(folder, flags, "this process cannot listen there: Address already in")
+        refused(folder, flags, "this process cannot listen at port ")
+
+
+def test_other_data_are_refused(folder):
+    """The same path may be another file on each machine."""
+    for number in (0, 1):
+        (folder / "machines" / str(number)).mkdir(parents=True)
+        path = folder / "machines" / str(number) / "text"
+        path.write_text(f"text of machine {number}\n" * 300)
+    flags = ("--corpus=text", f"--workdir={folder / 'data'}", *SMALL)
+    each = [[f"folder={folder / 'machines'}", *own] for own in flags_of_each(2, *flags)]
+    with Group(folder, each, module="tests.devices.disturbed") as run:
+        assert run.wait(MINUTE) == [2, 2], run.last_lines()
+        sentence = "error: this process has other data than process 0: their sha256 is"
+        assert run.last_lines()[1].startswith(sentence)
+
+
+def test_a_run_of_several_processes_is_evaluated_by_one(folder, undisturbed):
+    flags = [f"--workdir={folder / 'undisturbed'}", "--mode=evaluate"]
+    with Group(folder / "evaluated", [flags]) as run:
+        assert run.wait(MINUTE) == [0], run.last_lines()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_signal_before_training_ends_all(folder, number):
+    """While they compile: all with a signal's exit code."""
+    with group(folder, 2, *LONG, "--hidden_size=300", workdir=f"early{number}") as run:
+        wait_until_they_meet(folder / f"early{number}")
+        run.processes[number].send_signal(signal.SIGTERM)
+        assert run.wait(MINUTE) == [143, 143], run.last_lines()
+        for line in run.last_lines():
+            assert line.startswith("interrupted: "), line
+
+
+def wait_until_they_meet(workdir):
+    """Until process 0 has the folder."""
+    end = time.monotonic() + MINUTE
+    while not (workdir / "flags.txt").exists():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_an_unexpected_error_of_one_process_ends_all(folder):
+    """With its traceback, and within a minute."""
+    flags = (f"--corpus={folder / 'text'}", f"--workdir={folder / 'wrong'}", *SMALL)
+    each = [["error", *own] for own in flags_of_each(2, *flags)]
+    with Group(folder, each, module="tests.devices.disturbed") as run:
+        assert run.wait(MINUTE) == [2, 1], run.last_lines()
+        assert run.last_lines()[0].startswith("error: process 1 has ended")
+        assert run.last_lines()[1] == "KeyError: 'a fault of the program'"
 
 
 def test_the_lock_is_of_process_0(folder):

@@ -56,6 +56,24 @@ def test_a_grid_is_run_and_compared_and_not_run_again(tmp_path):
     assert "test_perplexity of 4 runs" in again.out
 
 
+def test_runs_with_other_flags_are_not_taken_for_finished(tmp_path):
+    """They are started, and refuse the flags themselves."""
+    grid = ("--grid", "seed=0,1")
+    assert run(main, *flags(tmp_path), *grid, "--order=1").code == 0
+    found = run(main, *flags(tmp_path), *grid, "--order=3")
+    assert found.code == 2
+    last = found.err.splitlines()[-1]
+    assert "2 of 2 runs failed" in last and "--order (1 there, 3 here)" in last
+    assert run(main, *flags(tmp_path), *grid, "--order=1").code == 0
+
+
+def test_a_grid_may_be_given_in_parts(tmp_path):
+    argv = (*flags(tmp_path), "--grid", "order=1,2", "--grid", "seed=0,1")
+    assert run(main, *argv).code == 0
+    names = {p.name for p in (tmp_path / "sweep").iterdir() if p.is_dir()}
+    assert names == {f"order={n},seed={s}" for n in (1, 2) for s in (0, 1)}
+
+
 def test_a_run_that_fails_is_named_and_the_others_are_compared(tmp_path):
     (tmp_path / "sweep" / "seed=1").mkdir(parents=True)
     (tmp_path / "sweep" / "seed=1" / "summary.json").write_text("{}")
@@ -77,6 +95,7 @@ def test_where_all_runs_fail_the_first_one_is_named(tmp_path):
 MISTAKES = {
     "--grid is missing": (),
     "--grid seed: a flag and its values": ("--grid", "seed"),
+    "two combinations have the folder": ("--grid", "corpus=a/b,a_b"),
     "--grid seed=: a flag and its values": ("--grid", "seed="),
     "--grid seed=1,1: a flag and its values": ("--grid", "seed=1,1"),
     "--grid seed=2: --seed cannot be given there": ("--grid", "seed=1", "seed=2"),

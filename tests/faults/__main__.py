@@ -6,8 +6,8 @@
 For n = 1, 2, 3 ... operation n of a run on its workdir raises ENOSPC, EIO or EACCES, or
 the process is killed there, until a run ends without reaching n. A run that fails must
 say so in one sentence, with exit code 2, and leave whole checkpoints. The same command,
-started again, must end equal bit for bit to a run that was never disturbed. Needs Linux
-and a C compiler, `cc`.
+started again, must go on from the newest checkpoint, or a later step, and end equal bit
+for bit to a run that was never disturbed. Needs Linux and a C compiler, `cc`.
 """
 
 import argparse

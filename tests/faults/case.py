@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -50,10 +51,17 @@ def run(
         wrong = f"damaged: {broken}"
     if wrong is None:
         again = start(name, folder, 0, 0, compare=True)
-        wrong = forked.differences(expected, again)
+        saved = saved_before(operations[: number - 1])
+        wrong = forked.differences(expected, again) or forked.lost(saved, again)
     if wrong is None:
         shutil.rmtree(folder)
     return Outcome(True, operations[number - 1], code, wrong)
+
+
+def saved_before(operations: list[str]) -> int:
+    """The newest step whose checkpoint had got its name; 0 if there was none."""
+    names = (re.search(r" rename .*/last/(\d+)$", x) for x in operations)
+    return max((int(found[1]) for found in names if found), default=0)
 
 
 def is_wrong(code: int, err: str, fault: str) -> str | None:

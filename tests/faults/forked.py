@@ -3,6 +3,7 @@
 import importlib
 import os
 import pickle
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -90,6 +91,13 @@ def _command(
     after()
     if compare:
         (folder / "left").write_bytes(pickle.dumps(left_by(workdir)))
+
+
+def lost(saved: int, ended: Ended) -> str | None:
+    """What is wrong with a start that should go on from this step, or a later one."""
+    found = re.search(r"continuing from step (\d+) in ", ended.err)
+    begun = int(found[1]) if found else 0
+    return f"step {saved} was lost: it began at {begun}" if begun < saved else None
 
 
 def differences(expected: dict[str, Any], ended: Ended) -> str | None:

@@ -4,14 +4,16 @@
     python -m tests.faults.signals --runs=classification --phases=saving --tries=20
 
 The signal comes at a random moment after the phase begins. The run must end within a
-moment with exit code 143 and a line that says what is saved. The same command, started
-again, must end equal bit for bit to a run that was never disturbed.
+moment with exit code 143 and a line that says what is saved, in training its very step.
+The same command, started again, must go on from there and end equal bit for bit to a
+run that was never disturbed.
 """
 
 import argparse
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -39,6 +41,7 @@ ACTIVITIES = {  # the names of `activity.begin`
     "validation": "the validation",
     "evaluation": "the evaluation",
 }
+BEFORE_TRAINING = ("reading", "initialization", "compilation")
 PHASES = (*ACTIVITIES, "saving", "between epochs", "sampling")
 
 
@@ -89,10 +92,20 @@ def attempt(
     elif broken := damaged(folder / "run"):
         wrong = f"damaged: {broken}"
     else:
+        saved = saved_by(last)
+        if phase not in BEFORE_TRAINING and not saved:
+            wrong = f"saved nothing: {last}"
         again = forked.start(run, folder, compare=True)
-        wrong = forked.differences(expected, again)
+        wrong = wrong or forked.differences(expected, again)
+        wrong = wrong or forked.lost(saved, again)
     shutil.rmtree(folder)
     return ended.code, wrong
+
+
+def saved_by(line: str) -> int:
+    """The step that a closing line says is saved; 0 if it says none."""
+    found = re.match(r"interrupted: step ([\d,]+) is saved in ", line)
+    return int(found[1].replace(",", "")) if found else 0
 
 
 def trap(phase: str, folder: Path, wait: float) -> None:

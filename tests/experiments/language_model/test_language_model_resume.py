@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from experiments.common.errors import UserError
+from experiments.common.training_run import open_run
+from experiments.language_model import Config
 from seqjax.checkpoint import Checkpoints
 from tests.commands import files, metrics, summary
 from tests.small_language_model import (
@@ -33,6 +37,54 @@ def test_a_finished_run_started_again_only_reports(corpus, finished, capsys):
     assert metrics(workdir) == written
     again = summary(workdir)
     assert {**again, "seconds": 0} == {**first, "seconds": 0}
+
+
+@pytest.mark.parametrize("lost", ["deleted", "damaged"])
+def test_where_the_last_checkpoints_are_lost_the_best_one_goes_on(
+    corpus, finished, capsys, lost
+):
+    workdir = finished
+    last = workdir / "checkpoints" / "last"
+    best = Checkpoints(workdir / "checkpoints" / "best").steps()[-1]
+    before, written = summary(workdir), metrics(workdir)
+    for path in last.iterdir():
+        (path / "SHA256SUMS").unlink()
+    if lost == "deleted":
+        shutil.rmtree(last)
+    assert train(corpus, workdir) == 0
+    err = capsys.readouterr().err
+    assert f"Continuing from the best one.\ncontinuing from step {best} in " in err
+    assert timeless(metrics(workdir)) == timeless(written)
+    again = summary(workdir)
+    assert {**again, "seconds": 0, "tokens_per_second": 0} == {
+        **before,
+        "seconds": 0,
+        "tokens_per_second": 0,
+    }
+
+
+def timeless(lines):
+    return [{k: v for k, v in m.items() if "per_second" not in k} for m in lines]
+
+
+def test_another_run_that_began_meanwhile_is_refused(corpus, tmp_path, capsys):
+    """Its settings are compared again when the folder is locked."""
+    config = Config.of(corpus=str(corpus), workdir=str(tmp_path / "run"))
+    workdir = open_run(config)
+    train(corpus, tmp_path / "run")
+    with (
+        pytest.raises(UserError, match="holds another run"),
+        workdir.open_for_training(),
+    ):
+        pass
+
+
+def test_a_reader_that_leaves_while_it_trains_is_no_success(corpus, tmp_path):
+    """As `| head -1` does; the exit code is that of a closed pipe."""
+    with start(corpus, tmp_path / "run", "--epochs=100", stdout=subprocess.PIPE) as run:
+        run.stdout.readline()
+        run.stdout.close()
+        assert run.wait(60) == 128 + signal.SIGPIPE
 
 
 def test_an_end_within_an_epoch_is_no_plateau(corpus, tmp_path):
