@@ -25,7 +25,9 @@ The package in reading order. A file imports only from files above it.
     training/        TrainState, one step, loops over many steps, evaluation
     sharding         meshes of devices, and arrays on them
     durable          files that are whole or absent
+    named_arrays     arrays by name, as safetensors
     checkpoint/      save and restore
+    interop/         weights and modules of torch, flax, haiku and Keras
 
 Dimension letters: T time, B batch (any leading shape `...`), D input, H hidden, G
 gates, V vocabulary, E embedding, S source length, K beam, L length of a hypothesis.

@@ -1,7 +1,6 @@
 """Checkpoints: equal bit for bit, the newest kept, damage detected."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import jax
@@ -10,11 +9,10 @@ import numpy as np
 import pytest
 
 import seqjax
-from seqjax import training
+from seqjax import named_arrays, training
 from seqjax.checkpoint import (
     CheckpointError,
     Checkpoints,
-    folder,
     size_of,
     snapshot,
 )
@@ -287,7 +285,7 @@ def test_any_dtype_of_safetensors_is_restored(tmp_path):
     rng = np.random.default_rng(0)
     state = {
         f"{dtype}{number}": rng.integers(0, 2, shape).astype(dtype)
-        for dtype in folder.DTYPES.values()
+        for dtype in named_arrays.DTYPES.values()
         for number, shape in enumerate([(), (0, 3), (2, 3)])
         if np.dtype(dtype).itemsize < 8  # jax makes them half as wide
     }
@@ -322,18 +320,6 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, state):
     checkpoints.save(4, state.replace(params=wider), {})
     with pytest.raises(CheckpointError, match=r"\[0\]\.b differs"):
         checkpoints.restore(state)
-
-
-def test_without_safetensors_the_error_names_the_extra(tmp_path, state, monkeypatch):
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(3, state, {})
-    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    sentence = r'^checkpoints need safetensors: pip install "seqjax\[experiments\]"\.$'
-    with pytest.raises(CheckpointError, match=sentence):
-        checkpoints.save(4, state, {})
-    for step in (None, 3):
-        with pytest.raises(CheckpointError, match=sentence):
-            checkpoints.restore(state, step)
 
 
 def set_format(path, text):

@@ -94,9 +94,15 @@ LAYERS = [
     {"training.step"},
     {"training.loops", "training.evaluation"},
     {"training"},
-    {"sharding", "checkpoint.folder", "checkpoint.writer"},
+    {"named_arrays", "sharding"},
+    {"checkpoint.folder", "checkpoint.writer"},
     {"checkpoint.checkpoints"},
     {"checkpoint"},
+    {"interop.layers", "interop.weights"},
+    {"interop.flax", "interop.haiku", "interop.keras", "interop.torch"},
+    {"interop.flax_loop"},
+    {"interop.linen", "interop.nnx"},
+    {"interop"},
     {""},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
@@ -151,7 +157,7 @@ def test_imports_come_from_above(path):
 def test_library_has_no_flags_no_printing_and_no_experiments(path):
     tops = {name.split(".")[0] for name in imports(path)}
     assert not tops & {"absl", "rich", "matplotlib", "experiments", "tests", "torch"}
-    assert "safetensors" not in tops or name_of(path) == "checkpoint.folder"
+    assert "safetensors" not in tops or name_of(path) == "named_arrays"
     calls = [
         n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)
     ]
@@ -169,8 +175,10 @@ def test_data_is_numpy_only(path):
 def test_the_library_is_imported_with_the_core_dependencies(path):
     """Other packages are imported in the functions that need them."""
     name = name_of(path)
-    more = {"training": {"flax", "optax"}}
-    core = {"jax", "numpy", "seqjax"} | more.get(name.split(".")[0], set())
+    more = {"interop.linen": {"flax"}, "interop.nnx": {"flax"}}
+    if name.split(".")[0] == "training":
+        more[name] = {"flax", "optax"}
+    core = {"jax", "numpy", "safetensors", "seqjax"} | more.get(name, set())
     tops = {module.split(".")[0] for module in imports(path, everywhere=False)}
     assert tops - sys.stdlib_module_names <= core
 

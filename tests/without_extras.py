@@ -1,4 +1,4 @@
-"""A script: seqjax works where only jax and NumPy are installed.
+"""A script: seqjax works where only jax, NumPy and safetensors are installed.
 
 tests/test_package.py runs it on the built wheel, and .ci/run in an environment that has
 only the core dependencies. Training needs flax and optax, so its modules are left out.
@@ -14,10 +14,10 @@ EXTRAS = (
     "pooch",
     "rich",
     "sacrebleu",
-    "safetensors",
     "sentencepiece",
 )
 TRAINING = ("flax", "optax")
+OF_FLAX = ("seqjax.training", "seqjax.interop.linen", "seqjax.interop.nnx")
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     assert jnp.all(ys[:2] != 0)
     assert jnp.all(ys[2:, 1] == 0)
     for module in pkgutil.walk_packages(seqjax.__path__, "seqjax."):
-        if not module.name.startswith("seqjax.training"):
+        if not module.name.startswith(OF_FLAX):
             importlib.import_module(module.name)
             print(module.name)
     print(seqjax.__file__)

@@ -3,8 +3,6 @@
 checkpoints   Checkpoints, the newest checkpoints of a run
 folder        one checkpoint: its files, format and checksums
 writer        Writer, which saves while training goes on
-
-Needs safetensors: `pip install "seqjax[experiments]"`.
 """
 
 from seqjax.checkpoint.checkpoints import Checkpoints

@@ -72,7 +72,7 @@ class Checkpoints:
           progress: a dict of JSON values.
 
         Raises:
-          CheckpointError: if safetensors is missing, or knows no such dtype.
+          CheckpointError: if safetensors knows no such dtype.
           OSError: if the files cannot be written.
         """
         durable.make_folder(self.directory)

@@ -14,24 +14,17 @@ import json
 import os
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqjax import durable
+from seqjax import durable, named_arrays
 
 STATE, PROGRESS = "state.safetensors", "progress.json"
 FORMAT, FORMAT_FILE = 2, "format.txt"  # format 1 was orbax's
 CHECKSUMS = "SHA256SUMS"
-DTYPES = {  # of safetensors
-    **{"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": jnp.bfloat16},
-    **{"I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8},
-    **{"U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8},
-    **{"BOOL": np.bool_, "C64": np.complex64},
-}
 State = TypeVar("State")  # a pytree of arrays
 
 
@@ -68,15 +61,16 @@ def write(path: Path, state: Any, progress: dict[str, Any]) -> None:
       progress: a dict of JSON values.
 
     Raises:
-      CheckpointError: if safetensors is missing, or knows no such dtype.
+      CheckpointError: if safetensors knows no such dtype.
       OSError: if a file cannot be written.
     """
-    arrays = {name: np.asarray(a, order="C") for name, a in _by_name(state).items()}
-    for name, array in arrays.items():
-        if array.dtype not in DTYPES.values():
-            raise CheckpointError(f"{path}: {name} has dtype {array.dtype}.")
+    arrays = {name: np.asarray(a) for name, a in _by_name(state).items()}
+    try:
+        encoded = named_arrays.encode(arrays)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}.") from None
     contents = {
-        STATE: _safetensors().numpy.save(arrays),
+        STATE: encoded,
         PROGRESS: json.dumps(progress, indent=1).encode(),
         FORMAT_FILE: f"{FORMAT}\n".encode(),
     }
@@ -119,8 +113,7 @@ def read(path: Path, template: State) -> tuple[State, dict[str, Any]]:
 
     Raises:
       DamagedError: if it is damaged.
-      CheckpointError: if it does not match the template, has another format, or
-        safetensors is missing.
+      CheckpointError: if it does not match the template, or has another format.
     """
     files = _read_files(path)
     progress = _read_progress(files, path)
@@ -194,15 +187,9 @@ def _read_progress(files: dict[str, bytes], path: Path) -> dict[str, Any]:
 
 
 def _read_arrays(content: bytes, path: Path) -> dict[str, np.ndarray]:
-    safetensors = _safetensors()
     try:
-        return {
-            name: np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(
-                entry["shape"]
-            )
-            for name, entry in safetensors.deserialize(content)
-        }
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        return named_arrays.decode(content)
+    except ValueError as error:
         raise DamagedError(
             f"{path} is damaged: its {STATE} cannot be read ({error})."
         ) from None
@@ -229,13 +216,3 @@ def _without_type(leaf: Any) -> Any:
 
 def _dtype(leaf: Any) -> str:
     return str(leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype)
-
-
-def _safetensors() -> ModuleType:
-    try:
-        import safetensors.numpy
-    except ImportError:
-        raise CheckpointError(
-            'checkpoints need safetensors: pip install "seqjax[experiments]".'
-        ) from None
-    return safetensors

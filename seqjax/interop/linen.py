@@ -1,0 +1,141 @@
+"""`RNN` and `Bidirectional` of `flax.linen`, run by `seqjax.unroll`.
+
+    from seqjax.interop import linen as fast
+
+    rnn = fast.RNN(nn.OptimizedLSTMCell(256))
+
+Arguments, results and parameters are those of `flax.linen`, so that a checkpoint loads.
+LSTMCell, OptimizedLSTMCell, GRUCell and SimpleCell run in the fused loop. Other cells,
+mixed dtypes and settings that no cell here has run in flax as before.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+
+from seqjax.interop import flax_loop
+from seqjax.interop.flax import activation_of, cell_of
+
+CELLS = (nn.LSTMCell, nn.OptimizedLSTMCell, nn.GRUCell, nn.SimpleCell)
+
+
+class RNN(nn.RNN):
+    """`flax.linen.RNN`, run by `seqjax.unroll` where the cell allows it.
+
+    Takes reverse-mode derivatives; for others use `flax.linen.RNN`.
+
+    Example:
+      >>> from flax import linen as nn
+      >>> from seqjax.interop.linen import RNN
+      >>> rnn, xs = RNN(nn.GRUCell(256)), jnp.zeros((32, 35, 28))  # [B, T, D]
+      >>> variables = rnn.init(jax.random.key(0), xs)
+      >>> rnn.apply(variables, xs).shape
+      (32, 35, 256)
+
+    Source: the documentation of `flax.linen.RNN`.
+    """
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        *,
+        initial_carry: Any = None,
+        init_key: jax.Array | None = None,
+        seq_lengths: jax.Array | None = None,
+        return_carry: bool | None = None,
+        time_major: bool | None = None,
+        reverse: bool | None = None,
+        keep_order: bool | None = None,
+    ) -> Any:
+        """As `flax.linen.RNN`: the outputs, or (carry, outputs)."""
+
+        def choose(given: bool | None, own: bool) -> bool:
+            return own if given is None else given
+
+        as_flax = {
+            "initial_carry": initial_carry,
+            "init_key": init_key,
+            "seq_lengths": seq_lengths,
+            "return_carry": return_carry,
+            "time_major": time_major,
+            "reverse": reverse,
+            "keep_order": keep_order,
+        }
+        activation = None
+        if type(self.cell) in CELLS and not self.is_initializing():
+            activation = activation_of(self.cell)
+        weights = self.cell.variables.get("params") if activation else None
+        if (
+            not weights
+            or not isinstance(inputs, jax.Array | np.ndarray)
+            or inputs.ndim < 2
+        ):
+            return super().__call__(inputs, **as_flax)
+        time_axis = 0 if choose(time_major, self.time_major) else inputs.ndim - 2
+        carry = initial_carry
+        if carry is None:
+            key = jax.random.key(0) if init_key is None else init_key
+            shape = inputs.shape[:time_axis] + inputs.shape[time_axis + 1 :]
+            carry = self.cell.initialize_carry(key, shape)
+        cell, params = cell_of(weights, activation or "", "RNN: ")
+        if not flax_loop.fits(inputs, carry, params, self.cell.dtype, seq_lengths):
+            return super().__call__(inputs, **as_flax)
+        return flax_loop.run(
+            cell,
+            params,
+            inputs,
+            carry,
+            time_axis,
+            seq_lengths,
+            choose(return_carry, self.return_carry),
+            choose(reverse, self.reverse),
+            choose(keep_order, self.keep_order),
+        )
+
+
+class Bidirectional(nn.Bidirectional):
+    """`flax.linen.Bidirectional`; with two `RNN`s of this module both are fast.
+
+    Example:
+      >>> from flax import linen as nn
+      >>> from seqjax.interop.linen import RNN, Bidirectional
+      >>> layer = Bidirectional(RNN(nn.GRUCell(64)), RNN(nn.GRUCell(64)))
+      >>> xs = jnp.zeros((32, 35, 28))
+      >>> layer.apply(layer.init(jax.random.key(0), xs), xs).shape
+      (32, 35, 128)
+    """
+
+    def __call__(self, inputs: jax.Array, **options: Any) -> Any:
+        """As `flax.linen.Bidirectional`."""
+        wanted = options.get("return_carry")
+        if self.return_carry if wanted is None else wanted:
+            return super().__call__(inputs, **options)
+        # flax asks for the carries also where nobody reads them, which costs an output
+        # of every step.
+        carries = options.get("initial_carry") or (None, None)
+        keys, time_major = (None, None), options.get("time_major")
+        if options.get("init_key") is not None:
+            keys = tuple(jax.random.split(options["init_key"]))
+        shared: Any = {
+            "seq_lengths": options.get("seq_lengths"),
+            "time_major": self.time_major if time_major is None else time_major,
+            "return_carry": False,
+        }
+        forward = self.forward_rnn(
+            inputs,
+            initial_carry=carries[0],
+            init_key=keys[0],
+            reverse=False,
+            **shared,
+        )
+        backward = self.backward_rnn(
+            inputs,
+            initial_carry=carries[1],
+            init_key=keys[1],
+            reverse=True,
+            keep_order=True,
+            **shared,
+        )
+        return jax.tree.map(self.merge_fn, forward, backward)
