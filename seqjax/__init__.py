@@ -26,6 +26,8 @@ The package in reading order. A file imports only from files above it.
     sharding         meshes of devices, and arrays on them
     durable          files that are whole or absent
     named_arrays     arrays by name, as safetensors
+    sealed           folders of files with their checksums
+    model_files      save, load: models as folders
     checkpoint/      save and restore
     interop/         weights and modules of torch, flax, haiku and Keras
 
@@ -58,17 +60,26 @@ from seqjax.nn import Attention, losses
 from seqjax.recurrence import Bidirectional, Stack, unroll
 
 if TYPE_CHECKING:
-    from seqjax import training
+    from seqjax import interop, training
+    from seqjax.model_files import load, save
     from seqjax.training import TrainState
 else:
+    # Training imports flax and optax, which take half as long as jax does.
+    _LATER = {
+        "TrainState": "training",
+        "interop": "interop",
+        "load": "model_files",
+        "save": "model_files",
+        "training": "training",
+    }
 
     def __getattr__(name: str) -> Any:
-        # Training imports flax and optax, which take half as long as jax does.
-        if name not in ("training", "TrainState"):
+        if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = importlib.import_module("seqjax.training")
-        globals().update(training=module, TrainState=module.TrainState)
-        return globals()[name]
+        module = importlib.import_module(f"seqjax.{_LATER[name]}")
+        value = module if name == _LATER[name] else getattr(module, name)
+        globals()[name] = value
+        return value
 
 
 __version__ = "0.2.0"
@@ -92,10 +103,13 @@ __all__ = [
     "audio",
     "baselines",
     "decoding",
+    "interop",
+    "load",
     "losses",
     "metrics",
     "models",
     "nn",
+    "save",
     "structured",
     "training",
     "unroll",

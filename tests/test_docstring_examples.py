@@ -52,6 +52,7 @@ MODULES = [
     "interop.torch",
     "interop.weights",
     "metrics",
+    "model_files",
     "models.classifier",
     "models.ctc_model",
     "models.direct_forecaster",

@@ -19,7 +19,9 @@ CORE = {"flax", "jax", "numpy", "optax", "safetensors", "scipy"}
 MODULES = {  # of the namespaces
     **{
         name: f"seqjax.{name}"
-        for name in ("audio", "baselines", "decoding", "metrics", "models", "nn")
+        for name in (
+            *("audio", "baselines", "decoding", "interop", "metrics", "models", "nn"),
+        )
     },
     **{"structured": "seqjax.structured", "training": "seqjax.training"},
     "losses": "seqjax.nn.losses",

@@ -97,6 +97,7 @@ def train(config: Config) -> dict[str, Any]:
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
         placement=placement,
+        model=model,
     )
     language_model = None
     if config.train.pretrain_epochs:

@@ -178,6 +178,8 @@ class Job:
       plateau_factor: factor of the learning rate after a validation without
         improvement.
       placement: where the run computes.
+      model: what is saved with the parameters at the end, for `seqjax.load`; None saves
+        nothing.
     """
 
     train_loop: TrainLoop
@@ -191,3 +193,4 @@ class Job:
     learning_rate: Callable[[int], Any] | None = None
     plateau_factor: float = 1.0
     placement: Placement = ONE_DEVICE
+    model: Any = None

@@ -101,12 +101,14 @@ class Trained(NamedTuple):
 def train_model(
     job: Job, workdir: Workdir, state: TrainState, config: TrainConfig
 ) -> Trained:
-    """Train in an open workdir, choose the parameters, draw the learning curve."""
+    """Train in an open workdir, choose and save the parameters, draw the curve."""
     state, progress = fit(job, workdir, state, config)
     activity.begin("the evaluation")
     params = state.params
     if config.checkpoint == "best":
         params = restore_params(workdir, config, state)
+    if job.model is not None:
+        workdir.write_model(job.model, params)
     draw_learning_curve(
         workdir.file(LEARNING_CURVE), workdir.read_metrics(), job.objective.measure
     )

@@ -1,8 +1,8 @@
 """The folder of a run: flags, metrics, vocabulary, summary, figures, checkpoints.
 
 A workdir holds flags.txt (which --flagfile accepts), metrics.jsonl, summary.json,
-checkpoints/, vocab.json where the data are words or characters, and the files that the
-command declares.
+checkpoints/, model/ (which `seqjax.load` reads), vocab.json where the data are words or
+characters, and the files that the command declares.
 """
 
 import contextlib
@@ -20,13 +20,15 @@ from experiments.common.errors import UserError
 from experiments.common.processes import OF_ONE_START
 from experiments.common.run_lock import check_shared, locked
 from experiments.common.settings import Settings, entries, flag_line, setting
-from seqjax import durable
+from seqjax import durable, model_files
 from seqjax.checkpoint import Checkpoints
 from seqjax.data.text import decode, split_lines
 from seqjax.data.vocab import Vocab
 
 FORMAT = "# Settings of a seqjax run, format 2."  # the first line of flags.txt
+MODEL = "model"
 COMMON_FILES = (
+    MODEL,
     *("checkpoints", "metrics.jsonl", "summary.json", "vocab.json"),
     *("profile", "tensorboard"),
 )
@@ -90,6 +92,7 @@ class Workdir:
         self._summary = self.path / "summary.json"
         self._values = {e.name: flag_line(e.name, e.value) for e in entries(config)}
         given = {e.name: e.value for e in entries(config)}
+        self._settings = given
         self._defaults = {
             e.name: flag_line(e.name, e.value if e.before is None else e.before)
             for e in entries(type(config).defaults(given))
@@ -262,6 +265,14 @@ class Workdir:
                 f"{self.path} holds a run on other data than {source}: the sha256 was "
                 f"{stored}, now it is {sha256}."
             )
+
+    def write_model(self, model: Any, params: Any) -> None:
+        """Save a model for `seqjax.load`, with the settings and the vocabulary."""
+        extra: dict[str, Any] = {"settings": self._settings}
+        vocab = self.file("vocab.json")
+        if vocab.exists():
+            extra["vocabulary"] = json.loads(vocab.read_bytes())[1]
+        model_files.save(self.file(MODEL), model, params, extra)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the final numbers as JSON; null stands for what is not finite."""

@@ -86,6 +86,7 @@ def train_forecaster(
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
         placement=placement,
+        model=model,
     )
     state = initial_train_state(model, optimizer, config.run.seed)
     with workdir.open_for_training():

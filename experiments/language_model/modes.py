@@ -90,6 +90,7 @@ def train(config: Config) -> dict[str, Any]:
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
         placement=placement,
+        model=model,
     )
     state = build_state(config, model, optimizer)
     with workdir.open_for_training():

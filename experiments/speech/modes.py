@@ -104,6 +104,7 @@ def train(config: Config) -> dict[str, Any]:
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
         placement=placement,
+        model=recognizer.model,
     )
     state = initial_train_state(recognizer.model, optimizer, config.run.seed)
     with workdir.open_for_training():

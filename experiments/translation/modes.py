@@ -106,6 +106,7 @@ def train(config: Config) -> dict[str, Any]:
         learning_rate=lambda step: schedule(step // accumulate),
         plateau_factor=config.optimizer.plateau_factor,
         placement=placement,
+        model=model,
     )
     state = initial_train_state(model, optimizer, config.run.seed)
     with workdir.open_for_training():

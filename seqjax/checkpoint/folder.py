@@ -9,9 +9,7 @@ A folder whose checksums are missing or do not match, after a killed process or 
 error, is damaged.
 """
 
-import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,11 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqjax import durable, named_arrays
+from seqjax import durable, named_arrays, sealed
 
 STATE, PROGRESS = "state.safetensors", "progress.json"
 FORMAT, FORMAT_FILE = 2, "format.txt"  # format 1 was orbax's
-CHECKSUMS = "SHA256SUMS"
 State = TypeVar("State")  # a pytree of arrays
 
 
@@ -74,16 +71,7 @@ def write(path: Path, state: Any, progress: dict[str, Any]) -> None:
         PROGRESS: json.dumps(progress, indent=1).encode(),
         FORMAT_FILE: f"{FORMAT}\n".encode(),
     }
-    contents[CHECKSUMS] = _checksums(contents)
-    if path.exists():
-        shutil.rmtree(path)
-    path.mkdir()
-    for name, content in contents.items():
-        with open(path / name, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    durable.sync(path)
+    sealed.write(path, contents)
 
 
 def copy(path: Path, target: Path) -> None:
@@ -145,14 +133,9 @@ def _read_files(path: Path) -> dict[str, bytes]:
             f"format {FORMAT}."
         )
     try:
-        sums = (path / CHECKSUMS).read_bytes()
-        lines = sums.decode("ascii").split("\n")[:-1]
-        names = [line.split("  ", 1)[1] for line in lines]
-        files = {name: (path / name).read_bytes() for name in names}
-    except (OSError, ValueError, IndexError):  # missing, unreadable, or no such lines
+        files = sealed.read(path)
+    except sealed.DamagedFolderError:
         raise _not_whole(path) from None
-    if sums != _checksums(files):
-        raise _not_whole(path)
     text = files.get(FORMAT_FILE, b"").decode("ascii", "replace").strip()
     if not text.isdigit():
         raise _not_whole(path)
@@ -166,14 +149,10 @@ def _read_files(path: Path) -> dict[str, bytes]:
     return files
 
 
-def _checksums(files: dict[str, bytes]) -> bytes:
-    """A line for each file, as the program `sha256sum` writes it."""
-    sums = {name: hashlib.sha256(files[name]).hexdigest() for name in files}
-    return "".join(f"{sums[name]}  {name}\n" for name in files).encode()
-
-
 def _not_whole(path: Path) -> DamagedError:
-    return DamagedError(f"{path} is damaged: its files do not match its {CHECKSUMS}.")
+    return DamagedError(
+        f"{path} is damaged: its files do not match its {sealed.CHECKSUMS}."
+    )
 
 
 def _read_progress(files: dict[str, bytes], path: Path) -> dict[str, Any]:

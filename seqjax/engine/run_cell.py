@@ -51,7 +51,9 @@ def run_cell(
             # Zeros keep a nan in the padding from the weights: 0 * nan is nan.
             xs = _where(valid, xs, jnp.zeros_like(xs))
         zs = cell.project(params, xs)
-        return _scan(cell, params, zs, len(xs), state, valid, reverse, fused, on_gpu)
+        return _scan(
+            cell, params, zs, xs.shape[0], state, valid, reverse, fused, on_gpu
+        )
 
     if checkpoint_every is None:
         return run(state, (xs, valid))
@@ -89,7 +91,7 @@ def _scan(
             step, params, xs, state, num_steps, reverse, gate_size, on_gpu
         )
     check_step(step, params, xs, state)
-    return lax.scan(partial(step, params), state, xs, num_steps, reverse=reverse)
+    return lax.scan(partial(step, params), state, xs, reverse=reverse)
 
 
 def _scan_segments(

@@ -102,6 +102,7 @@ def test_train_writes_all_files_and_learns(trained):
     assert set(numbers) == SUMMARY_KEYS
     assert {p.name for p in workdir.iterdir()} == {
         *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
+        "model",
         *("learning_curve.png", "confusion.png", "attention.png", "naive_bayes.npz"),
     }
     assert numbers["test_accuracy"] > 0.9 > numbers["naive_bayes_test_accuracy"]

@@ -78,7 +78,7 @@ def test_train_writes_everything_it_promises(trained):
     assert {p.name for p in workdir.iterdir()} == {*whole, *folders}
     for name in folders:
         assert {p.name for p in (workdir / name).iterdir()} == {
-            *("flags.txt", "metrics.jsonl", "checkpoints", "vocab.json"),
+            *("flags.txt", "metrics.jsonl", "checkpoints", "vocab.json", "model"),
             "learning_curve.png",
         }
         assert name in out

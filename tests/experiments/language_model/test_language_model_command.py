@@ -36,7 +36,7 @@ def test_train_writes_everything_it_promises(corpus, tmp_path, capsys):
     assert set(summary(workdir)) == SUMMARY_KEYS
     assert {p.name for p in workdir.iterdir()} == {
         *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints"),
-        *("learning_curve.png", "vocab.json"),
+        *("learning_curve.png", "vocab.json", "model"),
     }
     png = (workdir / "learning_curve.png").read_bytes()
     assert png.startswith(b"\x89PNG")

@@ -75,6 +75,7 @@ def test_train_writes_everything_it_promises(trained):
     workdir, result = trained
     assert {p.name for p in workdir.iterdir()} == {
         *("flags.txt", "metrics.jsonl", "summary.json", "vocab.json", "checkpoints"),
+        "model",
         "learning_curve.png",
     }
     numbers = summary(workdir)

@@ -79,6 +79,7 @@ def test_train_writes_everything_it_promises_and_has_learnt(trained):
     assert set(found) == SUMMARY_KEYS
     assert {p.name for p in workdir.iterdir()} == {
         *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
+        "model",
         *("learning_curve.png", "posteriors.png"),
     }
     assert found["test_word_error_rate"] == found["test_letter_error_rate"] == 0

@@ -93,6 +93,7 @@ def test_train_writes_all_files_and_learns(trained):
     assert set(found) == SUMMARY_KEYS
     assert {p.name for p in workdir.iterdir()} == {
         *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
+        "model",
         "learning_curve.png",
     }
     assert found["test_f1"] == found["test_ambiguous_accuracy"] == 1

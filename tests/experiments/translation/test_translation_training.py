@@ -21,6 +21,7 @@ def test_train_writes_everything_it_promises_and_has_learned(trained, runs):
     assert set(summary(workdir)) - BY_SOURCE == SUMMARY_KEYS
     assert {p.name for p in workdir.iterdir()} == {
         *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
+        "model",
         *("learning_curve.png", "attention_1.png"),
     }
     assert summary(workdir)["test_bleu"] > 90
