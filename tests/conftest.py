@@ -7,6 +7,7 @@ import os
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from tests import quick
 
@@ -35,6 +36,9 @@ def compiled_programs(tmp_path_factory):
         }.items():
             jax.config.update(name, value)
             patch.setenv(name.upper(), str(value))  # for processes of their own
+        # jax decides at its first program, which may be one of an import, whether it
+        # has a cache.
+        compilation_cache.reset_cache()
         yield
 
 

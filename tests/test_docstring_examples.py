@@ -49,6 +49,7 @@ MODULES = [
     "interop.keras",
     "interop.linen",
     "interop.nnx",
+    "interop.stablehlo",
     "interop.torch",
     "interop.weights",
     "metrics",

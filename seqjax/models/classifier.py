@@ -143,7 +143,7 @@ class Classifier:
             log-probabilities of another model the network learns what that lacks.
         """
         k_outputs, k_pooled = (None, None) if key is None else jax.random.split(key)
-        lengths = as_lengths(lengths, len(tokens), tokens.shape[1:], of="tokens")
+        lengths = as_lengths(lengths, tokens.shape[0], tokens.shape[1:], of="tokens")
         ys = self.outputs(params, tokens, lengths, k_outputs)
         pooled = self._pool(params.pool, ys, lengths)  # [..., H]
         pooled = layers.dropout(k_pooled, pooled, self.dropout)
@@ -207,7 +207,7 @@ class Classifier:
         if params.pool is None:
             raise ValueError(f"pooling {self.pooling!r} has no attention weights")
         ys = self.outputs(params, tokens, lengths, None)
-        return _attention_weights(params.pool, ys, valid_steps(len(ys), lengths))
+        return _attention_weights(params.pool, ys, valid_steps(ys.shape[0], lengths))
 
     def _pool(
         self, params: PoolParams | None, ys: jax.Array, lengths: jax.Array
@@ -218,7 +218,7 @@ class Classifier:
         if self.pooling == "mean":
             count = jnp.maximum(lengths, 1)[..., None].astype(ys.dtype)
             return ys.sum(axis=0) / count
-        mask = valid_steps(len(ys), lengths)
+        mask = valid_steps(ys.shape[0], lengths)
         if params is not None:
             weights = _attention_weights(params, ys, mask)
             return (weights[..., None] * ys).sum(axis=0)
@@ -227,7 +227,7 @@ class Classifier:
 
     def _last(self, ys: jax.Array, lengths: jax.Array) -> jax.Array:
         """The outputs at the last step; of a backward half, at the first step."""
-        if len(ys) == 0:
+        if ys.shape[0] == 0:
             return jnp.zeros(ys.shape[1:], ys.dtype)
         indices = jnp.maximum(lengths - 1, 0)[None, ..., None]
         last = jnp.take_along_axis(ys, indices, axis=0)[0]

@@ -117,7 +117,7 @@ class CTCModel:
           (logits [T / k, ..., V], lengths [...] in steps).
         """
         keys = (None,) * 3 if key is None else jax.random.split(key, 3)
-        lengths = as_lengths(lengths, len(xs), xs.shape[1:-1])
+        lengths = as_lengths(lengths, xs.shape[0], xs.shape[1:-1])
         drop = partial(layers.dropout, rate=self.dropout, locked=self.locked)
         xs = stack_frames(xs, lengths, self.stacking)  # [T / k, ..., k D]
         lengths = self.num_steps(lengths)
@@ -149,9 +149,11 @@ def stack_frames(xs: jax.Array, lengths: jax.Array, k: int) -> jax.Array:
 
     Frames past the lengths are zeros.
     """
-    xs = jnp.where(valid_steps(len(xs), lengths)[..., None], xs, jnp.zeros_like(xs))
-    rest = jnp.zeros((-len(xs) % k, *xs.shape[1:]), xs.dtype)
+    xs = jnp.where(valid_steps(xs.shape[0], lengths)[..., None], xs, jnp.zeros_like(xs))
+    rest = jnp.zeros((-xs.shape[0] % k, *xs.shape[1:]), xs.dtype)
     xs = jnp.concatenate([xs, rest])
-    xs = xs.reshape(len(xs) // k, k, *xs.shape[1:])  # [T, ..., D] -> [T / k, k, ..., D]
+    xs = xs.reshape(
+        xs.shape[0] // k, k, *xs.shape[1:]
+    )  # [T, ..., D] -> [T / k, k, ..., D]
     xs = jnp.moveaxis(xs, 1, -2)  # [T / k, ..., k, D]
     return xs.reshape(*xs.shape[:-2], k * xs.shape[-1])

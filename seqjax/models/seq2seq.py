@@ -221,9 +221,13 @@ class Seq2Seq:
             )
         logits = self.apply(params, source, lengths, inputs, k_dropout)
         target_lengths = as_lengths(
-            target_lengths, len(target), target.shape[1:], "target_lengths", "targets"
+            target_lengths,
+            target.shape[0],
+            target.shape[1:],
+            "target_lengths",
+            "targets",
         )
-        mask = valid_steps(len(target), target_lengths)
+        mask = valid_steps(target.shape[0], target_lengths)
         return smoothed_cross_entropy(logits, target, mask, label_smoothing)
 
     def start(
@@ -245,7 +249,7 @@ class Seq2Seq:
           (DecoderState, Encoded), whose leaves begin with B.
         """
         keys = (None,) * 3 if key is None else jax.random.split(key, 3)
-        lengths = as_lengths(lengths, len(source), source.shape[1:], of="sources")
+        lengths = as_lengths(lengths, source.shape[0], source.shape[1:], of="sources")
         table = params.source_embed
         if table is None:
             table = params.target_embed
@@ -255,7 +259,7 @@ class Seq2Seq:
         )
         memory = dropout(keys[2], memory, self.dropout, self.locked)
         memory = memory.swapaxes(0, 1)  # [S, B, M] -> [B, S, M], zero past the lengths
-        mask = valid_steps(len(source), lengths).T  # [B, S]
+        mask = valid_steps(source.shape[0], lengths).T  # [B, S]
         summary = self._bridge.summary(last)
         states = self._bridge.apply(params.bridge, last, summary, memory.dtype)
         return self._decoder.start(

@@ -208,8 +208,8 @@ class Tagger:
         lengths: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
         """`loss` from the logits of `apply`, for callers that also need the logits."""
-        lengths = as_lengths(lengths, len(logits), logits.shape[1:-1], of="logits")
-        real = valid_steps(len(logits), lengths)  # [T, ...]
+        lengths = as_lengths(lengths, logits.shape[0], logits.shape[1:-1], of="logits")
+        real = valid_steps(logits.shape[0], lengths)  # [T, ...]
         tags = jnp.where(real, tags, 0)
         if params.crf is None:
             return losses.cross_entropy(logits, tags, real)
@@ -230,7 +230,7 @@ class Tagger:
           logits: from `apply`.
           lengths: integers [...].
         """
-        lengths = as_lengths(lengths, len(logits), logits.shape[1:-1], of="logits")
+        lengths = as_lengths(lengths, logits.shape[0], logits.shape[1:-1], of="logits")
         if self.outside_bias:
             logits = logits.at[..., self.tags.index(OUTSIDE)].add(-self.outside_bias)
         unary, pairs = logits, jnp.zeros((len(self.tags),) * 2, logits.dtype)
@@ -259,8 +259,10 @@ def char_features(
     Returns:
       [..., F].
     """
-    lengths = as_lengths(lengths, len(chars), chars.shape[1:], "char_lengths", "words")
-    real = valid_steps(len(chars), lengths)  # [W, ...]
+    lengths = as_lengths(
+        lengths, chars.shape[0], chars.shape[1:], "char_lengths", "words"
+    )
+    real = valid_steps(chars.shape[0], lengths)  # [W, ...]
     xs = layers.embed(params.embed, chars)  # [W, ..., E]
     xs = jnp.where(real[..., None], xs, jnp.zeros_like(xs))
     zero = jnp.zeros_like(xs[:1])
@@ -275,12 +277,14 @@ def _potentials(
     crf: CRFParams, logits: jax.Array, lengths: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """(unary, pairwise); start and end scores are part of the unary potentials."""
-    if len(logits) == 0:
+    if logits.shape[0] == 0:
         raise ValueError(
             f"Tagger: a CRF needs logits [T, ..., K] with T at least 1, got "
             f"{logits.shape}"
         )
-    times = jnp.arange(len(logits), dtype=jnp.int32).reshape(-1, *[1] * lengths.ndim)
+    times = jnp.arange(logits.shape[0], dtype=jnp.int32).reshape(
+        -1, *[1] * lengths.ndim
+    )
     last = (times == lengths - 1)[..., None]
     unary = logits + jnp.where(last, crf.end, jnp.zeros_like(crf.end))
     return unary.at[0].add(crf.start), crf.pairs
