@@ -45,7 +45,7 @@ def make_mesh(
     shape = sizes.get(DATA, 1), sizes.get(MODEL, 1)
     if math.prod(shape) != len(devices):
         raise ValueError(
-            f"a mesh of {shape[0]} x {shape[1]} has {math.prod(shape)} devices, and "
+            f"a mesh of {shape[0]} x {shape[1]} needs {math.prod(shape)} devices, but "
             f"there are {len(devices)}"
         )
     kinds = (AxisType.Auto, AxisType.Auto)

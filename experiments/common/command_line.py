@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -29,6 +30,11 @@ from seqjax.checkpoint import CheckpointError
 from seqjax.data.names import nearest, unknown_name
 from seqjax.data.text import DataError
 
+REASONS = {  # what Python says of a value, and what is meant
+    r"invalid literal for int\(\).*": "a whole number was expected",
+    r"could not convert string to float.*": "a number was expected",
+    r"\('Non-boolean argument.*": "true or false was expected",
+}
 Modes = Mapping[str, Callable[[Any], Any]]
 
 
@@ -101,6 +107,8 @@ def parse(
         if len(arguments) < len(argv):
             _print_help(description, config_class.defaults(present), modes)
             sys.exit(0)
+    except BrokenPipeError:  # of --help
+        raise
     except UnicodeError:
         raise UserError("a flag contains bytes that are not UTF-8.") from None
     except flags.UnrecognizedFlagError as error:
@@ -109,6 +117,8 @@ def parse(
         raise UserError(reason + hint) from None
     except (flags.Error, OSError, ValueError) as error:
         sentence = str(error).removeprefix("ERROR:: ").replace("\n", " ")
+        for python, plain in REASONS.items():
+            sentence = re.sub(python, plain, sentence)
         raise UserError(sentence) from None
     if rest[1:]:
         raise UserError(_unexpected(rest[1], _flag_names(values), modes))
@@ -238,6 +248,8 @@ def exit_on_mistakes() -> Iterator[None]:
             raise
         except BrokenPipeError:  # the reader of our output has left
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if (sentence := interrupts.kept()) is not None:
+                note(f"stopped, since nobody reads the output: {sentence}.")
             _exit(128 + signal.SIGPIPE)
         except OSError as error:  # a full disk, a folder that was removed
             _fail(f"{error.filename or 'a file'}: {error.strerror}.")
@@ -262,6 +274,7 @@ def _ends_alone() -> Iterator[None]:
 
 def _fail(error: object) -> NoReturn:
     note(f"error: {error}")
+    processes.explain(str(error))
     _exit(2)
 
 

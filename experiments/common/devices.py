@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from experiments.common.console import note
 from experiments.common.errors import UserError
 from experiments.common.processes import ProcessConfig, several
 from experiments.common.settings import setting
@@ -110,10 +111,18 @@ class Placement:
         return sharding.place(batch, sharding.of_batch(self.mesh, self.batch_axes))
 
     def state(self, state: TrainState) -> TrainState:
-        """A state on the devices."""
+        """A state on the devices; says if it leaves the model axis without use."""
         if self.mesh is None:
             return state
-        return sharding.place(state, _of_state(self.mesh, state))
+        size, shardings = self.mesh.shape[sharding.MODEL], _of_state(self.mesh, state)
+        spread = [s.spec for s in jax.tree.leaves(shardings.params) if any(s.spec)]
+        if size > 1 and not spread:
+            note(
+                f"--mesh: no parameter has an axis of at least {sharding.WIDE:,} that "
+                f"{size} divides, so that the model axis of {size} has no use; all its "
+                f"devices compute the same."
+            )
+        return sharding.place(state, shardings)
 
     def carry(self, carry: Any) -> Any:
         """What one minibatch passes to the next, on the devices of its rows."""

@@ -24,6 +24,8 @@ SIGNALS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
     if hasattr(signal, name)
 )
+ECHO = 0.5  # seconds within which another signal is the same one, sent twice
+GAP = 0.05  # seconds, at most, between a `held` and the next
 PATIENCE = 8.0  # seconds that the thread waits for the next step; Docker kills after 10
 NOTHING = "nothing was saved; the same command starts again"
 SHOW_CURSOR = "\x1b[?25h"
@@ -45,6 +47,11 @@ class _State:
 def keep(sentence: str) -> None:
     """Set what the closing line says: what is saved, and how to go on."""
     _State.kept = sentence
+
+
+def kept() -> str | None:
+    """What is saved, and how to go on; None if it is nothing."""
+    return None if _State.kept == NOTHING else _State.kept
 
 
 def requested() -> bool:
@@ -135,14 +142,15 @@ def _watch(ours: socket.socket, theirs: socket.socket) -> None:
     """Wait for a signal, then for the main thread if it can save, and leave."""
     del theirs
     _State.received = _next_signal(ours, None)
-    deadline = time.monotonic() + PATIENCE
-    # The first moment bridges the gap between a `held` and the next.
-    again = _next_signal(ours, 0.05)
-    while again is None and (
-        _State.is_saving
-        or ((_State.is_held or _State.tasks) and time.monotonic() < deadline)
-    ):
-        again = _next_signal(ours, 0.05)
+    begin = time.monotonic()
+    while True:
+        again, took = _next_signal(ours, 0.05), time.monotonic() - begin
+        if again is not None and took > ECHO:
+            break
+        is_busy = _State.is_held or bool(_State.tasks)
+        waits = _State.is_saving or (is_busy and took < PATIENCE)
+        if not waits and took > GAP:
+            break
     leave()
 
 

@@ -28,7 +28,8 @@ from experiments.common.settings import Settings, setting
 HEARTBEAT = 40  # seconds without a sign of life until jax ends a process
 GRACE = 5.0  # seconds for a word of a peer, and for the reason of an error
 CLUSTERS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")  # their numbers of processes
-GOODBYE, SIGNALED = b".", b"!"  # this process ends well, or by a signal
+# This process ends well, by a signal, or by an error whose sentence follows.
+GOODBYE, SIGNALED, FAILED = b".", b"!", b"?"
 # Settings that may differ from process to process, and from one start to the next.
 OF_ONE_START = ("coordinator", "num_processes", "process_id", "connect_seconds")
 
@@ -179,7 +180,8 @@ def _welcome(port: int, deadline: float, mine: dict[str, Any]) -> None:
                 peer, _ = server.accept()
             except TimeoutError:
                 missing = sorted(set(range(1, mine["count"])) - peers.keys())
-                _refuse(f"no process {', '.join(map(str, missing))} came in time.")
+                listed = ", ".join(map(str, missing))
+                _refuse(f"process {listed} did not connect in time.")
             with contextlib.suppress(OSError, ValueError, KeyError):  # not one of ours
                 peer.settimeout(GRACE)
                 theirs = json.loads(peer.makefile().readline())
@@ -224,14 +226,14 @@ def _join(
 def _compare(number: int, theirs: dict[str, Any], mine: dict[str, Any]) -> None:
     if theirs["count"] != mine["count"]:
         _refuse(
-            f"process {number} has --num_processes={theirs['count']}, and process 0 "
-            f"{mine['count']}."
+            f"process {number} has --num_processes={theirs['count']}, but process 0 "
+            f"has {mine['count']}."
         )
     for name, value in mine["flags"].items():
         if theirs["flags"].get(name) != value:
             _refuse(
-                f"process {number} has --{name}={theirs['flags'].get(name)}, and "
-                f"process 0 {value}."
+                f"process {number} has --{name}={theirs['flags'].get(name)}, but "
+                f"process 0 has {value}."
             )
 
 
@@ -266,12 +268,22 @@ def _listen(number: int, peer: socket.socket) -> None:
         return
     if word == SIGNALED:
         interrupts.pass_on()
+    elif word == FAILED:
+        with contextlib.suppress(OSError):
+            sentence = peer.makefile().readline().strip()
+        explain(sentence)
+        interrupts.stop(f"error: process {number}: {sentence}\n", code=2)
     else:
         interrupts.stop(
             f"error: process {number} has ended; start all again, and they go on from "
             f"the last checkpoint.\n",
             code=2,
         )
+
+
+def explain(sentence: str) -> None:
+    """Tell the other processes of the error that ends this one."""
+    part(FAILED + sentence.replace("\n", " ").encode() + b"\n")
 
 
 def wait_for_an_explanation() -> None:

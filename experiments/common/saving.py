@@ -64,7 +64,11 @@ class RunCheckpoints:
             try:
                 state, saved, unreadable = self.best.restore(state)
             except DamagedError:
-                raise error from None
+                raise UserError(
+                    f"{error} Neither can the best ones. Delete "
+                    f"{self.workdir.checkpoints} to begin anew, or choose another "
+                    f"--workdir."
+                ) from None
             note(f"{error} Continuing from the best one.")
             progress = Progress(**saved)
         for sentence in unreadable:

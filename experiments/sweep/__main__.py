@@ -2,8 +2,8 @@
 
 Examples:
     python -m experiments.sweep --command=language_model --grid dropout=0.2,0.35
-    python -m experiments.sweep --flagfile=experiments/recipes/tm_lstm.flags --jobs=2
-        --grid learning_rate=1,2,4 seed=0,1,2
+    python -m experiments.sweep --jobs=2 --grid learning_rate=1,2,4 seed=0,1,2
+        --flagfile=experiments/recipes/time_machine_lstm.flags
 
 Every combination is a run in a folder of its own below --workdir, where its output is
 in log.txt. Started again, finished runs stay, and the others go on where they were.
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.common import interrupts
+from experiments.common import activity, interrupts
 from experiments.common.command_line import exit_on_mistakes, parse
 from experiments.common.errors import UserError
 from experiments.common.flag_files import expand
@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workdir", default="runs/sweep", help="Folder of the sweep.")
     parser.add_argument("--metric", help="Number of summary.json to compare.")
     options, rest = parser.parse_known_args(argv)
+    if argv is None:  # a process of our own
+        activity.start()
     with exit_on_mistakes():
         sweep(options, rest)
 
@@ -72,7 +74,8 @@ def sweep(options: argparse.Namespace, flags: Sequence[str]) -> list[dict[str, A
     interrupts.keep(f"finished runs stay in {folder}; the same command goes on")
     with locked(folder):
         rest = [r for r in runs if not is_finished(command, r)]
-        failed = run_all(command, rest, options.jobs)
+        activity.begin("the runs")
+        failed = run_all(command, rest, options.jobs, len(runs))
         summaries, rows = read_summaries(runs), []
         if any(summaries) or not failed:
             metric = choose_metric(options.metric, summaries)
@@ -112,7 +115,9 @@ def started_with(command: str, run: Run) -> bytes:
     return "\n".join([command, *expand(run.flags), ""]).encode()
 
 
-def run_all(command: str, runs: Sequence[Run], jobs: int) -> dict[str, str]:
+def run_all(
+    command: str, runs: Sequence[Run], jobs: int, number: int
+) -> dict[str, str]:
     """Run them, `jobs` at a time: {workdir: last line of its log} of those that fail.
 
     Raises:
@@ -141,10 +146,12 @@ def run_all(command: str, runs: Sequence[Run], jobs: int) -> dict[str, str]:
                 if process.returncode == 0:
                     content = started_with(command, run)
                     durable.write_bytes(run.workdir / STARTED, content)
-                done = len(runs) - len(waiting) - len(running)
-                code = process.returncode
+                done, code = number - len(waiting) - len(running), process.returncode
                 state = f"failed with exit code {code}" if code else "done"
-                print(f"{done} of {len(runs)}: {run.workdir.name} {state}", flush=True)
+                if code and stopping:
+                    state = "is interrupted"
+                print(f"{done} of {number}: {run.workdir.name} {state}", flush=True)
+                activity.word()
             time.sleep(0.05)
     return failed
 

@@ -54,7 +54,9 @@ def parse_grid(texts: Sequence[str]) -> dict[str, list[str]]:
     for text in texts:
         name, _, values = text.removeprefix("--").partition("=")
         listed = values.split(",")
-        if not name or not all(listed) or len(set(listed)) < len(listed):
+        if len(set(listed)) < len(listed):
+            raise UserError(f"--grid {text}: a value is there twice.")
+        if not name or not all(listed):
             raise UserError(
                 f"--grid {text}: a flag and its values, such as seed=0,1,2, were "
                 f"expected."

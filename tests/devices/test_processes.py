@@ -163,7 +163,7 @@ def test_nobody_answers(folder):
 
 def test_nobody_comes(folder):
     flags = ("--num_processes=3", "--process_id=0", "--connect_seconds=2")
-    refused(folder, meeting(folder, flags), "no process 1, 2 came in time")
+    refused(folder, meeting(folder, flags), "process 1, 2 did not connect in time")
 
 
 def test_a_number_is_there_twice(folder):
@@ -175,12 +175,12 @@ def test_a_number_is_there_twice(folder):
 @pytest.mark.parametrize(
     ("flag", "sentence"),
     [
-        ("--num_processes=3", "process 1 has --num_processes=3, and process 0 2"),
-        ("--hidden_size=9", "process 1 has --hidden_size=9, and process 0 8"),
-        ("--seed=1", "process 1 has --seed=1, and process 0 0"),
-        ("--mesh=data:1", "process 1 has --mesh=['data:1'], and process 0 None"),
-        ("--keep_last=7", "process 1 has --keep_last=7, and process 0 2"),
-        ("--divergence=0", "process 1 has --divergence=0.0, and process 0 10.0"),
+        ("--num_processes=3", "process 1 has --num_processes=3, but process 0 has 2"),
+        ("--hidden_size=9", "process 1 has --hidden_size=9, but process 0 has 8"),
+        ("--seed=1", "process 1 has --seed=1, but process 0 has 0"),
+        ("--mesh=data:1", "process 1 has --mesh=['data:1'], but process 0 has None"),
+        ("--keep_last=7", "process 1 has --keep_last=7, but process 0 has 2"),
+        ("--divergence=0", "process 1 has --divergence=0.0, but process 0 has 10.0"),
     ],
 )
 def test_processes_with_other_flags_are_refused(folder, flag, sentence):
@@ -227,8 +227,10 @@ def test_other_data_are_refused(folder):
     each = [[f"folder={folder / 'machines'}", *own] for own in flags_of_each(2, *flags)]
     with Group(folder, each, module="tests.devices.disturbed") as run:
         assert run.wait(MINUTE) == [2, 2], run.last_lines()
-        sentence = "error: this process has other data than process 0: their sha256 is"
-        assert run.last_lines()[1].startswith(sentence)
+        sentence = "this process has other data than process 0: their sha256 is"
+        first, second = run.last_lines()
+        assert second.startswith(f"error: {sentence}")
+        assert first.startswith(f"error: process 1: {sentence}")
 
 
 def test_a_run_of_several_processes_is_evaluated_by_one(folder, undisturbed):

@@ -97,7 +97,7 @@ MISTAKES = {
     "--grid seed: a flag and its values": ("--grid", "seed"),
     "two combinations have the folder": ("--grid", "corpus=a/b,a_b"),
     "--grid seed=: a flag and its values": ("--grid", "seed="),
-    "--grid seed=1,1: a flag and its values": ("--grid", "seed=1,1"),
+    "--grid seed=1,1: a value is there twice": ("--grid", "seed=1,1"),
     "--grid seed=2: --seed cannot be given there": ("--grid", "seed=1", "seed=2"),
     "--workdir cannot be given there": ("--grid", "workdir=a,b"),
     "there is no flag '--sede'": ("--grid", "sede=1,2"),

@@ -95,8 +95,8 @@ def outcomes(
     """What became of operation after operation, until one is not reached."""
     while True:
         found = pool.map(try_one, itertools.islice(numbers, jobs), chunksize=1)
-        yield from (outcome for outcome in found if outcome.reached)
-        if not all(outcome.reached for outcome in found):
+        yield from (outcome for outcome in found if outcome.reached or outcome.wrong)
+        if any(not outcome.reached and not outcome.wrong for outcome in found):
             return
 
 

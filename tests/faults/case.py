@@ -45,7 +45,8 @@ def run(
     operations = log(folder)
     if len(operations) < number:
         shutil.rmtree(folder)
-        return Outcome(False, "", code, None if code == 0 else err)
+        wrong = None if code == 0 else f"ended with {code} before it was reached: {err}"
+        return Outcome(False, f"operation {number}", code, wrong)
     wrong = is_wrong(code, err, fault)
     if wrong is None and (broken := damaged(folder / "run")):
         wrong = f"damaged: {broken}"

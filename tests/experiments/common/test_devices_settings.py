@@ -33,10 +33,10 @@ def placement(*mesh, batch_size=8):
 def test_meshes_that_do_not_fit_are_refused_with_the_numbers():
     number = jax.device_count()
     with pytest.raises(
-        UserError, match=rf"a mesh of 2 x 1 has 2 devices, .*are {number}"
+        UserError, match=rf"a mesh of 2 x 1 needs 2 devices, .*are {number}"
     ):
         placement("data:2")
-    with pytest.raises(UserError, match=r"a mesh of 4 x 2 has 8 devices"):
+    with pytest.raises(UserError, match=r"a mesh of 4 x 2 needs 8 devices"):
         placement("model:2", "data:4")
     with pytest.raises(
         UserError, match=r"--batch_size=8 rows .* evenly over 3 devices"

@@ -142,10 +142,19 @@ def test_a_step_is_finished_and_saved(start, tmp_path, save):
     assert process.stdout.read() == b"closed\n"
 
 
+def test_a_signal_that_is_sent_twice_at_once_is_one(start, tmp_path):
+    """As `timeout` sends it, to the process and to its group."""
+    process = start(steps("time.sleep(0.3)", 0.3), cwd=tmp_path)
+    process.send_signal(signal.SIGINT)
+    code, err = ended(process)
+    step = (tmp_path / "saved").read_text()
+    assert (code, err) == (130, f"interrupted: step {step} is saved.\n".encode())
+
+
 def test_a_second_signal_does_not_wait_for_the_step(start, tmp_path):
     process = start(steps("time.sleep(60)"), cwd=tmp_path)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    time.sleep(0.8)
     assert process.poll() is None
     assert ended(process) == (130, b"interrupted: the last step is saved.\n")
     assert not (tmp_path / "saved").exists()
