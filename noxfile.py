@@ -12,7 +12,9 @@ import nox
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "test", "documents"]
-BENCHMARKS = ("recurrence", "training", "decoding", "softmax", "baselines")
+BENCHMARKS = (
+    *("recurrence", "training", "decoding", "softmax", "baselines", "drop_in"),
+)
 MOST_IMPORT_SECONDS = 0.15  # of seqjax beyond those of jax
 
 
