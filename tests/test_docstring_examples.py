@@ -21,6 +21,7 @@ MODULES = [
     "checkpoint.checkpoints",
     "checkpoint.writer",
     "data.calendar_steps",
+    "data.compression",
     "data.corpora",
     "data.labeled",
     "data.ngrams",

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
+    {"data.compression"},
     {
         *("durable", "data.text", "data.ngrams"),
         *("data.synthetic.verses", "data.synthetic.opinions", "data.synthetic.apples"),

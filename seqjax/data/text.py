@@ -5,13 +5,15 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from seqjax.data.compression import decompress
+
 END_OF_LINE = "<eos>"
 STANDARD_INPUT = "-"  # in place of a file's name
 _SIGNATURES = {  # beginnings of files that are no text
-    b"\x1f\x8b": "compressed by gzip",
+    b"\x1f\x8b": "compressed by gzip twice",
     b"BZh": "compressed by bzip2",
     b"\xfd7zXZ": "compressed by xz",
-    b"\x28\xb5\x2f\xfd": "compressed by zstandard",
+    b"\x28\xb5\x2f\xfd": "compressed by zstandard twice",
     b"PK\x03\x04": "a zip archive (also .docx, .xlsx and .npz)",
     b"%PDF": "a PDF",
     b"PAR1": "a Parquet file",
@@ -41,15 +43,30 @@ def read_text(path: str | Path) -> str:
 
 
 def read_bytes(path: str | Path, kind: str = "text") -> bytes:
-    """The bytes of a file, or of standard input for the path "-".
+    """The bytes of a file, or of standard input for the path "-", decompressed.
 
     Args:
-      path: the file.
+      path: the file; whether gzip or zstandard has compressed it, its content tells.
       kind: the expected kind of file, for the error message.
 
     Raises:
-      DataError: if the file is missing, a directory or unreadable.
+      DataError: if the file is missing, a directory, unreadable, or compressed and
+        damaged.
     """
+    try:
+        return decompress(_content(path, kind))
+    except ImportError:
+        raise DataError(
+            f"{shown_path(path)} is compressed by zstandard; to read it, "
+            f'pip install "seqjax[data]".'
+        ) from None
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"{shown_path(path)} is damaged: {error}.") from None
+
+
+def _content(path: str | Path, kind: str) -> bytes:
     if str(path) == STANDARD_INPUT:
         return sys.stdin.buffer.read()
     try:
