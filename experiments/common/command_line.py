@@ -238,9 +238,9 @@ def exit_on_mistakes() -> Iterator[None]:
             _fail(error)
         except (MemoryError, OverflowError, jax.errors.JaxRuntimeError) as error:
             processes.wait_for_an_explanation()
-            if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(
-                error
-            ):
+            is_memory = "RESOURCE_EXHAUSTED" in str(error)
+            if isinstance(error, RuntimeError) and not is_memory:
+                _fail_of_all(error)
                 raise
             _fail("there is not enough memory for these sizes; lower them.")
         except ValueError:  # so jax names a collective whose peer has ended
@@ -270,6 +270,16 @@ def _ends_alone() -> Iterator[None]:
             raise
         traceback.print_exc()
         _exit(1)
+
+
+def _fail_of_all(error: RuntimeError) -> None:
+    """End one of several processes whose common computation failed."""
+    if processes.several():
+        reason = str(error).split("\n")[0]
+        _fail(
+            f"the processes have lost each other ({reason[:100]}); start all again, "
+            f"and they go on from the last checkpoint."
+        )
 
 
 def _fail(error: object) -> NoReturn:
