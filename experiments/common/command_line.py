@@ -31,9 +31,9 @@ from seqjax.data.names import nearest, unknown_name
 from seqjax.data.text import DataError
 
 REASONS = {  # what Python says of a value, and what is meant
-    r"invalid literal for int\(\).*": "a whole number was expected",
-    r"could not convert string to float.*": "a number was expected",
-    r"\('Non-boolean argument.*": "true or false was expected",
+    r"invalid literal for int\(\).*": "a whole number was expected.",
+    r"could not convert string to float.*": "a number was expected.",
+    r"\('Non-boolean argument.*": "true or false was expected.",
 }
 Modes = Mapping[str, Callable[[Any], Any]]
 

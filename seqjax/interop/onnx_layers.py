@@ -23,7 +23,7 @@ def unroll(
     state: Any = None,
     direction: str = FORWARD,
 ) -> tuple[str, Any]:
-    """Add `seqjax.unroll` to a graph: (last state, as names; the name of ys [T, B, H]).
+    """Add `seqjax.unroll` to a graph.
 
     Args:
       graph: is added to.
@@ -36,7 +36,8 @@ def unroll(
       direction: "forward" or "reverse".
 
     Returns:
-      (ys, state): names.
+      (ys, state): the name of the outputs [T, B, H], and the last state with the name
+      of an array [B, H] as each leaf.
 
     Raises:
       ValueError: if a cell has no operator.

@@ -118,6 +118,19 @@ def test_mistakes_are_one_sentence(name, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("--hidden_size=x", "--hidden_size=x: a whole number was expected."),
+        ("--learning_rate=x", "--learning_rate=x: a number was expected."),
+        ("--bfloat16=2", "--bfloat16=2: true or false was expected."),
+    ],
+)
+def test_values_of_another_type_are_refused_in_plain_words(given, sentence):
+    main = importlib.import_module("experiments.language_model.__main__").main
+    refused(run(main, given), sentence)
+
+
 def test_mistyped_names_of_settings_and_choices_are_found():
     """The right name is suggested, and only one as near comes before it."""
     checked = set()
