@@ -7,7 +7,7 @@ that order. The carry of an LSTM is (c, h).
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -77,6 +77,40 @@ def run(
     if not return_carry:
         return outputs
     return (last.c, last.h) if is_lstm else last, outputs
+
+
+def chosen(given: Any, own: Any) -> Any:
+    """The argument of a call if it is given, else the attribute of the module."""
+    return own if given is None else given
+
+
+def outputs_of_both(
+    layer: Any, inputs: Any, options: Mapping[str, Any], own: Sequence[dict[str, Any]]
+) -> Any:
+    """The merged outputs of a Bidirectional of flax, without the carries.
+
+    flax asks for the carries also where nobody reads them, which costs an output of
+    every step.
+
+    Args:
+      layer: the Bidirectional.
+      inputs: as its call gets them.
+      options: the keyword arguments of the call.
+      own: further arguments of the forward and of the backward RNN.
+    """
+    shared = {
+        "seq_lengths": options.get("seq_lengths"),
+        "time_major": chosen(options.get("time_major"), layer.time_major),
+        "return_carry": False,
+    }
+    carries = options.get("initial_carry") or (None, None)
+    ways = {"reverse": False}, {"reverse": True, "keep_order": True}
+    rnns = layer.forward_rnn, layer.backward_rnn
+    outputs = (
+        rnn(inputs, initial_carry=carry, **shared, **way, **more)
+        for rnn, carry, way, more in zip(rnns, carries, ways, own, strict=True)
+    )
+    return jax.tree.map(layer.merge_fn, *outputs)
 
 
 def _turned(lengths: jax.Array | None) -> Callable[[jax.Array], jax.Array]:

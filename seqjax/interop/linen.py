@@ -50,10 +50,6 @@ class RNN(nn.RNN):
         keep_order: bool | None = None,
     ) -> Any:
         """As `flax.linen.RNN`: the outputs, or (carry, outputs)."""
-
-        def choose(given: bool | None, own: bool) -> bool:
-            return own if given is None else given
-
         as_flax = {
             "initial_carry": initial_carry,
             "init_key": init_key,
@@ -73,7 +69,9 @@ class RNN(nn.RNN):
             or inputs.ndim < 2
         ):
             return super().__call__(inputs, **as_flax)
-        time_axis = 0 if choose(time_major, self.time_major) else inputs.ndim - 2
+        time_axis = (
+            0 if flax_loop.chosen(time_major, self.time_major) else inputs.ndim - 2
+        )
         carry = initial_carry
         if carry is None:
             key = jax.random.key(0) if init_key is None else init_key
@@ -89,9 +87,9 @@ class RNN(nn.RNN):
             carry,
             time_axis,
             seq_lengths,
-            choose(return_carry, self.return_carry),
-            choose(reverse, self.reverse),
-            choose(keep_order, self.keep_order),
+            flax_loop.chosen(return_carry, self.return_carry),
+            flax_loop.chosen(reverse, self.reverse),
+            flax_loop.chosen(keep_order, self.keep_order),
         )
 
 
@@ -109,33 +107,10 @@ class Bidirectional(nn.Bidirectional):
 
     def __call__(self, inputs: jax.Array, **options: Any) -> Any:
         """As `flax.linen.Bidirectional`."""
-        wanted = options.get("return_carry")
-        if self.return_carry if wanted is None else wanted:
+        if flax_loop.chosen(options.get("return_carry"), self.return_carry):
             return super().__call__(inputs, **options)
-        # flax asks for the carries also where nobody reads them, which costs an output
-        # of every step.
-        carries = options.get("initial_carry") or (None, None)
-        keys, time_major = (None, None), options.get("time_major")
+        keys: Any = None, None
         if options.get("init_key") is not None:
-            keys = tuple(jax.random.split(options["init_key"]))
-        shared: Any = {
-            "seq_lengths": options.get("seq_lengths"),
-            "time_major": self.time_major if time_major is None else time_major,
-            "return_carry": False,
-        }
-        forward = self.forward_rnn(
-            inputs,
-            initial_carry=carries[0],
-            init_key=keys[0],
-            reverse=False,
-            **shared,
-        )
-        backward = self.backward_rnn(
-            inputs,
-            initial_carry=carries[1],
-            init_key=keys[1],
-            reverse=True,
-            keep_order=True,
-            **shared,
-        )
-        return jax.tree.map(self.merge_fn, forward, backward)
+            keys = jax.random.split(options["init_key"])
+        own = [{"init_key": key} for key in keys]
+        return flax_loop.outputs_of_both(self, inputs, options, own)

@@ -50,10 +50,6 @@ class RNN(nnx.RNN):
         rngs: Any = None,
     ) -> Any:
         """As `flax.nnx.RNN`: the outputs, or (carry, outputs)."""
-
-        def choose(given: bool | None, own: bool) -> bool:
-            return own if given is None else given
-
         as_flax = {
             "initial_carry": initial_carry,
             "seq_lengths": seq_lengths,
@@ -70,7 +66,9 @@ class RNN(nnx.RNN):
             or inputs.ndim < 2
         ):
             return super().__call__(inputs, **as_flax)
-        time_axis = 0 if choose(time_major, self.time_major) else inputs.ndim - 2
+        time_axis = (
+            0 if flax_loop.chosen(time_major, self.time_major) else inputs.ndim - 2
+        )
         carry, rngs = initial_carry, self.rngs if rngs is None else rngs
         if carry is None:
             if isinstance(rngs, nnx.Rngs):
@@ -90,9 +88,9 @@ class RNN(nnx.RNN):
             carry,
             time_axis,
             seq_lengths,
-            choose(return_carry, self.return_carry),
-            choose(reverse, self.reverse),
-            choose(keep_order, self.keep_order),
+            flax_loop.chosen(return_carry, self.return_carry),
+            flax_loop.chosen(reverse, self.reverse),
+            flax_loop.chosen(keep_order, self.keep_order),
         )
 
 
@@ -109,26 +107,11 @@ class Bidirectional(nnx.Bidirectional):
 
     def __call__(self, inputs: jax.Array, **options: Any) -> Any:
         """As `flax.nnx.Bidirectional`."""
-        wanted = options.get("return_carry")
-        if self.return_carry if wanted is None else wanted:
+        if flax_loop.chosen(options.get("return_carry"), self.return_carry):
             return super().__call__(inputs, **options)
-        # flax asks for the carries also where nobody reads them, which costs an output
-        # of every step.
-        carries = options.get("initial_carry") or (None, None)
-        time_major = options.get("time_major")
-        shared: Any = {
-            "seq_lengths": options.get("seq_lengths"),
-            "time_major": self.time_major if time_major is None else time_major,
-            "rngs": options.get("rngs") or self.rngs,
-            "return_carry": False,
-        }
-        forward = self.forward_rnn(
-            inputs, initial_carry=carries[0], reverse=False, **shared
-        )
-        backward = self.backward_rnn(
-            inputs, initial_carry=carries[1], reverse=True, keep_order=True, **shared
-        )
-        return jax.tree.map(self.merge_fn, forward, backward)
+        rngs = options.get("rngs") or self.rngs
+        own = [{"rngs": rngs}] * 2
+        return flax_loop.outputs_of_both(self, inputs, options, own)
 
 
 def _activation(cell: Any) -> str | None:
