@@ -36,6 +36,7 @@ MODULES = [
     "data.synthetic.opinions",
     "data.synthetic.syllables",
     "data.synthetic.verses",
+    "data.tables",
     "data.tagged",
     "data.text",
     "data.tokenizers",

@@ -21,8 +21,8 @@ LAYERS = [
         *("data.csv_rows", "data.vectors"),
         *("data.calendar_steps", "data.seasons", "data.synthetic.grammar.lexicon"),
     },
-    {"data.synthetic.grammar.phrases", "data.timestamps"},
-    {"data.synthetic.grammar.writer"},
+    {"data.synthetic.grammar.phrases", "data.timestamps", "data.saved_datasets"},
+    {"data.synthetic.grammar.writer", "data.tables"},
     {"data.synthetic.grammar"},
     {
         *("data.batching", "data.buckets", "data.corpora", "data.csv_columns"),

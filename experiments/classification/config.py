@@ -8,7 +8,12 @@ from experiments.common import job, line_io, recurrent
 from experiments.common.devices import DevicesConfig
 from experiments.common.errors import UserError
 from experiments.common.optimizer import OptimizerConfig
-from experiments.common.own_files import ONE_OR_THREE, check_files
+from experiments.common.own_files import (
+    ONE_OR_THREE,
+    check_columns,
+    check_files,
+    columns_setting,
+)
 from experiments.common.settings import Settings, setting
 from experiments.common.vectors import VECTORS, size_of_vectors
 from experiments.common.workdir import RunConfig
@@ -23,9 +28,12 @@ class DataConfig(Settings):
     dataset: str = setting("opinions", "Data set to use.", choices=tuple(labeled.NAMES))
     corpus: tuple[str, ...] | None = setting(
         None,
-        f"Files of lines label<TAB>text, or CSV, to use instead of a data set: "
-        f"{ONE_OR_THREE}",
+        f"Files of lines label<TAB>text, CSV, or other tables (see --columns), to use "
+        f"instead of a data set: {ONE_OR_THREE}",
         resumable=True,  # the checksum of the data decides
+    )
+    columns: tuple[str, ...] | None = columns_setting(
+        "label,text", "the only ones with usual names, such as label and text"
     )
     folds: int = setting(
         10,
@@ -60,6 +68,7 @@ class DataConfig(Settings):
 
     def check(self) -> None:
         check_files("corpus", self.corpus)
+        check_columns(self.columns, "label,text", "corpus", self.corpus)
         if self.fold >= self.folds:
             raise UserError(f"--fold={self.fold} must be below --folds={self.folds}.")
         has_parts = len(self.corpus or ()) > 1

@@ -35,7 +35,7 @@ def load_corpus(config: DataConfig, data_dir: str | None) -> labeled.LabeledCorp
     """
     folds = config.folds, config.fold, config.split_seed
     if config.corpus is not None:
-        return labeled.load_files(config.corpus, *folds)
+        return labeled.load_files(config.corpus, *folds, config.columns)
     return labeled.load(config.dataset, data_dir, *folds)
 
 

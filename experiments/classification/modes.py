@@ -164,7 +164,8 @@ def evaluate(config: Config) -> dict[str, float]:
         workdir.check_data(corpus.sha256)
         split = corpus.test
     else:
-        split = labeled.read_file(config.files.input, encoder.labels)
+        columns = config.data.columns
+        split = labeled.read_file(config.files.input, encoder.labels, columns)
     encoded = encode(encoder, bag, split)
     log_probs = predict_split(model, params, encoded, config.train.batch_size)
     scores = score("test", log_probs, encoded.labels)

@@ -7,14 +7,19 @@ import numpy as np
 
 from experiments.common.console import note, note_unknown
 from experiments.common.errors import UserError
-from experiments.common.own_files import ONE_OR_THREE, check_files
+from experiments.common.own_files import (
+    ONE_OR_THREE,
+    check_columns,
+    check_files,
+    columns_setting,
+)
 from experiments.common.settings import Settings, setting
 from seqjax.data import corpora
+from seqjax.data.tables import read_parts
 from seqjax.data.text import (
     DataError,
     detokenize,
     keep_letters,
-    read_text,
     shown_path,
     tokenize,
 )
@@ -37,9 +42,11 @@ class TextConfig(Settings):
     )
     corpus: tuple[str, ...] | None = setting(
         None,
-        f"UTF-8 text files to use instead of a data set: {ONE_OR_THREE}",
+        f"UTF-8 text files, or tables of texts (see --columns), to use instead of a "
+        f"data set: {ONE_OR_THREE}",
         resumable=True,  # the checksum of the data decides
     )
+    columns: tuple[str, ...] | None = columns_setting("text", "text")
     level: str = setting("char", "What a token is.", choices=("char", "word"))
     min_freq: int = setting(
         1, "Tokens that are less frequent than this become <unk>.", minimum=1
@@ -50,6 +57,7 @@ class TextConfig(Settings):
 
     def check(self) -> None:
         check_files("corpus", self.corpus)
+        check_columns(self.columns, "text", "corpus", self.corpus)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +80,7 @@ def load_text(
 ) -> tuple[corpora.Corpus, corpora.TokenizedCorpus]:
     """The corpus and its tokens."""
     if config.corpus is not None:
-        corpus = corpora.load_files(config.corpus)
+        corpus = corpora.load_files(config.corpus, config.columns)
     else:
         corpus = corpora.load(config.dataset, data_dir)
     return corpus, corpora.tokenize_corpus(
@@ -86,7 +94,8 @@ def read_input(config: TextConfig, path: str, vocab: Vocab) -> tuple[str, np.nda
     Raises:
       DataError: for a text that cannot be read, or with fewer than 2 tokens.
     """
-    text = _as_data_set(config, read_text(path))
+    (part,) = read_parts([path])
+    text = _as_data_set(config, corpora.text_of(part, config.columns))
     tokens = tokenize(text, config.level)
     if len(tokens) < 2:
         raise DataError(

@@ -37,8 +37,8 @@ class DataConfig(Settings):
     dataset: str = setting("sine", "Data set to use.", choices=series.NAMES)
     csv: tuple[str, ...] | None = setting(
         None,
-        "CSV files to use instead of a data set, whose first line names the columns: "
-        f"{ONE_OR_THREE}",
+        "CSV files, whose first line names the columns, Parquet files, JSON lines or "
+        f"data sets of Hugging Face to use instead of a data set: {ONE_OR_THREE}",
         resumable=True,  # the checksum of the data decides
     )
     target: tuple[str, ...] | None = setting(

@@ -36,7 +36,7 @@ def load_series(config: DataConfig, run: RunConfig, horizon: int) -> Series:
 def read_table(
     path: str, config: DataConfig, target: tuple[str, ...] | None
 ) -> Columns:
-    """The columns of a CSV file, or of standard input."""
+    """The columns of a file, or of standard input."""
     return read_columns(path, target, config.time_column, config.missing)
 
 

@@ -8,7 +8,12 @@ from experiments.common.devices import DevicesConfig
 from experiments.common.errors import UserError
 from experiments.common.line_io import InputOutputConfig
 from experiments.common.optimizer import OptimizerConfig
-from experiments.common.own_files import ONE_OR_THREE, check_files
+from experiments.common.own_files import (
+    ONE_OR_THREE,
+    check_columns,
+    check_files,
+    columns_setting,
+)
 from experiments.common.recurrent import RecurrentConfig
 from experiments.common.settings import Settings, setting
 from experiments.common.train_on_valid import TrainOnValidConfig, check_selection
@@ -24,8 +29,12 @@ class DataConfig(Settings):
     dataset: str = setting("apple", "Data set to use.", choices=tuple(tagged.NAMES))
     train_file: tuple[str, ...] | None = setting(
         None,
-        f"CoNLL or CoNLL-U files to use instead of a data set: {ONE_OR_THREE}",
+        f"CoNLL or CoNLL-U files, or tables of sentences (see --columns), to use "
+        f"instead of a data set: {ONE_OR_THREE}",
         resumable=True,  # the checksum of the data decides
+    )
+    columns: tuple[str, ...] | None = columns_setting(
+        "tokens,tags", "the only ones with usual names, such as tokens and ner_tags"
     )
     valid_file: str | None = setting(
         None,
@@ -61,6 +70,7 @@ class DataConfig(Settings):
 
     def check(self) -> None:
         check_files("train_file", self.train_file)
+        check_columns(self.columns, "tokens,tags", "train_file", self.train_file)
         held_out = bool(self.valid_file), bool(self.test_file)
         is_one = len(self.train_file or ()) == 1
         if any(held_out) and not (all(held_out) and is_one):

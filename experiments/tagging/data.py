@@ -32,7 +32,7 @@ def load_corpus(
         tag is not a training tag.
     """
     if config.own_files:
-        columns = config.token_column, config.tag_column
+        columns = config.token_column, config.tag_column, None, config.columns
         corpus = tagged.load_files(config.own_files, *columns)
     else:
         corpus = tagged.load(config.dataset, data_dir)

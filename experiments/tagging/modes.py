@@ -132,7 +132,8 @@ def evaluate(config: Config) -> dict[str, float | None]:
 
 def read_input(config: Config, path: str, vocabs: TaggingVocabs) -> list[Sentence]:
     """The sentences of --input in BIO, with notes of unknown words and tags."""
-    read = tagged.read(path, config.data.token_column, config.data.tag_column)
+    data = config.data
+    read = tagged.read(path, data.token_column, data.tag_column, data.columns)
     sentences = as_bio(read, scheme_of(shown_path(path), read))
     note_unknown((s.tokens, vocabs.encode_words(s.tokens)) for s in sentences)
     tags = {tag for sentence in sentences for tag in sentence.tags}

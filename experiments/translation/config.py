@@ -9,7 +9,12 @@ from experiments.common.devices import DevicesConfig
 from experiments.common.errors import UserError
 from experiments.common.line_io import InputOutputConfig
 from experiments.common.optimizer import OptimizerConfig
-from experiments.common.own_files import ONE_OR_THREE, check_files
+from experiments.common.own_files import (
+    ONE_OR_THREE,
+    check_columns,
+    check_files,
+    columns_setting,
+)
 from experiments.common.sampling import SamplingConfig
 from experiments.common.settings import Settings, setting
 from experiments.common.workdir import RunConfig
@@ -32,9 +37,12 @@ class DataConfig(Settings):
     dataset: str = setting("grammar", "Data set to use.", choices=parallel.NAMES)
     corpus: tuple[str, ...] | None = setting(
         None,
-        f"Files of lines source<TAB>target to use instead of a data set: "
-        f"{ONE_OR_THREE}",
+        f"Files of lines source<TAB>target, or tables of pairs (see --columns), to use "
+        f"instead of a data set: {ONE_OR_THREE}",
         resumable=True,  # the checksum of the data decides
+    )
+    columns: tuple[str, ...] | None = columns_setting(
+        "source,target", "those in an object translation, else source and target"
     )
     source_file: tuple[str, ...] | None = setting(
         None,
@@ -92,6 +100,7 @@ class DataConfig(Settings):
 
     def check(self) -> None:
         check_files("corpus", self.corpus)
+        check_columns(self.columns, "source,target", "corpus", self.corpus)
         check_files("source_file", self.source_file)
         check_files("target_file", self.target_file)
         if (self.source_file is None) != (self.target_file is None):

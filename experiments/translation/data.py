@@ -43,7 +43,9 @@ def load_pairs(config: DataConfig, data_dir: str | None) -> parallel.ParallelCor
         files = list(config.source_file), list(config.target_file)
         corpus = parallel.load_files(*(files[::-1] if config.swap else files))
     elif config.corpus is not None:
-        corpus = parallel.load_tsv(*config.corpus, swap=config.swap)
+        corpus = parallel.load_tsv(
+            *config.corpus, swap=config.swap, columns=config.columns
+        )
     else:
         corpus = parallel.load(config.dataset, data_dir, config.swap)
     number = config.max_pairs or None

@@ -8,7 +8,8 @@ Tools:
     ngrams         the n-gram counts of a text, Zipf's law
     sources        published files: address, checksum, download; splits by a hash
     csv_rows       the rows of a CSV file, none of them lost
-    csv_columns    numbers and times from a CSV file; timestamps reads the times
+    csv_columns    numbers and times from a table; timestamps reads the times
+    tables         Parquet and JSON lines; saved_datasets are those of Hugging Face
     calendar_steps the step of a time column and the times after it
     seasons        the season of a series
     wav            wav files, resampling, changes of speed and tempo

@@ -8,15 +8,15 @@ import numpy as np
 
 from seqjax.data.names import unknown_name
 from seqjax.data.sources import Source, fetch, sha256_of
-from seqjax.data.text import (
-    DataError,
-    decode,
-    keep_letters,
-    read_bytes,
-    read_text,
-    shown_path,
-    tokenize,
+from seqjax.data.tables import (
+    Part,
+    choose_columns,
+    is_table,
+    read_parts,
+    read_table,
+    texts_of,
 )
+from seqjax.data.text import DataError, decode, keep_letters, read_text, tokenize
 from seqjax.data.vocab import Vocab
 
 
@@ -124,22 +124,49 @@ def _python_docs() -> str:
     return "\n".join(topics.topics.values())
 
 
-def load_files(paths: Sequence[str | Path]) -> Corpus:
-    """The user's own UTF-8 text files.
+def load_files(
+    paths: Sequence[str | Path], columns: Sequence[str] | None = None
+) -> Corpus:
+    """The user's own UTF-8 text files, or tables with a column of texts.
 
     Args:
-      paths: one file, which is split 90/5/5 by position, or three: train, valid, test.
+      paths: one file, which is split 90/5/5 by position, or three: train, valid, test;
+        see `tables.read_parts`.
+      columns: as `text_of`.
 
     Raises:
-      DataError: as `seqjax.data.text.read_text`.
+      DataError: as `text_of`.
     """
-    contents = [read_bytes(path) for path in paths]  # once: they may be pipes
-    texts = [decode(*pair) for pair in zip(contents, paths, strict=True)]
-    name, sha256 = Path(shown_path(paths[0])).name, sha256_of(*contents)
+    parts = read_parts(paths)
+    texts = [text_of(part, columns) for part in parts]
+    name, sha256 = Path(parts[0].path).name, sha256_of(*(p.content for p in parts))
     if len(texts) == 1:
         return split_by_position(name, texts[0], sha256)
     train, valid, test = texts
     return Corpus(name, train, valid, test, sha256)
+
+
+def text_of(part: Part, columns: Sequence[str] | None = None) -> str:
+    """The text of a file.
+
+    Args:
+      part: UTF-8 text, or a table with a column of texts. In a table, each row that
+        does not end a line is followed by the end of one.
+      columns: the name of the column of texts, for a table; None is "text".
+
+    Raises:
+      DataError: as `text.decode`, and as `tables.read_table` and `tables.texts_of`.
+    """
+    if not is_table(part, columns):
+        return decode(part.content, part.path)
+    choose = choose_columns(part.path, columns, {"text": ("text",)})
+    table = read_table(part, choose)
+    (name,) = table.columns
+    rows = texts_of(table, name)
+    text = "".join(row if row.endswith("\n") else f"{row}\n" for row in rows)
+    if not text.strip():
+        raise DataError(f"{part.path} is empty; text to learn from was expected.")
+    return text
 
 
 def split_by_position(name: str, text: str, sha256: str) -> Corpus:

@@ -1,4 +1,4 @@
-"""Columns of numbers, and a column of times, from a CSV file."""
+"""Columns of numbers, and a column of times, from a CSV file or another table."""
 
 import math
 from collections import Counter
@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqjax.data.csv_rows import NUMBER, Table, cells_of, read_table
+from seqjax.data import tables
+from seqjax.data.csv_rows import NUMBER, Row, Table, cells_of, read_table
 from seqjax.data.names import unknown_name
 from seqjax.data.sources import sha256_of
-from seqjax.data.text import DataError, decode, read_bytes, shown_path
+from seqjax.data.text import DataError, decode
 from seqjax.data.timestamps import Times, look_like_dates, read_times
 
 MISSING = ("refuse", "interpolate", "last")
@@ -33,30 +34,39 @@ def read_columns(
     target: Sequence[str] | None = None,
     time_column: str | None = None,
     missing: str = "refuse",
-    content: bytes | None = None,
 ) -> Columns:
-    """Columns of a CSV file, whose first line names them.
+    """Columns of a CSV file, whose first line names them, or of another table.
 
-    Commas, semicolons or tabs separate the cells. Between semicolons and tabs, numbers
-    may have decimal commas.
+    Commas, semicolons or tabs separate the cells of CSV. Between semicolons and tabs,
+    numbers may have decimal commas.
 
     Args:
-      path: a UTF-8 file; "-" is standard input.
+      path: UTF-8 text, Parquet, JSON lines, or a folder of one data set of Hugging Face
+        (see `tables`); "-" is standard input.
       target: names of the columns to read; None is all columns but that of time.
       time_column: the name of a column of increasing dates (ISO 8601) or numbers.
       missing: what becomes of a cell without a number: "refuse" it, "interpolate"
         between the rows before and after it, or repeat the "last" number before it.
         Such cells are empty or hold NA, N/A, NaN, null or None.
-      content: the bytes of the file if they have been read.
 
     Raises:
       DataError: for a file that cannot be read, a column that does not exist or exists
-        twice or, with the line, a row that cannot be parsed, a cell that is not a
-        finite number, or a time that does not increase.
+        twice or, with the line or the row, a row that cannot be parsed, a cell that is
+        not a finite number, or a time that does not increase.
     """
-    content = read_bytes(path) if content is None else content
-    path = shown_path(path)
-    table = read_table(decode(content, path), path)
+    (part,) = tables.read_parts([path])
+    return columns_of(part, target, time_column, missing)
+
+
+def columns_of(
+    part: tables.Part,
+    target: Sequence[str] | None = None,
+    time_column: str | None = None,
+    missing: str = "refuse",
+) -> Columns:
+    """Columns of a file that has been read; see `read_columns`."""
+    path = part.path
+    table = _cells(part) if tables.is_table(part) else _csv(part)
     columns = _choose(table, target, time_column, path)
     if not table.rows:
         raise DataError(f"{path} has a first line of names, but no rows below it.")
@@ -64,17 +74,34 @@ def read_columns(
         _check_kinds(table, columns, path)
     texts = [list(cells_of(table, name)) for name in columns]
     mark = _decimal_mark(table, texts, path)
-    values = _numbers(path, texts, columns, mark)
+    values = _numbers(path, texts, columns, mark, table.unit)
     notes = [f"{path}: numbers are read with decimal commas."] if mark == "," else []
     lines = [row.line for row in table.rows]
-    values, filled = fill_missing(values, lines, columns, missing, path)
+    values, filled = fill_missing(values, lines, columns, missing, path, table.unit)
     if filled:
         notes.append(filled)
     times = None
     if time_column:
         cells = list(cells_of(table, time_column))
-        times = read_times(cells, path, time_column, mark)
-    return Columns(columns, values, times, sha256_of(content), tuple(notes))
+        times = read_times(cells, path, time_column, mark, table.unit)
+    return Columns(columns, values, times, sha256_of(part.content), tuple(notes))
+
+
+def _csv(part: tables.Part) -> Table:
+    return read_table(decode(part.content, part.path), part.path)
+
+
+def _cells(part: tables.Part) -> Table:
+    """A table of another format as CSV has it: its cells are texts."""
+    found = tables.read_table(part)
+    columns = [list(map(_cell, column)) for column in found.columns.values()]
+    cells = zip(found.numbers, zip(*columns, strict=True), strict=True)
+    rows = [Row(number, list(row)) for number, row in cells]
+    return Table(list(found.columns), rows, ",", found.unit)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _choose(
@@ -123,7 +150,8 @@ def _check_kinds(table: Table, columns: Sequence[str], path: str | Path) -> None
         if texts and not any(c.isdigit() for text in texts for c in text):
             line = next(line for line, cell in cells if cell == texts[0])
             raise DataError(
-                f"{path}: column {name!r} holds no numbers (line {line}: {texts[0]!r})"
+                f"{path}: column {name!r} holds no numbers ({table.unit} {line}: "
+                f"{texts[0]!r})"
                 f"; choose the columns of numbers by name (--target)."
             )
 
@@ -152,6 +180,7 @@ def _numbers(
     texts: Sequence[Sequence[tuple[int, str]]],
     columns: Sequence[str],
     mark: str,
+    unit: str,
 ) -> np.ndarray:
     """The cells as numbers, [N, D]; nan where a number is missing."""
     values = np.full((len(texts[0]), len(columns)), math.nan)
@@ -164,7 +193,7 @@ def _numbers(
             if NUMBER.fullmatch(text):
                 values[n, d] = float(text)
             if not math.isfinite(values[n, d]):
-                bad.append((line, f"{cell!r} in {name!r} on line {line}"))
+                bad.append((line, f"{cell!r} in {name!r} on {unit} {line}"))
     if bad:
         shown = [sentence for _, sentence in sorted(bad)[:3]]
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
@@ -180,6 +209,7 @@ def fill_missing(
     columns: Sequence[str],
     missing: str,
     path: str | Path,
+    unit: str = "line",
 ) -> tuple[np.ndarray, str | None]:
     """The values without nan, and a note about those that were filled.
 
@@ -189,6 +219,7 @@ def fill_missing(
       columns: the D names.
       missing: as for `read_columns`.
       path: the file's name, for the error messages.
+      unit: what `lines` numbers.
 
     Raises:
       DataError: if missing numbers are refused, or are where they cannot be filled.
@@ -203,8 +234,8 @@ def fill_missing(
         return values, None
     if missing == "refuse":
         raise DataError(
-            f"{path} has no number in {_places(where, lines, columns)}; fill them, or "
-            f"choose a rule (--missing=interpolate or --missing=last)."
+            f"{path} has no number in {_places(where, lines, columns, unit)}; fill "
+            f"them, or choose a rule (--missing=interpolate or --missing=last)."
         )
     filled = values.copy()
     for d in np.unique(where[:, 1]):
@@ -218,7 +249,7 @@ def fill_missing(
             row = 0 if not len(present) or present[0] > 0 else len(values) - 1
             side = "before" if row == 0 else "after"
             raise DataError(
-                f"{path}, line {lines[row]}: {columns[d]!r} has no number there and "
+                f"{path}, {unit} {lines[row]}: {columns[d]!r} has no number there and "
                 f"none {side} it, so --missing={missing} cannot fill it."
             )
         rows = np.arange(len(values))
@@ -230,16 +261,18 @@ def fill_missing(
             filled[:, d] = np.interp(rows, present, values[present, d])
     return filled, (
         f"{path}: --missing={missing} filled {len(where)} cells: "
-        f"{_places(where, lines, columns)}."
+        f"{_places(where, lines, columns, unit)}."
     )
 
 
-def _places(where: np.ndarray, lines: Sequence[int], columns: Sequence[str]) -> str:
+def _places(
+    where: np.ndarray, lines: Sequence[int], columns: Sequence[str], unit: str
+) -> str:
     """The cells (row, column) in words, ten of them at most for each column."""
     parts = []
     for d in np.unique(where[:, 1]):
         rows = [lines[n] for n in where[where[:, 1] == d, 0]]
         more = f" and {len(rows) - 10} more" if len(rows) > 10 else ""
-        word = "line" if len(rows) == 1 else "lines"
+        word = unit + "s" * (len(rows) > 1)
         parts.append(f"{columns[d]!r} on {word} {', '.join(map(str, rows[:10]))}{more}")
     return "; ".join(parts)

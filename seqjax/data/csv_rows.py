@@ -34,6 +34,7 @@ class Table(NamedTuple):
     header: list[str]  # without surrounding spaces
     rows: list[Row]  # as wide as the header
     delimiter: str
+    unit: str = "line"  # what numbers the rows
 
 
 def read_table(text: str, path: str | Path) -> Table:

@@ -10,11 +10,20 @@ from typing import NamedTuple
 import numpy as np
 
 from seqjax.data import buckets
-from seqjax.data.document_files import parse_documents
+from seqjax.data.document_files import LABEL_NAMES, TEXT_NAMES, parse_documents
 from seqjax.data.names import unknown_name
 from seqjax.data.sources import Source, fetch, hashed_share, sha256_of
 from seqjax.data.synthetic import opinions
-from seqjax.data.text import DataError, decode, read_bytes, shown_path, split_lines
+from seqjax.data.tables import (
+    Part,
+    choose_columns,
+    is_table,
+    names_of,
+    read_parts,
+    read_table,
+    texts_of,
+)
+from seqjax.data.text import DataError, decode, read_bytes, split_lines
 
 
 class LabeledSplit(NamedTuple):
@@ -104,50 +113,90 @@ def load(
 
 
 def load_files(
-    paths: Iterable[str | Path], folds: int = 10, fold: int = 0, seed: int = 0
+    paths: Iterable[str | Path],
+    folds: int = 10,
+    fold: int = 0,
+    seed: int = 0,
+    columns: Sequence[str] | None = None,
 ) -> LabeledCorpus:
     """The user's own documents.
 
     Args:
-      paths: one file of documents, see `document_files.parse_documents`, which
-        `split_by_text` splits; or three: train, valid and test.
+      paths: one file of documents, see `documents_of`, which `split_by_text` splits; or
+        three: train, valid and test; see `tables.read_parts`.
       folds, fold, seed: as `split_by_text`.
+      columns: as `documents_of`.
 
     Raises:
-      DataError: as `parse_documents`, or for another number of files, a label that
-        occurs in a held-out part only, or fewer than two labels.
+      DataError: as `documents_of`, or for another number of files, a label that occurs
+        in a held-out part only, or fewer than two labels.
     """
-    paths = list(paths)
-    contents = [read_bytes(path) for path in paths]  # once: they may be pipes
-    paths = [shown_path(path) for path in paths]
-    sha256, name = sha256_of(*contents), Path(paths[0]).name
-    if len(paths) == 1:
-        rows = parse_documents(contents[0], paths[0])
-        return split_by_text(name, rows, sha256, folds, fold, seed)
-    if len(paths) != 3:
+    parts = read_parts(paths)
+    sha256 = sha256_of(*(part.content for part in parts))
+    name = Path(parts[0].path).name
+    train = documents_of(parts[0], None, columns)
+    if len(parts) == 1:
+        return split_by_text(name, train, sha256, folds, fold, seed)
+    if len(parts) != 3:
         raise DataError(
-            f"one file was expected, or three (train, valid, test), got {len(paths)}."
+            f"one file was expected, or three (train, valid, test), got {len(parts)}."
         )
-    train = parse_documents(contents[0], paths[0])
     known = {label for label, _ in train}
-    held_out = (
-        parse_documents(content, path, known)
-        for content, path in zip(contents[1:], paths[1:], strict=True)
-    )
+    held_out = (documents_of(part, known, columns) for part in parts[1:])
     return _corpus(name, map(_split, (train, *held_out)), sha256)
 
 
-def read_file(path: str | Path, known: Collection[str] | None = None) -> LabeledSplit:
-    """Documents from a file; see `document_files.parse_documents`.
+def read_file(
+    path: str | Path,
+    known: Collection[str] | None = None,
+    columns: Sequence[str] | None = None,
+) -> LabeledSplit:
+    """Documents from a file; see `documents_of`.
 
     Args:
       path: the file.
-      known: the allowed labels; None allows any.
+      known, columns: as `documents_of`.
 
     Raises:
-      DataError: if the file cannot be read, or as `parse_documents`.
+      DataError: if the file cannot be read, or as `documents_of`.
     """
-    return _split(parse_documents(read_bytes(path), shown_path(path), known))
+    (part,) = read_parts([path])
+    return _split(documents_of(part, known, columns))
+
+
+def documents_of(
+    part: Part,
+    known: Collection[str] | None = None,
+    columns: Sequence[str] | None = None,
+) -> list[tuple[str, str]]:
+    """(label, text) of each document of a file.
+
+    Args:
+      part: lines or CSV, see `document_files.parse_documents`, or a table with a column
+        of labels and one of texts.
+      known: the allowed labels; None allows any.
+      columns: the names of both columns of a table, the label first; None takes the
+        only columns with a name in `LABEL_NAMES` and in `TEXT_NAMES`.
+
+    Raises:
+      DataError: as `parse_documents` and as `tables.read_table`, for a text without
+        words, and for a label that is not allowed.
+    """
+    if not is_table(part, columns):
+        return parse_documents(part.content, part.path, known)
+    usual = {"label": LABEL_NAMES, "text": TEXT_NAMES}
+    table = read_table(part, choose_columns(part.path, columns, usual))
+    label, text = table.columns
+    rows = list(zip(names_of(table, label), texts_of(table, text), strict=True))
+    for index, (own, document) in enumerate(rows):
+        if not document.strip():
+            raise DataError(f"{table.at(index)}: {text!r} holds no text.")
+        if known is not None and own not in known:
+            raise DataError(
+                f"{table.at(index)}: the label {own!r} does not occur in the training "
+                f"part ({', '.join(sorted(known)[:5])})."
+            )
+    return rows
 
 
 def split_by_text(

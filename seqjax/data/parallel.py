@@ -16,6 +16,14 @@ from seqjax.data.sources import (
     split_by_hash,
 )
 from seqjax.data.synthetic import grammar
+from seqjax.data.tables import (
+    Part,
+    choose_columns,
+    is_table,
+    read_parts,
+    read_table,
+    texts_of,
+)
 from seqjax.data.text import DataError, decode, read_bytes, shown_path, split_lines
 
 
@@ -153,29 +161,68 @@ def load_split(source_file: str | Path, target_file: str | Path) -> PairSplit:
     return _aligned(contents, list(map(shown_path, files)))
 
 
-def load_tsv(*paths: str | Path, swap: bool = False) -> ParallelCorpus:
-    """Pairs from UTF-8 files of lines "source<TAB>target"; more columns are ignored.
+def load_tsv(
+    *paths: str | Path, swap: bool = False, columns: Sequence[str] | None = None
+) -> ParallelCorpus:
+    """Pairs from files of lines "source<TAB>target", or from tables.
 
     Args:
       *paths: one file, which is split by its source sentences, see `split_by_source`;
-        or three: train, valid and test.
+        or three: train, valid and test; see `tables.read_parts`.
       swap: translate from the second column into the first.
+      columns: as `pairs_of`.
 
     Raises:
-      DataError: if a file cannot be read or seems to have another format, or a line is
-        no pair; with its number.
+      DataError: if a file cannot be read, or as `pairs_of`.
     """
-    contents = [read_bytes(path) for path in paths]  # once: they may be pipes
-    names, parts = list(map(shown_path, paths)), []
-    for content, path in zip(contents, names, strict=True):
-        text = decode(content, path)
-        formats.refuse_format(text, path, formats.PAIRS, _MISTAKEN)
-        parts.append(_parse_tsv(text, path, swap))
-    name, sha256 = Path(names[0]).name, sha256_of(*contents)
-    if len(parts) == 1:
-        return split_by_source(name, parts[0], sha256)
-    train, valid, test = map(_split, parts)
+    parts = read_parts(paths)
+    name, sha256 = Path(parts[0].path).name, sha256_of(*(p.content for p in parts))
+    pairs = [pairs_of(part, swap, columns) for part in parts]
+    if len(pairs) == 1:
+        return split_by_source(name, pairs[0], sha256)
+    train, valid, test = map(_split, pairs)
     return ParallelCorpus(name, train, valid, test, sha256)
+
+
+def pairs_of(
+    part: Part, swap: bool = False, columns: Sequence[str] | None = None
+) -> list[tuple[str, str]]:
+    """(source sentence, target sentence) of each pair of a file.
+
+    Args:
+      part: UTF-8 lines "source<TAB>target", of which more columns are ignored, or a
+        table with two columns of sentences.
+      swap: translate from the second column into the first.
+      columns: the names of both columns of a table; None takes the two in an object
+        "translation", else "source" and "target".
+
+    Raises:
+      DataError: if a text seems to have another format, a line is no pair, or a row has
+        no sentence; as `tables.read_table`.
+    """
+    if not is_table(part, columns):
+        text = decode(part.content, part.path)
+        formats.refuse_format(text, part.path, formats.PAIRS, _MISTAKEN)
+        return _parse_tsv(text, part.path, swap)
+    choose = choose_columns(
+        part.path, columns, {"source": ("source",), "target": ("target",)}
+    )
+
+    def both(names: Sequence[str]) -> Sequence[str]:
+        nested = [name for name in names if name.startswith("translation.")]
+        return nested if columns is None and len(nested) == 2 else choose(names)
+
+    table = read_table(part, both)
+    sides = [texts_of(table, name) for name in table.columns]
+    for name, sentences in zip(table.columns, sides, strict=True):
+        for index, sentence in enumerate(sentences):
+            if not sentence.strip() or set("\t\n") & set(sentence.strip()):
+                raise DataError(
+                    f"{table.at(index)}: {name!r} holds {sentence[:40]!r}, where one "
+                    f"sentence was expected."
+                )
+    sides = [[sentence.strip() for sentence in side] for side in sides]
+    return list(zip(*(sides[::-1] if swap else sides), strict=True))
 
 
 def split_by_source(

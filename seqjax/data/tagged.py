@@ -24,7 +24,15 @@ from seqjax.data.sources import (
     split_by_hash,
 )
 from seqjax.data.synthetic import apples
-from seqjax.data.text import DataError, decode, read_bytes, shown_path, split_lines
+from seqjax.data.tables import (
+    Part,
+    choose_columns,
+    is_table,
+    lists_of,
+    read_parts,
+    read_table,
+)
+from seqjax.data.text import DataError, decode, split_lines
 
 
 class Sentence(NamedTuple):
@@ -59,6 +67,8 @@ _WNUT17 = {  # Derczynski et al., "WNUT2017 shared task", 2017; CC BY 4.0.
 }
 NAMES = ("apple", "wnut17")
 _MISTAKEN = (*formats.OTHER_FILES, formats.TRANSCRIPTS, formats.NUMBERS)
+TOKEN_NAMES = ("tokens", "words")  # of columns, in lower case
+TAG_NAMES = ("tags", "ner_tags", "pos_tags", "labels", "upos")
 MANY_TOKENS = 100  # of a sentence that may rather be a file without empty lines
 HELD_OUT = 10  # percentage of a single file to validate on, and to test on
 
@@ -101,48 +111,94 @@ def load_files(
     token_column: int | None = None,
     tag_column: int | None = None,
     name: str | None = None,
+    columns: Sequence[str] | None = None,
 ) -> TaggedCorpus:
-    """Sentences from CoNLL or CoNLL-U files.
+    """Sentences from CoNLL or CoNLL-U files, or from tables.
 
     Args:
       paths: one file, which is split by a hash of each sentence, so that no sentence is
-        in two parts; or three: train, valid and test.
-      token_column, tag_column: as `parse`.
+        in two parts; or three: train, valid and test; see `tables.read_parts`.
+      token_column, tag_column, columns: as `sentences_of`.
       name: of a published corpus; None is the name of the first file.
 
     Raises:
-      DataError: as `parse`, for files that cannot be read, or a part without sentences.
+      DataError: as `sentences_of`, for files that cannot be read, or a part without
+        sentences.
     """
-    contents = [read_bytes(path) for path in paths]  # once: they may be pipes
-    paths = [shown_path(path) for path in paths]
+    parts = read_parts(paths)
+    contents = [part.content for part in parts]
     sha256 = sha256_of(*contents)
     if name is not None:  # recorded runs have this checksum of a published corpus
         sha256 = sha256_of(b"".join(contents))
-    name = name or Path(paths[0]).name
-    splits = [
-        parse(decode(content, path), path, token_column, tag_column)
-        for content, path in zip(contents, paths, strict=True)
-    ]
+    name = name or Path(parts[0].path).name
+    splits = [sentences_of(p, token_column, tag_column, columns) for p in parts]
     if len(splits) == 1:
-        if len(splits[0]) == 1 and len(splits[0][0].tokens) > MANY_TOKENS:
+        longest = len(splits[0][0].tokens)
+        if len(splits[0]) == 1 and longest > MANY_TOKENS:
             raise DataError(
-                f"{paths[0]} holds a single sentence of {len(splits[0][0].tokens):,} "
-                f"tokens; empty lines between sentences were expected."
+                f"{parts[0].path} holds a single sentence of {longest:,} tokens; empty "
+                f"lines between sentences were expected."
             )
-        parts = split_by_hash(
+        shares = split_by_hash(
             name, splits[0], lambda s: " ".join(s.tokens), HELD_OUT, "sentence"
         )
-        splits = list(parts.values())
+        splits = list(shares.values())
     train, valid, test = splits
     return TaggedCorpus(name, train, valid, test, sha256)
 
 
 def read(
-    path: str | Path, token_column: int | None = None, tag_column: int | None = None
+    path: str | Path,
+    token_column: int | None = None,
+    tag_column: int | None = None,
+    columns: Sequence[str] | None = None,
 ) -> list[Sentence]:
-    """The sentences of a CoNLL or CoNLL-U file; see `parse`."""
-    text = decode(read_bytes(path), path)
-    return parse(text, shown_path(path), token_column, tag_column)
+    """The sentences of a file; see `sentences_of`."""
+    (part,) = read_parts([path])
+    return sentences_of(part, token_column, tag_column, columns)
+
+
+def sentences_of(
+    part: Part,
+    token_column: int | None = None,
+    tag_column: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> list[Sentence]:
+    """The sentences of a file.
+
+    Args:
+      part: CoNLL or CoNLL-U, see `parse`, or a table with a column of lists of tokens
+        and one of lists of tags. Rows without tokens are left out.
+      token_column, tag_column: of CoNLL, as `parse`.
+      columns: the names of both columns of a table, the tokens first; None takes the
+        only columns with a name in `TOKEN_NAMES` and in `TAG_NAMES`.
+
+    Raises:
+      DataError: as `parse` and as `tables.read_table`, for lists of different lengths
+        and for a token or tag with a tab or the end of a line.
+    """
+    if not is_table(part, columns):
+        text = decode(part.content, part.path)
+        return parse(text, part.path, token_column, tag_column)
+    usual = {"tokens": TOKEN_NAMES, "tags": TAG_NAMES}
+    table = read_table(part, choose_columns(part.path, columns, usual))
+    both = [lists_of(table, name) for name in table.columns]
+    sentences = [Sentence(*pair) for pair in zip(*both, strict=True)]
+    for index, (tokens, tags) in enumerate(sentences):
+        if len(tokens) != len(tags):
+            raise DataError(
+                f"{table.at(index)} has {len(tokens)} tokens and {len(tags)} tags."
+            )
+        for cell in (*tokens, *tags):
+            if "\t" in cell or "\n" in cell:
+                raise DataError(
+                    f"{table.at(index)}: {cell[:40]!r} has a tab or the end of a line; "
+                    f"a token or a tag was expected."
+                )
+    sentences = [sentence for sentence in sentences if sentence.tokens]
+    if not sentences:
+        raise DataError(f"{part.path} holds no sentence.")
+    return sentences
 
 
 def parse(

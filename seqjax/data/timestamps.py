@@ -30,7 +30,11 @@ class Times(NamedTuple):
 
 
 def read_times(
-    cells: Cells, path: str | Path, name: str, decimal_mark: str = "."
+    cells: Cells,
+    path: str | Path,
+    name: str,
+    decimal_mark: str = ".",
+    unit: str = "line",
 ) -> Times:
     """The times in a column: numbers, or dates of ISO 8601 in the same time zone.
 
@@ -43,6 +47,7 @@ def read_times(
       cells: the column.
       path, name: of the file and of the column, for the error messages.
       decimal_mark: of numbers, "." or ",".
+      unit: what the cells are numbered by, for the error messages.
 
     Raises:
       DataError: with the line, for a cell that is neither, for a time zone or notation
@@ -51,7 +56,7 @@ def read_times(
     texts = [cell.replace(decimal_mark, ".") for _, cell in cells]
     form = "{time}"
     if is_compact(texts) or not all(map(NUMBER.fullmatch, texts)):
-        values, form = _dates(cells, path, name)
+        values, form = _dates(cells, path, name, unit)
     elif all(map(_INTEGER.fullmatch, texts)):
         values = np.array([int(text) for text in texts], np.int64)
     else:
@@ -59,7 +64,7 @@ def read_times(
     late = np.flatnonzero(~(values[1:] > values[:-1]))
     if len(late):
         raise DataError(
-            f"{path}, line {cells[late[0] + 1][0]}: the time in {name!r} does not "
+            f"{path}, {unit} {cells[late[0] + 1][0]}: the time in {name!r} does not "
             f"increase."
         )
     return Times(values, form)
@@ -89,21 +94,23 @@ def _is_compact_date(text: str) -> bool:
     return first <= int(text[:4]) < last and _date(text) is not None
 
 
-def _dates(cells: Cells, path: str | Path, name: str) -> tuple[np.ndarray, str]:
+def _dates(
+    cells: Cells, path: str | Path, name: str, unit: str
+) -> tuple[np.ndarray, str]:
     dates: list[np.datetime64] = []
     form = ""
     for line, cell in cells:
         found = _date(cell)
         if found is None:
             raise DataError(
-                f"{path}, line {line}: {cell!r} in {name!r} is neither a date such as "
-                f"2016-07-01 00:00, a week such as 2016-W26, a quarter such as 2016-Q3 "
-                f"nor a number."
+                f"{path}, {unit} {line}: {cell!r} in {name!r} is neither a date such "
+                f"as 2016-07-01 00:00, a week such as 2016-W26, a quarter such as "
+                f"2016-Q3 nor a number."
             )
         date, its_form = found
         form = form or its_form
         if its_form != form:
-            raise DataError(f"{path}, line {line}: {_change(name, form, its_form)}.")
+            raise DataError(f"{path}, {unit} {line}: {_change(name, form, its_form)}.")
         dates.append(date)
     return np.array(dates), form
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqjax.data.csv_columns import read_columns
+from seqjax.data.csv_columns import columns_of
 from seqjax.data.csv_rows import read_table
+from seqjax.data.tables import Part
 from seqjax.data.text import DataError
 from seqjax.data.timestamps import look_like_dates, written
 
@@ -18,7 +19,7 @@ fuzz = settings(deadline=None, max_examples=100)
 
 
 def read(text, **options):
-    return read_columns("my.csv", content=text.encode(), **options)
+    return columns_of(Part("my.csv", text.encode()), **options)
 
 
 def refused(text, **options):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from seqjax.data import series as data
 from seqjax.data import series_windows
-from seqjax.data.csv_columns import read_columns
+from seqjax.data.csv_columns import columns_of
+from seqjax.data.tables import Part
 from seqjax.data.text import DataError
 
 fuzz = settings(deadline=None, max_examples=100)
@@ -76,7 +77,7 @@ def table(values, times=None, name="a"):
     ]
     text = "\n".join([name if times is None else f"t,{name}", *rows])
     time_column = None if times is None else "t"
-    return read_columns("a.csv", time_column=time_column, content=text.encode())
+    return columns_of(Part("a.csv", text.encode()), time_column=time_column)
 
 
 def test_validation_and_test_have_at_least_a_horizon_of_rows():

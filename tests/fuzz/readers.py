@@ -29,7 +29,7 @@ from seqjax.data import (
     wav,
 )
 from seqjax.data.text import decode
-from tests.fuzz import recordings, runs, word_vectors
+from tests.fuzz import recordings, runs, table_files, word_vectors
 from tests.fuzz.contents import (
     cells,
     damaged,
@@ -280,6 +280,14 @@ READERS = {
         check_transcripts,
     ),
     "series": Reader(damaged(tables()), csv_columns.read_columns, check_series),
+    "json lines": Reader(
+        damaged(table_files.json_lines), table_files.read, table_files.check_json_lines
+    ),
+    "parquet": Reader(
+        damaged(table_files.parquet_files()),
+        table_files.read,
+        table_files.check_parquet,
+    ),
     "wav": Reader(damaged(recordings.wavs()), wav.read, recordings.check_wav),
     "flags": Reader(
         damaged(lines(flags)),
