@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.classification.data import DocumentEncoder, EncodedSplit
 from experiments.classification.figures import DocumentWeights, draw_attention
-from experiments.common.console import print_columns
+from experiments.common.console import print_columns, print_text
 from seqjax import metrics
 from seqjax.baselines import naive_bayes
 from seqjax.data import labeled
@@ -112,7 +112,7 @@ def show_attention(
       examples: the number of documents, at least one.
     """
     weights_of = jax.jit(model.attention_weights)
-    shown = []
+    shown, lines = [], []
     for i in np.unique(np.linspace(0, len(split.texts) - 1, examples).astype(int)):
         (tokens,) = encoder.encode([split.texts[i]])
         batch = labeled.make_batch([tokens], [0], labeled.plan([tokens], 1)[0])
@@ -122,7 +122,8 @@ def show_attention(
         title = f"predicted {predicted} ({probability:.3f}), label {split.labels[i]}"
         pieces = encoder.tokenizer.pieces(tokens)
         shown.append(DocumentWeights(title, pieces, weights[: len(tokens)]))
-        print(title)
         pairs = zip(pieces, weights, strict=False)
-        print("  " + " ".join(f"{piece}[{weight:.2f}]" for piece, weight in pairs))
+        weighted = " ".join(f"{piece}[{weight:.2f}]" for piece, weight in pairs)
+        lines += [title, f"  {weighted}"]
+    print_text("\n".join(lines), "attention weights of some documents")
     draw_attention(path, shown)

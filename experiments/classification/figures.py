@@ -7,7 +7,7 @@ from unicodedata import east_asian_width
 
 import numpy as np
 
-from experiments.common.plots import save_figure
+from experiments.common.plots import SEQUENTIAL, new_figure, save_figure
 
 LINE_WIDTH = 90  # characters of a line
 MAX_TOKENS = 200  # tokens of a document that are drawn
@@ -30,13 +30,10 @@ def draw_confusion(path: Path, counts: np.ndarray, labels: Sequence[str]) -> Non
       counts: integers [C, C] of `metrics.confusion`.
       labels: the names of the labels, by index.
     """
-    from matplotlib.figure import Figure  # loads in 0.7 s: only where it is needed
-
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = 3 + 0.6 * min(len(labels), 2 * MAX_LABELS)
-    figure = Figure(figsize=(size + 1, size), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure, axes = new_figure(size + 1, size)
+    image = axes.imshow(shares, cmap=SEQUENTIAL, vmin=0, vmax=1)
     ticks = range(len(labels))
     rotation = 60 if len(labels) > 4 else 0
     axes.set_xticks(ticks, labels, rotation=rotation)
@@ -59,13 +56,11 @@ def draw_attention(path: Path, shown: Sequence[DocumentWeights]) -> None:
       path: the file.
       shown: at least one document.
     """
-    from matplotlib.figure import Figure
-
     layouts = [_layout(document.tokens[:MAX_TOKENS]) for document in shown]
     height = sum(layout.num_lines + 2 for layout in layouts)
-    size = (LINE_WIDTH * 0.077 + 0.4, 0.24 * height + 0.3)  # inches, 9-point letters
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = new_figure(  # 9-point letters
+        LINE_WIDTH * 0.077 + 0.4, 0.24 * height + 0.3
+    )
     axes.set(xlim=(0, LINE_WIDTH), ylim=(height, -0.5))
     axes.axis("off")
     font: dict[str, Any] = {"family": "monospace", "fontsize": 9, "va": "center"}

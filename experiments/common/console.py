@@ -4,8 +4,8 @@ import contextlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from rich import box
@@ -123,6 +123,41 @@ class ProgressBar:
 Rows = Sequence[Sequence[Any]]
 
 
+class Printed(NamedTuple):
+    """A table or a text that was printed."""
+
+    title: str
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    terms: tuple[str, ...] = ()  # what the names mean
+    text: str = ""
+
+
+_records: list[list[Printed]] = []
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[list[Printed]]:
+    """Collect what `print_table`, `print_columns` and `print_text` print."""
+    record: list[Printed] = []
+    _records.append(record)
+    try:
+        yield record
+    finally:
+        _records.pop()
+
+
+def _record(item: Printed) -> None:
+    for record in _records:
+        record.append(item)
+
+
+def print_text(text: str, title: str = "") -> None:
+    """Print a text to stdout; the title is for the report of the run."""
+    print(text)
+    _record(Printed(title, text=text))
+
+
 def print_table(title: str, rows: Rows) -> None:
     """Print two columns, name and value, to stdout, and what the names mean.
 
@@ -140,7 +175,9 @@ def print_table(title: str, rows: Rows) -> None:
             print(line)
     else:
         _print_titled(title, table, width)
-    _explain((title, *(name for name, _ in rows)))
+    terms = _explain((title, *(name for name, _ in rows)))
+    shown = tuple((str(name), str(value)) for name, value in rows)
+    _record(Printed(title, rows=shown, terms=terms))
 
 
 def print_columns(
@@ -172,7 +209,12 @@ def print_columns(
         table.add_section()
     _print_titled(title, table, max(WIDTH, _natural_width(others)))
     cells = [str(row[0]) for rows in sections.values() for row in rows]
-    _explain((title, *header), cells)
+    terms = _explain((title, *header), cells)
+    shown: list[tuple[str, ...]] = []
+    for heading, rows in sections.items():
+        shown += [(heading,)] if heading else []
+        shown += [tuple(map(str, row)) for row in rows]
+    _record(Printed(title, tuple(header), tuple(shown), terms))
 
 
 def _natural_width(table: Table) -> int:
@@ -186,10 +228,12 @@ def _print_titled(title: str, table: Table, width: int) -> None:
     Console(width=width).print(table)
 
 
-def _explain(names: Iterable[str], cells: Iterable[str] = ()) -> None:
-    """Print a line for each term in a table; see `explanations`."""
-    for line in explanations(names, cells):
+def _explain(names: Iterable[str], cells: Iterable[str] = ()) -> tuple[str, ...]:
+    """Print a line for each term in a table, and return them; see `explanations`."""
+    lines = tuple(explanations(names, cells))
+    for line in lines:
         Console().print(Text(f"  {line}", style="dim"), soft_wrap=True)
+    return lines
 
 
 def percent(share: float | None) -> str:

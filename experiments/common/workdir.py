@@ -1,8 +1,8 @@
 """The folder of a run: flags, metrics, vocabulary, summary, figures, checkpoints.
 
 A workdir holds flags.txt (which --flagfile accepts), metrics.jsonl, summary.json,
-checkpoints/, model/ (which `seqjax.load` reads), vocab.json where the data are words or
-characters, and the files that the command declares.
+report.html, checkpoints/, model/ (which `seqjax.load` reads), vocab.json where the data
+are words or characters, and the files that the command declares.
 """
 
 import contextlib
@@ -15,9 +15,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.common import processes
+from experiments.common import console, processes
 from experiments.common.errors import UserError
 from experiments.common.processes import OF_ONE_START
+from experiments.common.report_page import report_page
 from experiments.common.run_lock import check_shared, locked
 from experiments.common.settings import Settings, entries, flag_line, setting
 from seqjax import durable, model_files
@@ -30,7 +31,7 @@ MODEL = "model"
 COMMON_FILES = (
     MODEL,
     *("checkpoints", "metrics.jsonl", "summary.json", "vocab.json"),
-    *("profile", "tensorboard"),
+    *("report.html", "profile", "tensorboard"),
 )
 UNSET = "not set"
 # Settings that name the data; the first one that is set decides.
@@ -187,6 +188,8 @@ class Workdir:
     def open_for_training(self) -> Iterator[None]:
         """Make the folder, write flags.txt, and lock out other processes meanwhile.
 
+        At the end a run with a summary gets its report.
+
         Raises:
           UserError: if it cannot be written, another process trains in it, or has
             begun another run there since `check`.
@@ -211,7 +214,10 @@ class Workdir:
             if not processes.is_first():
                 scratch = tempfile.TemporaryDirectory(prefix="seqjax-")
                 self._written = Path(opened.enter_context(scratch))
+            printed = opened.enter_context(console.recorded())
             yield
+            if self._summary.exists() and processes.is_first():
+                self._write_report(printed)
 
     def write(self, name: str, text: str) -> None:
         """Write a declared text file whole or not at all."""
@@ -286,6 +292,18 @@ class Workdir:
         if not self._summary.exists():
             return {}
         return _read(self._summary, _parse_object)
+
+    def _write_report(self, printed: Sequence[console.Printed]) -> None:
+        """Write report.html: what the run has printed, its figures and settings."""
+        figures = [*self.path.glob("*.png"), *self.path.glob("*/*.png")]
+        captions = {
+            str(path.relative_to(self.path).with_suffix("")).replace("_", " "): path
+            for path in sorted(figures, key=lambda path: (len(path.parts), path))
+        }
+        settings = {n: _value([v], n) for n, v in self._values.items() if v}
+        changed = {n for n, v in self._values.items() if v != self._defaults[n]}
+        page = report_page(str(self.path), printed, captions, settings, changed)
+        self.write("report.html", page)
 
     def log(self, **metrics: Any) -> None:
         """Append a line to metrics.jsonl; it is in the file when this returns."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common.plots import save_figure
+from experiments.common.plots import VERMILION, new_figure, save_figure
 from experiments.forecasting.evaluate import ForecastScores
 from seqjax.data.series import Scaling, Series
 from seqjax.nn.forecast_heads import Forecast
@@ -34,20 +34,17 @@ def draw_forecasts(
       scores: {name of the forecaster: ForecastScores}.
       horizon: the number of steps of a forecast.
     """
-    from matplotlib.figure import Figure  # loads in 0.7 s: only where it is needed
-
     begin, end = series.test
     end = min(end, begin + max(SHOWN, 2 * horizon))
     before = begin if begin <= 2 * (end - begin) else (end - begin) // 4
     to_data_units = _to_data_units(scaling)
     data = to_data_units(series.values[:, -1])
-    size = (12, 2.6 * len(scores) + 0.4)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(scores), 2, sharey=True, squeeze=False)
+    size = 12, 2.6 * len(scores) + 0.4
+    figure, grid = new_figure(*size, len(scores), 2, sharey=True, squeeze=False)
     for (name, found), (left, right) in zip(scores.items(), grid, strict=True):
         for axes, first in ((left, begin - before), (right, begin)):
             rows = np.arange(first, end)
-            axes.plot(1 + rows, data[rows], color="0.75", lw=1, label="data")
+            axes.plot(1 + rows, data[rows], color="0.75", ls="-", lw=1, label="data")
         test = np.arange(begin, end)
         for k, forecast in found.k_steps.items():
             axes = left if k == 1 else right
@@ -55,7 +52,7 @@ def draw_forecasts(
             axes.plot(1 + test, line, lw=1, label=f"{k}-step")
         if found.free_running is not None:
             line = to_data_units(found.free_running[: end - begin, -1])
-            left.plot(1 + test, line, "--", color="C3", label="free-running")
+            left.plot(1 + test, line, "--", color=VERMILION, label="free-running")
         else:
             _draw_windows(left, begin, end, found.windows, to_data_units)
         left.axvline(begin + 0.5, color="0.5", lw=0.5)
@@ -87,9 +84,9 @@ def _draw_windows(
             None if a is None else to_data_units(np.asarray(a)[: len(rows), i, -1])
             for a in windows
         )
-        axes.plot(1 + rows, mean, "--", color="C3", label=label)
+        axes.plot(1 + rows, mean, "--", color=VERMILION, label=label)
         if lower is not None:
-            axes.fill_between(1 + rows, lower, upper, color="C3", alpha=0.2, lw=0)
+            axes.fill_between(1 + rows, lower, upper, color=VERMILION, alpha=0.2, lw=0)
         label = None  # one entry in the legend
 
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from experiments.common.console import print_columns
+from experiments.common.console import print_columns, print_text
 from experiments.forecasting.config import Config
 from experiments.forecasting.evaluate import FAIL_FACTOR, FAIL_ROWS, ForecastScores
 from experiments.forecasting.fitted import Fitted
@@ -47,9 +47,10 @@ def print_errors(report: Report) -> None:
     header = ("model", "parameters", "valid MSE", "MSE", "MAE", "MASE", "coverage")
     print_columns(f"{series.name}, {horizon} steps, {units}", header, rows)
     season = f"season of {series.period} rows" if series.period > 1 else "value"
-    print(f"The seasonal naive forecast repeats the last {season}.")
+    print_text(f"The seasonal naive forecast repeats the last {season}.")
     if any(found.numbers["coverage"] is not None for found in scores.values()):
-        print(f"Intervals should hold {100 * config.model.interval:g} % of the values.")
+        share = f"{100 * config.model.interval:g}"
+        print_text(f"Intervals should hold {share} % of the values.")
 
 
 def print_errors_by_step(report: Report, noise: float | None) -> None:
@@ -71,7 +72,7 @@ def print_errors_by_step(report: Report, noise: float | None) -> None:
     header = ("model", *(f"k = {k}" for k in steps), "free-running", "fails from t")
     title = f"MSE k steps ahead, and free-running from t = {begin} on"
     print_columns(title, header, rows)
-    print(
+    print_text(
         f"A free-running forecast fails where its MSE over {FAIL_ROWS} rows exceeds "
         f"{FAIL_FACTOR} times the one-step MSE."
     )
@@ -82,7 +83,7 @@ def print_conclusion(report: Report) -> None:
     _, _, fitted, scores = report
     best = fitted.best_first(list(scores))[0]
     mse = {name: found.numbers["mse"] for name, found in scores.items()}
-    print(
+    print_text(
         f"Best on the validation part: {best} (test MSE {_rounded(mse[best])}); "
         f"--mode=forecast writes it first."
     )
@@ -93,7 +94,7 @@ def print_conclusion(report: Report) -> None:
     losers = [n for n, e in mse.items() if n not in baselines and e > mse[winner]]
     if losers:
         verb = "loses" if len(losers) == 1 else "lose"
-        print(
+        print_text(
             f"{', '.join(losers)} {verb} to {winner} on the test part (MSE "
             f"{_rounded(mse[winner])}): a network is not worth its training there."
         )

@@ -5,16 +5,23 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.common.plots import label_plainly, save_figure
+from experiments.common.plots import (
+    BLUE,
+    ORANGE,
+    VERMILION,
+    label_plainly,
+    new_figure,
+    save_figure,
+)
 from experiments.gradients.norms import Norms
 from experiments.gradients.training import TaskResult
 
 LABEL = "norm of dL / dh_t,  L = <u, h_T>"
 TRUNCATED_STYLES = (
-    {"color": "C0", "lw": 3, "alpha": 0.5},
-    {"color": "C1", "lw": 3},
-    {"color": "0.4", "lw": 0.5, "marker": "o", "ms": 4},
-    {"color": "C3", "lw": 1},
+    {"color": BLUE, "lw": 3, "ls": "-", "alpha": 0.5},
+    {"color": ORANGE, "lw": 3, "ls": "-"},
+    {"color": "0.4", "lw": 0.5, "ls": "-", "marker": "o", "ms": 4},
+    {"color": VERMILION, "lw": 1, "ls": "--"},
 )
 
 
@@ -34,14 +41,11 @@ def draw_norms(
       truncated_name: the name of that network.
       clip_norm: theta; 0 does not clip.
     """
-    from matplotlib.figure import Figure  # loads in 0.7 s: only where it is needed
-
-    figure = Figure(figsize=(15, 5), layout="constrained")
-    full, clipped, short = figure.subplots(1, 3)
+    figure, (full, clipped, short) = new_figure(15, 5, 1, 3)
     for name, norms in found.items():
         (line,) = full.plot(norms.hidden, label=name)
         values = norms.hidden * norms.clip_factor
-        clipped.plot(values, color=line.get_color())
+        clipped.plot(values, color=line.get_color(), ls=line.get_linestyle())
         if norms.clip_factor < 1:
             clipped.plot(norms.hidden, ":", color=line.get_color(), lw=1)
     for (kind, curves), style in zip(truncated.items(), TRUNCATED_STYLES, strict=True):
@@ -68,12 +72,8 @@ def draw_norms(
 
 def draw_tasks(path: Path, results: Sequence[TaskResult]) -> None:
     """Draw losses during training and norms after it as a PNG, one row per task."""
-    from matplotlib.figure import Figure
-
     titles = dict.fromkeys(result.network.title for result in results)
-    size = (12, 3.6 * len(titles))
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(titles), 2, squeeze=False)
+    figure, grid = new_figure(12, 3.6 * len(titles), len(titles), 2, squeeze=False)
     for title, (left, right) in zip(titles, grid, strict=True):
         shown = [result for result in results if result.network.title == title]
         for result in shown:

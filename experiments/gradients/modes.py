@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.common.console import print_columns
+from experiments.common.console import print_columns, print_text
 from experiments.common.recurrent import with_precision
 from experiments.common.training_run import open_run
 from experiments.common.workdir import Workdir
@@ -100,5 +100,5 @@ def report_tasks(workdir: Workdir, results: Sequence[TaskResult]) -> None:
     print_columns("Tasks, on held-out sequences", header, sections)
     goals = {network.title.split(",")[0]: network.task.goal for network, *_ in results}
     meaning = ", ".join(f"{goal} for {task}" for task, goal in goals.items())
-    print(f"(Solved means {meaning}.)")
+    print_text(f"(Solved means {meaning}.)")
     draw_tasks(workdir.file(TASKS_FIGURE), results)

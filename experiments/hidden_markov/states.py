@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.plots import save_figure
+from experiments.common.plots import SEQUENTIAL, new_figure, save_figure
 from experiments.hidden_markov.data import Observations, draw_regimes
 from seqjax.baselines.hmm import HMM, HMMParams
 from seqjax.data.vocab import Vocab
@@ -64,15 +64,12 @@ def draw_training(
     path: Path, metrics: Sequence[dict[str, Any]], params: HMMParams
 ) -> None:
     """Draw the log-likelihood by iteration and the transition matrix, as a PNG."""
-    from matplotlib.figure import Figure  # loads in 0.7 s: only where it is needed
-
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    curve, matrix = figure.subplots(1, 2)
+    figure, (curve, matrix) = new_figure(10, 4.2, 1, 2)
     points = [(m["step"], m["log_likelihood"]) for m in metrics]
     curve.plot(*zip(*points, strict=True))
     curve.set(xlabel="iterations", ylabel="log-likelihood of the training data")
     curve.grid(alpha=0.3)
-    image = matrix.imshow(np.exp(params.transition), vmin=0, vmax=1, cmap="Blues")
+    image = matrix.imshow(np.exp(params.transition), vmin=0, vmax=1, cmap=SEQUENTIAL)
     matrix.set(xlabel="to state", ylabel="from state", title="transitions")
     figure.colorbar(image, ax=matrix)
     save_figure(figure, path, dpi=120)

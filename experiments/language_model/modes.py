@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common import activity
-from experiments.common.console import note, print_table
+from experiments.common.console import note, print_table, print_text
 from experiments.common.devices import Placement
 from experiments.common.job import Job
 from experiments.common.line_io import evaluation_title
@@ -248,5 +248,5 @@ def report(
         *closing_rows(summary, "tokens", workdir),
     ]
     print_table(f"{data.corpus.name}, {config.model.cell}", rows)
-    print(sample)
+    print_text(sample, "a generated text")
     return summary

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common.console import print_columns, print_table
+from experiments.common.console import print_columns, print_table, print_text
 from experiments.common.errors import UserError
 from experiments.common.line_io import evaluation_title
 from experiments.common.text import (
@@ -68,7 +68,7 @@ def run(config: Config) -> dict[str, Any]:
         draw_frequencies(workdir.file("rank_frequency.png"), corpus.name, statistics)
         summary["seconds"] = time.perf_counter() - started
         workdir.write_summary(summary)
-    report(config, workdir, corpus, data, statistics, summary)
+        report(config, workdir, corpus, data, statistics, summary)
     return summary
 
 
@@ -211,7 +211,7 @@ def report(
         ("files", workdir.path),
     ]
     print_table("n-grams", closing)
-    print(summary["sample_kneser_ney"])
+    print_text(summary["sample_kneser_ney"], "a generated text")
 
 
 def print_perplexities(

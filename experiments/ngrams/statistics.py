@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common.plots import label_plainly, save_figure
+from experiments.common.plots import label_plainly, new_figure, save_figure
 from seqjax.data.ngrams import NgramCounts, zipf_exponent
 from seqjax.data.text import detokenize
 from seqjax.data.vocab import Vocab
@@ -65,10 +65,7 @@ def frequency_lines(counts: NgramCounts, vocab: Vocab, level: str) -> str:
 
 def draw_frequencies(path: Path, name: str, statistics: Sequence[Statistics]) -> None:
     """Draw frequency against rank, both logarithmic, with the fits, as a PNG."""
-    from matplotlib.figure import Figure  # loads in 0.7 s: only where it is needed
-
-    figure = Figure(figsize=(7, 5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = new_figure(7, 5)
     for n, one in enumerate(statistics, 1):
         label = f"order {n}"
         ranks = np.unique(np.geomspace(1, one.distinct, 500).astype(int))
@@ -76,7 +73,7 @@ def draw_frequencies(path: Path, name: str, statistics: Sequence[Statistics]) ->
         if fitted:
             first, last = one.zipf_ranks
             label += f": exponent {one.zipf_exponent:.2f}, ranks {first:,}-{last:,}"
-        (curve,) = axes.plot(ranks, one.frequencies[ranks - 1], label=label)
+        (curve,) = axes.plot(ranks, one.frequencies[ranks - 1], "-", label=label)
         if fitted:
             law = np.arange(first, last + 1.0) ** -one.zipf_exponent
             law *= one.frequencies[first - 1 : last].sum() / law.sum()

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.common.console import note_unknown, print_table
+from experiments.common.console import note_unknown, print_table, print_text
 from experiments.common.devices import Placement
 from experiments.common.job import Job, Objective
 from experiments.common.language_model import build_language_model
@@ -234,5 +234,5 @@ def report(
         *closing_rows(summary, "characters", workdir),
     ]
     print_table(f"{corpus.name}, {config.model.cell}", rows)
-    print("\n".join(texts[:4]))
+    print_text("\n".join(texts[:4]), "some poems")
     return summary

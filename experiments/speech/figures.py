@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.plots import save_figure
+from experiments.common.plots import new_figure, save_figure
 from experiments.speech.data import LabelEncoder
 from seqjax.data.speech import Utterance
 from seqjax.models.ctc_model import CTCModel
@@ -71,11 +71,11 @@ def draw_posteriors(
       labels: the names of the labels, V - 1.
       seconds_per_frame, seconds_per_step: of the features and of the probabilities.
     """
-    from matplotlib.figure import Figure  # loads in 0.7 s: only where it is needed
-
     names = ["blank", *("_" if label == " " else label for label in labels)]
-    figure = Figure(figsize=(4.2 * len(examples), 5.6), layout="constrained")
-    panels = figure.subplots(2, len(examples), squeeze=False, height_ratios=(3, 2))
+    width, ratios = 4.2 * len(examples), (3, 2)
+    figure, panels = new_figure(
+        width, 5.6, 2, len(examples), squeeze=False, height_ratios=ratios
+    )
     for (above, below), (title, xs, probs) in zip(panels.T, examples, strict=True):
         end = len(xs) * seconds_per_frame
         extent = (0, end, 0, xs.shape[1])
@@ -89,7 +89,7 @@ def draw_posteriors(
         for label in (
             np.flatnonzero(probs[:, 1:].max(axis=0, initial=0) > 0.1) + 1
         ).tolist():
-            (line,) = below.plot(times, probs[:, label])
+            (line,) = below.plot(times, probs[:, label], "-")
             for peak in _peaks(probs, label):
                 below.annotate(
                     names[label],

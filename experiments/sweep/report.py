@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.common.console import print_columns
 from experiments.common.errors import UserError
-from experiments.common.plots import save_figure
+from experiments.common.plots import DASHES, new_figure, save_figure
 from experiments.sweep.grid import Run
 from seqjax import durable
 from seqjax.data.names import unknown_name
@@ -95,22 +95,20 @@ def draw(
     path: Path, names: Sequence[str], rows: Sequence[dict[str, Any]], metric: str
 ) -> None:
     """The metric against the first flag, a line for each choice of the others."""
-    from matplotlib.figure import Figure  # loads in 0.7 s
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = new_figure(7, 4.5)
     first, others = (names[0], names[1:]) if names else ("runs", [])
     ticks = list(dict.fromkeys(str(row.get(first, metric)) for row in rows))
     lines: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         label = ", ".join(f"{name}={row[name]}" for name in others)
         lines.setdefault(label, []).append(row)
-    for label, members in lines.items():
+    for number, (label, members) in enumerate(lines.items()):
         axes.errorbar(
             [ticks.index(str(row.get(first, metric))) for row in members],
             [row["mean"] for row in members],
             yerr=[row["deviation"] for row in members],
-            fmt="o-",
+            ls=DASHES[number % len(DASHES)],
+            marker="o",
             capsize=3,
             label=label or None,
         )

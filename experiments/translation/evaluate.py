@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import sacrebleu
 
+from experiments.common.console import print_text
 from experiments.common.devices import ONE_DEVICE, Placement
 from experiments.translation.bleu import bleu_tokenizer
 from experiments.translation.config import Config
@@ -169,11 +170,15 @@ def print_samples(
     texts = best_texts(result.translations)
     split_words = _word_splitter(result.tokenize)
     step = max(1, len(texts) // number)
+    lines = []
     for i in range(0, len(texts), step)[:number]:
         bleu = metrics.bleu(split_words(texts[i]), split_words(split.target[i]), 2)
-        print(f"source       {split.source[i]}")
-        print(f"translation  {texts[i]}")
-        print(f"reference    {split.target[i]}   (BLEU-2 {bleu:.3f})\n")
+        lines += [
+            f"source       {split.source[i]}",
+            f"translation  {texts[i]}",
+            f"reference    {split.target[i]}   (BLEU-2 {bleu:.3f})\n",
+        ]
+    print_text("\n".join(lines), "some translations")
 
 
 def _word_splitter(tokenize: str) -> Callable[[str], list[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.common.plots import save_figure
+from experiments.common.plots import SEQUENTIAL, new_figure, save_figure
 from experiments.translation.data import Tokenizers
 from experiments.translation.translator import Translation
 from seqjax.models.seq2seq import Seq2Seq
@@ -60,12 +60,9 @@ def draw_weights(
       source: the source tokens, the labels of the columns.
       target: the target tokens, the labels of the rows.
     """
-    from matplotlib.figure import Figure  # loads in 0.7 s: only where it is needed
-
-    size = (2 + 0.35 * len(source), 1.5 + 0.3 * len(target))
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    size = 2 + 0.35 * len(source), 1.5 + 0.3 * len(target)
+    figure, axes = new_figure(*size)
+    image = axes.imshow(weights, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
     columns, rows = range(len(source)), range(len(target))
     axes.set_xticks(columns, source, rotation=60, ha="right")
     axes.set_yticks(rows, target)

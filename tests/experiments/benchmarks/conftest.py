@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache as cache
 
 from tests.commands import run
 
@@ -13,6 +14,7 @@ def compilation_cache():
     """Enable the compilation cache again, which a benchmark disables."""
     yield
     jax.config.update("jax_enable_compilation_cache", True)
+    cache.reset_cache()  # jax asks for the setting only once
 
 
 @pytest.fixture

@@ -101,7 +101,14 @@ def test_train_writes_all_files_and_learns(trained):
     numbers = summary(workdir)
     assert set(numbers) == SUMMARY_KEYS
     assert {p.name for p in workdir.iterdir()} == {
-        *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
+        *(
+            "report.html",
+            "flags.txt",
+            "metrics.jsonl",
+            "summary.json",
+            "checkpoints",
+            "vocab.json",
+        ),
         "model",
         *("learning_curve.png", "confusion.png", "attention.png", "naive_bayes.npz"),
     }

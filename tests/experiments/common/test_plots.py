@@ -1,9 +1,12 @@
 """The learning curve, and texts in figures whatever fonts are installed."""
 
+import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib import font_manager, rc_context
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -145,3 +148,48 @@ def test_every_figure_is_saved_by_save_figure():
     assert {name for name, text in sources.items() if ".savefig(" in text} == {
         "plots.py"
     }
+
+
+def test_only_new_figure_makes_figures():
+    """All have one style."""
+    folder = Path(plots.__file__).parents[1]
+    makers = {p for p in folder.rglob("*.py") if "Figure(" in p.read_text("utf-8")}
+    assert makers == {Path(plots.__file__)}
+
+
+def lightness(color):
+    """CIE L* of a color, 0 to 100: what is left of it in grey."""
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in to_rgb(color)
+    ]
+    luminance = sum(
+        w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True)
+    )
+    return 116 * luminance ** (1 / 3) - 16 if luminance > 0.008856 else 903 * luminance
+
+
+def test_any_two_lines_differ_in_grey():
+    """By their dashes or by their lightness."""
+    _, axes = plots.new_figure(4, 3)
+    lines = [axes.plot([0, 1])[0] for _ in range(7)]
+    for a, b in itertools.combinations(lines, 2):
+        dashes = a._dash_pattern != b._dash_pattern
+        light = abs(lightness(a.get_color()) - lightness(b.get_color()))
+        assert dashes or light > 15
+    assert len({line.get_color() for line in lines}) == 7
+
+
+@pytest.mark.parametrize("kind", ["protan", "deutan"])
+def test_any_two_lines_differ_for_the_color_blind(kind):
+    """As dichromats see them: Viénot, Brettel and Mollon 1999, in linear RGB."""
+    matrix = {
+        "protan": [[0.112, 0.888, 0], [0.112, 0.888, 0], [0.004, -0.004, 1]],
+        "deutan": [[0.293, 0.707, 0], [0.293, 0.707, 0], [-0.022, 0.022, 1]],
+    }[kind]
+    seen = [
+        np.array(matrix) @ (np.array(to_rgb(color)) ** 2.2) for color in plots.COLORS
+    ]
+    for a, b in itertools.combinations(seen, 2):
+        difference = np.clip(a, 0, 1) ** (1 / 2.2) - np.clip(b, 0, 1) ** (1 / 2.2)
+        assert np.abs(difference).max() > 0.05

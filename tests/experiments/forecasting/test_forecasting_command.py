@@ -74,7 +74,7 @@ def train(own, workdir, *more):
 def test_train_writes_everything_it_promises(trained):
     workdir, out = trained
     folders = ("mlp_14", "direct_14", "latent_14")
-    whole = {"flags.txt", "summary.json", "forecasts.png", "fitted.npz"}
+    whole = {"report.html", "flags.txt", "summary.json", "forecasts.png", "fitted.npz"}
     assert {p.name for p in workdir.iterdir()} == {*whole, *folders}
     for name in folders:
         assert {p.name for p in (workdir / name).iterdir()} == {

@@ -58,7 +58,7 @@ def columns(workdir):
 def test_the_command_writes_everything_it_promises(trained):
     workdir, out = trained
     names = ["adding_3_gru", "copy_3_gru"]
-    whole = {"flags.txt", "summary.json", "gradient_norms.tsv"}
+    whole = {"report.html", "flags.txt", "summary.json", "gradient_norms.tsv"}
     figures = {"gradient_norms.png", "tasks.png"}
     assert {p.name for p in workdir.iterdir()} == {*whole, *figures, *names}
     for name in figures:

@@ -53,7 +53,14 @@ def test_training_writes_what_it_promises_and_finds_the_classes(trained, corpus)
     found = summary(workdir)
     assert set(found) == SUMMARY_KEYS
     assert {p.name for p in workdir.iterdir()} == {
-        *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
+        *(
+            "report.html",
+            "flags.txt",
+            "metrics.jsonl",
+            "summary.json",
+            "checkpoints",
+            "vocab.json",
+        ),
         "learning_curve.png",
     }
     assert (workdir / "learning_curve.png").read_bytes().startswith(b"\x89PNG")

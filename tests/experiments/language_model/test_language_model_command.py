@@ -35,7 +35,7 @@ def test_train_writes_everything_it_promises(corpus, tmp_path, capsys):
     assert train(corpus, workdir, "--epochs=6", "--learning_rate=0.02") == 0
     assert set(summary(workdir)) == SUMMARY_KEYS
     assert {p.name for p in workdir.iterdir()} == {
-        *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints"),
+        *("report.html", "flags.txt", "metrics.jsonl", "summary.json", "checkpoints"),
         *("learning_curve.png", "vocab.json", "model"),
     }
     png = (workdir / "learning_curve.png").read_bytes()

@@ -33,7 +33,7 @@ def test_numbers_are_those_of_the_definitions(corpus, tmp_path, order):
     result = command(f"--corpus={corpus}", f"--workdir={workdir}", *flags)
     assert result.code == 0, result.err
     assert {p.name for p in workdir.iterdir()} == {
-        *("flags.txt", "summary.json", "forgetting.png"),
+        *("report.html", "flags.txt", "summary.json", "forgetting.png"),
     }
     assert (workdir / "forgetting.png").read_bytes().startswith(b"\x89PNG")
     numbers = summary(workdir)

@@ -57,7 +57,13 @@ def loop_perplexity(model, tokens):
 def test_it_writes_what_it_promises(ran):
     workdir, result = ran
     assert {p.name for p in workdir.iterdir()} == {
-        *("flags.txt", "summary.json", "frequencies.tsv", "rank_frequency.png"),
+        *(
+            "report.html",
+            "flags.txt",
+            "summary.json",
+            "frequencies.tsv",
+            "rank_frequency.png",
+        ),
     }
     assert (workdir / "rank_frequency.png").read_bytes().startswith(b"\x89PNG")
     numbers = summary(workdir)

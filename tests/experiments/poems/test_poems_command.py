@@ -74,7 +74,14 @@ def generate(workdir, *more):
 def test_train_writes_everything_it_promises(trained):
     workdir, result = trained
     assert {p.name for p in workdir.iterdir()} == {
-        *("flags.txt", "metrics.jsonl", "summary.json", "vocab.json", "checkpoints"),
+        *(
+            "report.html",
+            "flags.txt",
+            "metrics.jsonl",
+            "summary.json",
+            "vocab.json",
+            "checkpoints",
+        ),
         "model",
         "learning_curve.png",
     }

@@ -78,7 +78,14 @@ def test_train_writes_everything_it_promises_and_has_learnt(trained):
     found = summary(workdir)
     assert set(found) == SUMMARY_KEYS
     assert {p.name for p in workdir.iterdir()} == {
-        *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
+        *(
+            "report.html",
+            "flags.txt",
+            "metrics.jsonl",
+            "summary.json",
+            "checkpoints",
+            "vocab.json",
+        ),
         "model",
         *("learning_curve.png", "posteriors.png"),
     }

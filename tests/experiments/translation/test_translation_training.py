@@ -20,7 +20,14 @@ def test_train_writes_everything_it_promises_and_has_learned(trained, runs):
     workdir, out = trained, (runs / "trained.txt").read_text(encoding="utf-8")
     assert set(summary(workdir)) - BY_SOURCE == SUMMARY_KEYS
     assert {p.name for p in workdir.iterdir()} == {
-        *("flags.txt", "metrics.jsonl", "summary.json", "checkpoints", "vocab.json"),
+        *(
+            "report.html",
+            "flags.txt",
+            "metrics.jsonl",
+            "summary.json",
+            "checkpoints",
+            "vocab.json",
+        ),
         "model",
         *("learning_curve.png", "attention_1.png"),
     }

@@ -1,0 +1,94 @@
+"""The report of a run: whole, escaped, in need of no other file."""
+
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.classification.__main__ import main as classify
+from experiments.common.console import (
+    Printed,
+    print_columns,
+    print_table,
+    print_text,
+    recorded,
+)
+from experiments.common.report_page import report_page
+from experiments.ngrams.__main__ import main as count_ngrams
+from tests.commands import run
+
+EMPTY = {"br", "img", "meta"}
+
+
+class Page(HTMLParser):
+    """The text of a page, whose elements must be closed in their order."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.text, self.open, self.sources = [], [], []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style",):
+            self.text.append(data)
+
+
+texts = st.text(st.characters(exclude_categories=["C"], exclude_characters="\r"))
+
+
+@given(st.lists(st.lists(texts, min_size=2, max_size=2), min_size=1), texts, texts)
+def test_every_text_is_shown_as_it_is(rows, title, sample):
+    items = [Printed(title, rows=tuple(map(tuple, rows))), Printed("", text=sample)]
+    page = Page(report_page(title, items, {}, {"seed": sample}, ["seed"]))
+    shown = "".join(page.text)
+    for text in (title, sample, *(cell for row in rows for cell in row)):
+        assert text.strip() in shown
+
+
+def test_what_is_printed_is_recorded_in_its_order(capsys):
+    with recorded() as outer, recorded() as inner:
+        print_table("numbers", [("BLEU", 1.5)])
+        print_columns("both", ["a", "b"], {"first": [[1, 2]], "second": [[3, 4]]})
+        print_text("a sample", "some text")
+    print_text("afterwards")
+    assert outer == inner
+    table, columns, text = inner
+    assert table.rows == (("BLEU", "1.5"),) and "BLEU: " in table.terms[0]
+    assert columns.header == ("a", "b")
+    assert columns.rows == (("first",), ("1", "2"), ("second",), ("3", "4"))
+    assert text == Printed("some text", text="a sample")
+    assert "afterwards" in capsys.readouterr().out
+
+
+RUNS = {
+    classify: (
+        ("--epochs=1", "--hidden_size=4", "--embed_size=4"),
+        ("test accuracy", "most confident errors", "learning curve", "confusion"),
+    ),
+    count_ngrams: (
+        ("--max_tokens=2000", "--length=20"),
+        ("occur once", "a generated text", "rank frequency"),
+    ),
+}
+
+
+@pytest.mark.parametrize("main", RUNS)
+def test_a_run_has_a_report(main, tmp_path):
+    workdir, (flags, words) = tmp_path / "<run>", RUNS[main]
+    result = run(main, f"--workdir={workdir}", "--seed=3", *flags)
+    assert result.code == 0, result.err
+    page = Page((workdir / "report.html").read_text("utf-8"))
+    shown = " ".join(" ".join(page.text).split())
+    assert all(word in shown for word in (*words, str(workdir), "seed"))
+    assert len(page.sources) == len(list(workdir.glob("*.png"))) > 0
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
