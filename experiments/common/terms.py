@@ -58,7 +58,7 @@ TERMS = {
         "share of true values within the interval; it should equal the interval's level"
     ),
     "free-running": "forecasts from the model's own forecasts, never from data",
-    "t": "number of the row",
+    "from t": "t is the number of a row",
     "k": "how many rows after the last one that a forecast reads its value lies",
     "dL/dh_t": "gradient of the loss at step T with respect to the state at step t",
     "per step": "factor by which the norm shrinks or grows over one step",

@@ -47,14 +47,15 @@ def draw_norms(
         values = norms.hidden * norms.clip_factor
         clipped.plot(values, color=line.get_color(), ls=line.get_linestyle())
         if norms.clip_factor < 1:
-            clipped.plot(norms.hidden, ":", color=line.get_color(), lw=1)
+            same = {"color": line.get_color(), "ls": line.get_linestyle()}
+            clipped.plot(norms.hidden, lw=0.5, **same)
     for (kind, curves), style in zip(truncated.items(), TRUNCATED_STYLES, strict=True):
         for i, curve in enumerate(np.atleast_2d(curves)):
             positive = np.flatnonzero(curve > 0)  # a draw is zero from its first cut on
             label = None if i else kind  # one entry in the legend
             short.plot(positive, curve[positive], label=label, markevery=[-1], **style)
     full.set(title="full backpropagation", ylabel=LABEL)
-    title = f"clipped to a global norm of {clip_norm:g} (dotted: not clipped)"
+    title = f"clipped to a global norm of {clip_norm:g} (thin: not clipped)"
     clipped.set(title=title if clip_norm else "not clipped (--clip_norm=0)")
     short.set(title=f"truncated backpropagation: {truncated_name}")
     low, high = _limits(np.atleast_2d(curves)[0] for curves in truncated.values())
@@ -79,7 +80,7 @@ def draw_tasks(path: Path, results: Sequence[TaskResult]) -> None:
         for result in shown:
             cell, lines = result.network.cell_name, result.metrics
             points = [(m["step"], m["valid_loss"]) for m in lines if "valid_loss" in m]
-            left.plot(*zip(*points, strict=True), label=cell)
+            left.plot(*zip(*points, strict=True), marker=".", label=cell)
             hidden = result.norms.hidden
             right.plot(np.where(hidden > 0, hidden, np.nan), label=cell)
         baseline = shown[0].network.task.baseline
