@@ -45,6 +45,19 @@ def documents(session: nox.Session) -> None:
 
 
 @nox.session
+def pages(session: nox.Session) -> None:
+    """The documentation as HTML in build/pages, by `pip install -e ".[docs]"`."""
+    options = ("-q", "-W", "--keep-going", "-b", "html")
+    session.run("python", "-m", "sphinx", *options, "docs", "build/pages")
+
+
+@nox.session
+def tutorials(session: nox.Session) -> None:
+    """The notebooks in docs/tutorials: the same as their texts, and they run."""
+    session.run("python", "-m", "pytest", *session.posargs, "tests/tutorials")
+
+
+@nox.session
 def faults(session: nox.Session) -> None:
     """Runs whose file operations fail, and that get SIGTERM: a sample of both."""
     session.run("python", "-m", "tests.faults", "--every=80")

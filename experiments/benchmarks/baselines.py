@@ -26,6 +26,7 @@ from experiments.benchmarks import (
     hidden_markov_baseline,
     ngram_baseline,
 )
+from experiments.benchmarks.bars import draw_bars
 from experiments.benchmarks.config import (
     BenchmarkConfig,
     Shape,
@@ -129,6 +130,7 @@ def run(config: Config) -> list[dict[str, Any]]:
     if ngrams:
         write_json("baselines", config, records, {"ngrams": ngrams})
         print_ngrams(ngrams)
+    print(f"bars: {draw_bars(config.json)}")
     return records + ngrams
 
 

@@ -27,6 +27,7 @@ import numpy as np
 
 import seqjax
 from experiments.benchmarks import environment, timing
+from experiments.benchmarks.bars import draw_bars
 from experiments.benchmarks.config import (
     BenchmarkConfig,
     Shape,
@@ -245,6 +246,7 @@ def run(config: Config) -> list[dict[str, Any]]:
             records.append(measure(config, sizes, beam_size))
             write_json("decoding", config, records, {})
     print_records(records)
+    print(f"bars: {draw_bars(config.json)}")
     return records
 
 

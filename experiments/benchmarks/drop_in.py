@@ -21,6 +21,7 @@ import numpy as np
 from flax import linen, nnx
 
 from experiments.benchmarks import environment, timing
+from experiments.benchmarks.bars import draw_bars
 from experiments.benchmarks.config import (
     CellBenchmarkConfig,
     Shape,
@@ -194,6 +195,7 @@ def run(config: Config) -> list[dict[str, Any]]:
     print_records(records)
     for name, mean in summarize(records).items():
         print(f"geometric mean, {name}: {mean:.2f}")
+    print(f"bars: {draw_bars(config.json)}")
     return records
 
 

@@ -31,6 +31,7 @@ from typing import Any, Self
 
 from experiments.benchmarks import environment, gemm, layers, memory, peers, timing
 from experiments.benchmarks import recurrence_arms as arms
+from experiments.benchmarks.bars import draw_bars
 from experiments.benchmarks.config import (
     CELLS,
     CellBenchmarkConfig,
@@ -199,6 +200,7 @@ def run(config: Config) -> dict[str, Any]:
         print_records(cell_name, [r for r in records if r["cell"] == cell_name])
     if summary[cells[0]]:
         print_summary(summary)
+    print(f"bars: {draw_bars(config.json)}")
     return summary
 
 

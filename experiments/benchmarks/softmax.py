@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmarks import environment, timing
+from experiments.benchmarks.bars import draw_bars
 from experiments.benchmarks.config import (
     BenchmarkConfig,
     Shape,
@@ -178,6 +179,7 @@ def run(config: Config) -> list[dict[str, Any]]:
         records.append(measure(config, sizes))
         write_json("softmax", config, records, {})
     print_records(records)
+    print(f"bars: {draw_bars(config.json)}")
     return records
 
 

@@ -27,6 +27,7 @@ import numpy as np
 
 import seqjax
 from experiments.benchmarks import environment, timing, torch_language_model
+from experiments.benchmarks.bars import draw_bars
 from experiments.benchmarks.config import (
     CELLS,
     CellBenchmarkConfig,
@@ -297,6 +298,7 @@ def run(config: Config) -> dict[str, Any]:
             write_json("training", config, records, summarize(records))
         of_cell = [record for record in records if record["cell"] == cell_name]
         print_records(cell_name, of_cell, summarize(records)[cell_name])
+    print(f"bars: {draw_bars(config.json)}")
     return summarize(records)
 
 
