@@ -17,7 +17,7 @@ from seqjax.training import TrainState
 VECTORS = setting(
     None,
     "File of word vectors that the embeddings start from, in the text format of GloVe "
-    "or fastText, plain or gzip; they decide --embed_size.",
+    "or fastText, plain or compressed; they decide --embed_size.",
 )
 
 

@@ -1,4 +1,4 @@
-"""Word vectors in the text format of GloVe and fastText, plain or gzip."""
+"""Word vectors in the text format of GloVe and fastText, plain or compressed."""
 
 import gzip
 import itertools
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seqjax.data.compression import decompressed
 from seqjax.data.text import DataError
 
 _SIZE = re.compile(rb"\d{1,18}")
@@ -25,7 +26,7 @@ def read(path: str | Path, words: Collection[str]) -> dict[str, np.ndarray]:
     only the wanted vectors are in memory.
 
     Args:
-      path: the file; .gz or not is found out from its content.
+      path: the file; whether gzip or zstandard has compressed it, its content tells.
       words: the wanted words; white space inside a word is part of it.
 
     Raises:
@@ -129,9 +130,7 @@ def _lines(path: str | Path) -> Iterator[bytes]:
     """The lines of a file, without their ends; fastText ends its lines with a space."""
     try:
         with open(path, "rb") as file:
-            is_gzip = file.peek(2)[:2] == b"\x1f\x8b"
-            stream = gzip.GzipFile(fileobj=file) if is_gzip else file
-            for number, line in enumerate(stream):
+            for number, line in enumerate(decompressed(file)):
                 if number == 0:
                     line = line.removeprefix(b"\xef\xbb\xbf")
                 line = line.removesuffix(b"\n").removesuffix(b"\r").removesuffix(b" ")
@@ -146,5 +145,12 @@ def _lines(path: str | Path) -> Iterator[bytes]:
         ) from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise DataError(f"{path} is damaged: gzip cannot decompress it.") from None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}.") from None
+    except ImportError:
+        raise DataError(
+            f"{path} is compressed by zstandard; to read it, "
+            f'pip install "seqjax[data]".'
+        ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None

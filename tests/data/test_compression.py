@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqjax.data.compression import decompress
+from seqjax.data.compression import decompress, decompressed
 from seqjax.data.text import DataError, read_bytes, read_text
 
 WAYS = {"gzip": lambda b: gzip.compress(b, mtime=0), "zstandard": zstandard.compress}
@@ -20,6 +20,18 @@ WAYS = {"gzip": lambda b: gzip.compress(b, mtime=0), "zstandard": zstandard.comp
 def test_one_or_more_compressed_parts_are_read(way, parts):
     content = b"".join(map(WAYS[way], parts))
     assert decompress(content) == b"".join(parts)
+
+
+@pytest.mark.parametrize("way", [*WAYS, "plain"])
+@given(parts=st.lists(st.binary(max_size=99), min_size=1, max_size=3))
+def test_a_stream_is_the_whole_content(way, parts):
+    """Also of parts that are large when they are decompressed."""
+    parts = [part * 3000 for part in parts]
+    content = b"".join(map(WAYS.get(way, bytes), parts))
+    stream = decompressed(io.BufferedReader(io.BytesIO(content)))
+    whole = b"".join(parts)
+    if way != "plain" or content[:2] != b"\x1f\x8b":
+        assert stream.read() == whole
 
 
 @given(content=st.binary())

@@ -4,6 +4,7 @@ import gzip
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,11 +30,14 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("compressed", [False, True])
+WAYS = {"plain": bytes, "gzip": gzip.compress, "zstandard": zstandard.compress}
+
+
+@pytest.mark.parametrize("compress", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("content", FORMS.values(), ids=FORMS)
-def test_vectors_are_those_of_the_file(tmp_path, content, compressed):
+def test_vectors_are_those_of_the_file(tmp_path, content, compress):
     path = tmp_path / "vectors.txt"  # the name does not decide
-    path.write_bytes(gzip.compress(content) if compressed else content)
+    path.write_bytes(compress(content))
     found = vectors.read(path, [*WORDS, "absent", "été", ""])
     assert found.keys() == WORDS.keys()
     for word, numbers in WORDS.items():
@@ -84,6 +88,10 @@ WRONG = {
     "cut gzip": (
         gzip.compress(GLOVE.encode() * 999, mtime=0)[:-9],
         "damaged: gzip cannot",
+    ),
+    "cut zstandard": (
+        zstandard.compress(GLOVE.encode() * 999)[:-1],
+        "damaged: zstandard cannot",
     ),
     "damaged gzip": (b"\x1f\x8b\x08\x00" + b"\xff" * 30, "damaged: gzip cannot"),
 }
