@@ -19,9 +19,23 @@ def spectral_tilt(
 
     Args:
       key: a random key.
-      xs: [T, ..., D].
-      lengths: integers [...]; the result is zero past them.
+      xs: [T, ..., D], log-mel features of any float dtype.
+      lengths: integers [...], in frames.
       deviation: standard deviation of a and b, in the unit of xs.
+
+    Returns:
+      [T, ..., D] in the dtype of xs; zero past the lengths.
+
+    Raises:
+      ValueError: if lengths are not integers [...] in 0 .. T.
+
+    Example:
+      >>> xs, lengths = jnp.zeros((4, 2, 8)), jnp.array([4, 1])  # [T, B, D]
+      >>> tilted = spectral_tilt(jax.random.key(0), xs, lengths, deviation=2.0)
+      >>> bool((tilted[0] != 0).all()), bool((tilted[0, 0] == tilted[3, 0]).all())
+      (True, True)
+      >>> tilted[1:, 1].any().item()  # padding
+      False
     """
     lengths = as_lengths(lengths, len(xs), xs.shape[1:-1])
     u = np.linspace(-1, 1, xs.shape[-1])
@@ -41,11 +55,27 @@ def vocal_tract_perturbation(
 
     Args:
       key: a random key.
-      xs: [T, ..., M], from `mel_filters` between 0 and half the rate; zero past the
-        lengths.
-      lengths: integers [...].
+      xs: [T, ..., M], of any float dtype, from `mel_filters` between 0 and half the
+        rate; zero past the lengths.
+      lengths: integers [...], in frames.
       strength: maximum relative change of the frequencies, such as 0.1.
       rate: samples per second.
+
+    Returns:
+      [T, ..., M] in the dtype of xs.
+
+    Raises:
+      ValueError: if lengths are not integers [...] in 0 .. T.
+
+    Example:
+      >>> xs = jnp.arange(24.0).reshape(1, 2, 12)  # [T, B, M]
+      >>> key, lengths = jax.random.key(0), jnp.array([1, 1])
+      >>> same = vocal_tract_perturbation(key, xs, lengths, strength=0.0, rate=16_000)
+      >>> jnp.allclose(same, xs, atol=1e-3).item()
+      True
+      >>> other = vocal_tract_perturbation(key, xs, lengths, strength=0.1, rate=16_000)
+      >>> other.shape, jnp.allclose(other, xs, atol=1e-3).item()
+      ((1, 2, 12), False)
 
     Source: Jaitly and Hinton, "Vocal tract length perturbation (VTLP) improves speech
     recognition", 2013.
@@ -77,10 +107,24 @@ def spec_augment(
 
     Args:
       key: a random key.
-      xs: [T, ..., D], of mean zero.
-      lengths: integers [...].
+      xs: [T, ..., D] of any float dtype, of mean zero.
+      lengths: integers [...], in frames.
       number: number of time masks, and of band masks.
       max_frames, max_bands: maximum widths; 0 turns a kind of mask off.
+
+    Returns:
+      [T, ..., D] in the dtype of xs.
+
+    Raises:
+      ValueError: if lengths are not integers [...] in 0 .. T.
+
+    Example:
+      >>> xs = jnp.arange(1.0, 61.0).reshape(6, 1, 10)  # [T, B, D]
+      >>> key, lengths = jax.random.key(1), jnp.array([6])
+      >>> masked = spec_augment(key, xs, lengths, number=1, max_bands=4)
+      >>> zeros = masked[:, 0] == 0
+      >>> (zeros == zeros[0]).all().item(), int(zeros[0].sum()) <= 4
+      (True, True)
 
     Source: Park et al., "SpecAugment", 2019, arXiv:1904.08779.
     """

@@ -30,7 +30,13 @@ class SeasonalNaive:
     """x_{t+h} = x_{t+h-m} with a season of m steps; m = 1 repeats the last value.
 
     Args:
-      period: m.
+      period: m, the number of rows in a season, at least 1.
+
+    Example:
+      >>> quarters = jnp.array([[5.0], [7.0], [9.0], [6.0]])  # [tau, D]
+      >>> forecast = SeasonalNaive(period=4).forecast(None, quarters, horizon=6)
+      >>> forecast.mean[:, 0].tolist()
+      [5.0, 7.0, 9.0, 6.0, 5.0, 7.0]
 
     Source: Hyndman and Athanasopoulos, "Forecasting: principles and practice", 5.2.
     """
@@ -154,6 +160,15 @@ class MLP:
 
     Raises:
       ValueError: if quantiles would have to be fed back.
+
+    Example:
+      >>> model = MLP(tau=4, horizon=3)
+      >>> params = model.init(jax.random.key(0))
+      >>> history = jnp.sin(jnp.arange(8.0)).reshape(4, 2)  # [tau, D]
+      >>> model.apply(params, history).shape  # [horizon, D, K]
+      (3, 2, 1)
+      >>> model.forecast(params, history, horizon=2).mean.shape
+      (2, 2)
 
     Source: Zhang et al., "Dive into Deep Learning", section 9.1; Xavier weights.
     """

@@ -31,6 +31,16 @@ class CategoricalEmission:
 
     Args:
       num_symbols: V.
+
+    Example:
+      >>> emission = CategoricalEmission(num_symbols=3)
+      >>> weights = jnp.array([[1.0, 0.0], [0.25, 0.75]])  # [T, K]
+      >>> counts = emission.statistics(weights, jnp.array([0, 2]))
+      >>> counts.tolist()
+      [[1.0, 0.0, 0.25], [0.0, 0.0, 0.75]]
+      >>> table = emission.maximize(jnp.zeros((2, 3)), counts, prior=0.0)
+      >>> np.exp(table[0]).round(2)
+      array([0.8, 0. , 0.2], dtype=float32)
     """
 
     num_symbols: int
@@ -73,6 +83,15 @@ class GaussianEmission:
       num_features: D.
       min_variance: lower bound of the variances. Without it, a state with a single
         point would have an infinite density.
+
+    Example:
+      >>> emission = GaussianEmission(num_features=1)
+      >>> params = emission.init(jax.random.key(0), num_states=2)
+      >>> xs = jnp.array([[1.0], [3.0], [5.0]])  # [T, D]
+      >>> weights = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])  # [T, K]
+      >>> moments = emission.statistics(weights, xs)
+      >>> emission.maximize(params, moments, prior=0.0).mean.tolist()
+      [[2.0], [5.0]]
     """
 
     num_features: int

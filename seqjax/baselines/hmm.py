@@ -110,6 +110,9 @@ class HMM:
           params: from `init`.
           xs: [T, ...].
           belief: log p(s_0) [..., K]; None is `params.initial`.
+
+        Raises:
+          ValueError: if T is 0.
         """
         if len(xs) == 0:
             raise ValueError(f"HMM: xs must be [T, ...], T at least 1, got {xs.shape}")
@@ -292,6 +295,10 @@ class HMM:
 
         Returns:
           (params, log likelihood of xs under the parameters *before* the step).
+
+        Raises:
+          ValueError: if N is 0, or differs between xs and lengths, or lengths are not
+            integers in 0 .. T.
         """
 
         def add(

@@ -23,6 +23,14 @@ class MarkovChain(NamedTuple):
     """P(c) and P(x | c), float64 with one axis per state, the oldest first.
 
     An unseen context has a row of zeros, since no state follows it.
+
+    Example:
+      >>> transition = np.array([[0.5, 0.5], [1.0, 0.0]])
+      >>> chain = MarkovChain(initial=np.array([1.0, 0.0]), transition=transition)
+      >>> chain.after(2).tolist()
+      [[0.75, 0.25], [0.5, 0.5]]
+      >>> chain.stationary().round(3)
+      array([0.667, 0.333])
     """
 
     initial: np.ndarray  # [V] * k

@@ -34,7 +34,15 @@ EPSILONS = tuple(10 ** (k / 4) for k in range(-12, 25))  # 0.001 to 1,000,000
 
 
 class NgramModel(NamedTuple):
-    """P(w | h) over a closed vocabulary, from `laplace` or `kneser_ney`."""
+    """P(w | h) over a closed vocabulary, from `laplace` or `kneser_ney`.
+
+    Example:
+      >>> from seqjax.data.ngrams import count_ngrams
+      >>> counts = count_ngrams([0, 1, 0, 0, 1], vocab_size=2, order=2)
+      >>> model = laplace(counts, [0.0, 0.0])
+      >>> np.exp(model.log_probs([0, 1, 0])).round(2)  # P(1 | 0), P(0 | 1)
+      array([0.67, 1.  ])
+    """
 
     counts: NgramCounts  # of at least the order of the model
     seen: tuple[np.ndarray, ...]  # per order: float64 [U_n + 1]
@@ -108,8 +116,18 @@ def laplace(counts: NgramCounts, epsilons: Sequence[float]) -> NgramModel:
       counts: NgramCounts.
       epsilons: eps_1, eps_2, ..., at least 0: the weight of P_lower, in occurrences.
 
+    Returns:
+      An NgramModel with float64 probabilities.
+
     Raises:
-      ValueError: if an epsilon is negative, or there are more epsilons than orders.
+      ValueError: if an epsilon is negative, or there is none, or there are more
+        epsilons than orders.
+
+    Example:
+      >>> from seqjax.data.ngrams import count_ngrams
+      >>> counts = count_ngrams([0, 1, 0, 0, 1], vocab_size=2, order=2)
+      >>> laplace(counts, [0, 1]).distribution([0])  # (n(0, w) + P(w)) / (3 + 1)
+      array([0.4, 0.6])
     """
     _check_order(counts, len(epsilons))
     if min(epsilons) < 0:
@@ -162,8 +180,17 @@ def kneser_ney(counts: NgramCounts, order: int | None = None) -> NgramModel:
       counts: NgramCounts.
       order: at most that of the counts, which is the default.
 
+    Returns:
+      An NgramModel with float64 probabilities.
+
     Raises:
       ValueError: if order is out of range.
+
+    Example:
+      >>> from seqjax.data.ngrams import count_ngrams
+      >>> counts = count_ngrams([0, 1, 0, 0, 1], vocab_size=2, order=2)
+      >>> kneser_ney(counts).distribution([0]).round(4)
+      array([0.4583, 0.5417])
     """
     order = counts.order if order is None else order
     _check_order(counts, order)
