@@ -14,10 +14,23 @@ def ensemble(steps: Sequence[Step]) -> Step:
         log P(y) = log mean_m softmax(logits_m)[y]
 
     Args:
-      steps: step functions (state, token, context) with the same vocabulary.
+      steps: step functions (state, token, context) -> (state, logits [V]) with the same
+        vocabulary.
 
     Returns:
-      A step function whose state and context are tuples, one entry per model.
+      A step function whose state and context are tuples, one entry per model. Its
+      logits are log P + log M for M models, float32 [V]. It raises ValueError if one of
+      the tuples has another length.
+
+    Example:
+      >>> def sure(state, token, context):
+      ...     return state, jnp.log(jnp.array([0.9, 0.1]))
+      >>> def unsure(state, token, context):
+      ...     return state, jnp.zeros(2)
+      >>> step = ensemble([sure, unsure])
+      >>> states, logits = step((None, None), jnp.array(0), (None, None))
+      >>> np.asarray(jax.nn.softmax(logits)).round(2)
+      array([0.7, 0.3], dtype=float32)
     """
 
     def step(

@@ -46,10 +46,19 @@ def exhaustive(
         no_repeat_ngram, prefix, context: see `beam_search`.
 
     Returns:
-      Hypotheses with K = n_best.
+      Hypotheses with tokens [B, n_best, max_length].
 
     Raises:
       ValueError: if n_best or max_length is below 1, or as `beam_search`.
+
+    Example:
+      >>> logits = jnp.log(jnp.array([[0.1, 0.6, 0.3], [0.5, 0.1, 0.4], [1, 1, 1]]))
+      >>> def step(state, token):  # a bigram model, which needs no state
+      ...     return state, logits[token]
+      >>> state = jnp.zeros((1, 1))  # B = 1
+      >>> found = exhaustive(step, state, bos=0, eos=2, max_length=2, n_best=2)
+      >>> found.tokens[0].tolist(), np.exp(found.scores[0]).round(2)  # 0.3, 0.6 * 0.4
+      ([[2, 2], [1, 2]], array([0.3 , 0.24], dtype=float32))
     """
     if not (n_best >= 1 and max_length >= 1):
         raise ValueError(

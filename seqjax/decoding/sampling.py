@@ -53,6 +53,18 @@ def sample_token(
 
     Raises:
       ValueError: if temperature or top_k is negative, or top_p is outside (0, 1].
+
+    Example:
+      >>> logits = jnp.log(jnp.array([0.3, 0.5, 0.2]))
+      >>> sample_token(jax.random.key(0), logits, temperature=0).item()
+      1
+      >>> many = jnp.tile(logits, (1000, 1))
+      >>> tokens = sample_token(jax.random.key(0), many, top_p=0.6)
+      >>> sorted(set(tokens.tolist()))  # 0.5 alone is below 0.6
+      [0, 1]
+
+    Source: Fan et al. 2018, arXiv:1805.04833, for top_k; Holtzman et al. 2020,
+    arXiv:1904.09751, section 3.1, for top_p.
     """
     if not (temperature >= 0 and top_k >= 0 and 0 < top_p <= 1):
         raise ValueError(
@@ -129,10 +141,19 @@ def greedy(
         no_repeat_ngram, prefix, context: see `beam_search`.
 
     Returns:
-      Hypotheses with K = 1.
+      Hypotheses with tokens [B, 1, max_length].
 
     Raises:
       ValueError: if max_length is below 1, or as `beam_search`.
+
+    Example:
+      >>> logits = jnp.log(jnp.array([[0.1, 0.6, 0.3], [0.5, 0.1, 0.4], [1, 1, 1]]))
+      >>> def step(state, token):  # a bigram model, which needs no state
+      ...     return state, logits[token]
+      >>> state = jnp.zeros((1, 1))  # B = 1
+      >>> found = greedy(step, state, bos=0, eos=2, max_length=4)
+      >>> found.tokens[0, 0].tolist(), found.lengths[0, 0].item()
+      ([1, 0, 1, 0], 4)
     """
 
     def choose(_: Key, log_probs: jax.Array) -> jax.Array:
@@ -171,12 +192,24 @@ def sample(
         no_repeat_ngram, prefix, context: see `beam_search`.
 
     Returns:
-      Hypotheses, best first. The scores are those of the model at temperature 1,
-      without truncation.
+      Hypotheses with tokens [B, K, max_length], best first. The scores are those of the
+      model at temperature 1, without truncation.
 
     Raises:
       ValueError: if max_length or num_samples is below 1, or as `sample_token` and
         `beam_search`.
+
+    Example:
+      >>> logits = jnp.log(jnp.array([[0.1, 0.6, 0.3], [0.5, 0.1, 0.4], [1, 1, 1]]))
+      >>> def step(state, token):  # a bigram model, which needs no state
+      ...     return state, logits[token]
+      >>> state, key = jnp.zeros((1, 1)), jax.random.key(0)  # B = 1
+      >>> found = sample(step, state, key, bos=0, eos=2, max_length=3, num_samples=5)
+      >>> found.tokens.shape
+      (1, 5, 3)
+      >>> found = sample(step, state, key, bos=0, eos=2, max_length=3, top_k=1)
+      >>> found.tokens[0].tolist()
+      [[1, 0, 1]]
     """
     choose = partial(sample_token, temperature=temperature, top_k=top_k, top_p=top_p)
     rules = Rules(eos, length_penalty, coverage, min_length, no_repeat_ngram)

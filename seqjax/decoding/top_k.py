@@ -28,9 +28,9 @@ def top_k(x: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
       (values [..., k], indices [..., k] int32), the largest first.
 
     Example:
-      >>> values, indices = top_k(jnp.sin(jnp.arange(10_000.0)), 2)
-      >>> indices.tolist()
-      [710, 8952]
+      >>> values, indices = top_k(-((jnp.arange(10_000.0) - 7_000) ** 2), 3)
+      >>> values.tolist(), indices.tolist()
+      ([-0.0, -1.0, -1.0], [7000, 6999, 7001])
     """
     size = x.shape[-1]
     if size <= SMALL:
