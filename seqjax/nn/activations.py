@@ -33,6 +33,16 @@ def tanh(x: jax.Array) -> jax.Array:
     In float32 on a CPU this is x * p(x^2) / q(x^2), within 3e-7 of the exact value.
     jnp.tanh uses the same quotient there, but XLA vectorizes it only in this written
     form. For other dtypes and backends this is jnp.tanh.
+
+    Args:
+      x: [...].
+
+    Returns:
+      [...] in the dtype of x.
+
+    Example:
+      >>> np.asarray(tanh(jnp.array([-100.0, 0.0, 0.5]))).round(4)
+      array([-1.    ,  0.    ,  0.4621], dtype=float32)
     """
     if x.dtype != jnp.float32 or jax.default_backend() != "cpu":
         return jnp.tanh(x)

@@ -33,7 +33,7 @@ class AdaptiveParams(NamedTuple):
     """
 
     head: DenseParams  # w [H, frequent words + n], b
-    tails: tuple[Tail, ...]
+    tails: tuple[Tail, ...]  # one for each cluster
 
 
 def adaptive_init(
@@ -58,8 +58,19 @@ def adaptive_init(
       shrink: the i-th cluster, from 1, has projections of size H / shrink**i.
       w_init: initializer of the weights, see `layers.dense_init`.
 
+    Returns:
+      AdaptiveParams in float32.
+
     Raises:
       ValueError: if the clusters are not rising or not in 1 .. V - 1.
+
+    Example:
+      >>> params = adaptive_init(jax.random.key(0), 8, 28, clusters=(6, 16))
+      >>> params.head.w.shape, [tail.words.w.shape for tail in params.tails]
+      ((8, 8), [(2, 10), (1, 12)])
+
+    Source: Grave et al. 2017, "Efficient softmax approximation for GPUs",
+    arXiv:1609.04309, section 4.
     """
     check_clusters(clusters, vocab_size)
     k_head, *keys = jax.random.split(key, 1 + 2 * len(clusters))
@@ -84,7 +95,19 @@ def tie(params: AdaptiveParams, table: jax.Array) -> AdaptiveParams:
 
     Args:
       params: from `adaptive_init`.
-      table: [V, H].
+      table: [V, H], in the order of the words.
+
+    Returns:
+      AdaptiveParams with the weights of all words.
+
+    Example:
+      >>> params = adaptive_init(jax.random.key(0), 8, 28, (6, 16), tied=True)
+      >>> table = jnp.arange(224.0).reshape(28, 8)
+      >>> params = tie(params, table)
+      >>> [tail.words.w.shape for tail in params.tails]
+      [(8, 10), (8, 12)]
+      >>> (params.tails[1].words.w == table[16:].T).all().item()
+      True
     """
     sizes = [len(tail.words.b) for tail in params.tails]
     first = len(table) - sum(sizes)
@@ -154,6 +177,18 @@ def adaptive_cross_entropy(
 
     Raises:
       ValueError: if the shapes do not fit together, or the chunk is below 1.
+
+    Example:
+      >>> params = adaptive_init(jax.random.key(0), 8, 28, clusters=(6, 16))
+      >>> hidden = jnp.linspace(-1.0, 1.0, 24).reshape(3, 8)
+      >>> labels = jnp.array([2, 7, 27])
+      >>> total, count = adaptive_cross_entropy(params, hidden, labels)
+      >>> log_probs = adaptive_log_softmax(params, hidden)[jnp.arange(3), labels]
+      >>> jnp.allclose(total, -log_probs.sum()).item(), count.item()
+      (True, 3.0)
+
+    Source: Grave et al. 2017, "Efficient softmax approximation for GPUs",
+    arXiv:1609.04309, section 4.
     """
     labels = jnp.asarray(labels).astype(jnp.int32)  # of fewer bits, V might not fit
     sizes = [len(tail.words.b) for tail in params.tails]
@@ -186,8 +221,18 @@ def adaptive_cross_entropy(
 def check_clusters(clusters: Sequence[int], vocab_size: int) -> None:
     """Refuse clusters that are not rising or not in 1 .. V - 1.
 
+    Args:
+      clusters: the first words of the clusters, see `adaptive_init`.
+      vocab_size: V.
+
     Raises:
       ValueError: naming the clusters.
+
+    Example:
+      >>> check_clusters((6, 16), vocab_size=28)
+      >>> check_clusters((16, 6), vocab_size=28)  # doctest: +ELLIPSIS
+      Traceback (most recent call last):
+      ValueError: the clusters must be ... for a vocabulary of 28, got 16, 6
     """
     ends = [0, *clusters, vocab_size]
     if not clusters or any(low >= high for low, high in itertools.pairwise(ends)):

@@ -131,8 +131,18 @@ def masked_softmax(scores: jax.Array, mask: jax.Array) -> jax.Array:
     If the mask is False at all positions, the result and its gradients are zero.
 
     Args:
-      scores: [..., S]. Where the mask is False, they may have any value.
+      scores: [..., S], of any float dtype. Where the mask is False, they may have any
+        value.
       mask: booleans [..., S].
+
+    Returns:
+      [..., S] in the dtype of the scores.
+
+    Example:
+      >>> scores = jnp.array([[2.0, 9.0, 2.0], [1.0, 2.0, 3.0]])
+      >>> mask = jnp.array([[True, False, True], [False, False, False]])
+      >>> masked_softmax(scores, mask).tolist()
+      [[0.5, 0.0, 0.5], [0.0, 0.0, 0.0]]
     """
     top = jnp.max(scores, axis=-1, keepdims=True, where=mask, initial=-jnp.inf)
     top = jax.lax.stop_gradient(jnp.where(jnp.isfinite(top), top, 0.0))

@@ -14,8 +14,8 @@ from seqjax.nn.attention import Attention, AttentionParams
 class AttentionCellParams(NamedTuple):
     """Parameters of an AttentionCell; w_feed is None without input feeding."""
 
-    cell: Params
-    attention: AttentionParams
+    cell: Params  # of the inner cell
+    attention: AttentionParams  # w_k [M, H], w_q [H, H], v [H]
     w_feed: jax.Array | None  # [E, G*H]
     w_state: jax.Array  # [H, E]
     w_context: jax.Array  # [M, E]
@@ -25,11 +25,11 @@ class AttentionCellParams(NamedTuple):
 class AttentionCellState(NamedTuple):
     """State of an AttentionCell. keys, memory and mask are the same at every step."""
 
-    cell: State
+    cell: State  # of the inner cell
     feed: jax.Array  # [..., E], the last output
     keys: jax.Array  # [..., S, A]
     memory: jax.Array  # [..., S, M]
-    mask: jax.Array  # [..., S]
+    mask: jax.Array  # booleans [..., S]
 
 
 @dataclasses.dataclass(frozen=True)

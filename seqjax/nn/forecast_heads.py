@@ -21,13 +21,19 @@ class Forecast(NamedTuple):
     """Forecasts of `horizon` steps; lower and upper are None without an interval."""
 
     mean: jax.Array  # [horizon, ..., D]; the median from quantiles
-    lower: jax.Array | None = None
-    upper: jax.Array | None = None
+    lower: jax.Array | None = None  # [horizon, ..., D], the ends of the interval
+    upper: jax.Array | None = None  # [horizon, ..., D]
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A point forecast f, trained by the squared error, sum (y - f)^2."""
+    """A point forecast f, trained by the squared error, sum (y - f)^2.
+
+    Example:
+      >>> total, count = Point().loss(jnp.array([[1.0], [4.0]]), jnp.array([2.0, 2.0]))
+      >>> total.item(), count.item()  # 1 + 4
+      (5.0, 2.0)
+    """
 
     size: ClassVar[int] = 1
 
@@ -63,6 +69,12 @@ class Gaussian:
 
     Raises:
       ValueError: coverage is outside (0, 1).
+
+    Example:
+      >>> outputs = jnp.array([[10.0, 2 * math.log(2)]])  # mean 10, deviation 2
+      >>> forecast = Gaussian(coverage=0.9).forecast(outputs)  # 10 -+ 1.645 * 2
+      >>> [round(part.item(), 2) for part in forecast]
+      [10.0, 6.71, 13.29]
 
     Source: Nix and Weigend, "Estimating the mean and variance of the target
     probability distribution", 1994.
@@ -118,6 +130,14 @@ class Quantiles:
     Raises:
       ValueError: coverage is outside (0, 1).
 
+    Example:
+      >>> head = Quantiles(coverage=0.5)
+      >>> head.levels
+      (0.25, 0.5, 0.75)
+      >>> total, count = head.loss(jnp.array([[1.0, 2.0, 3.0]]), jnp.array([4.0]))
+      >>> total.item(), count.item()  # 0.25 * 3 + 0.5 * 2 + 0.75 * 1
+      (2.5, 1.0)
+
     Source: Koenker and Bassett, "Regression quantiles", Econometrica 46, 1978.
     """
 
@@ -157,10 +177,23 @@ Head: TypeAlias = Point | Gaussian | Quantiles
 
 
 def at_once(head: Head, outputs: jax.Array, horizon: int) -> Forecast:
-    """The Forecast of `horizon` steps from outputs for H steps, [H, ..., D, K].
+    """The Forecast of the first `horizon` of the H steps of the outputs.
+
+    Args:
+      head: a Point, a Gaussian or Quantiles.
+      outputs: [H, ..., D, K].
+      horizon: the number of steps, at most H.
+
+    Returns:
+      A Forecast of [horizon, ..., D].
 
     Raises:
       ValueError: horizon is above H.
+
+    Example:
+      >>> outputs = jnp.array([[[1.0]], [[2.0]], [[3.0]]])  # [H, D, K]
+      >>> at_once(Point(), outputs, horizon=2).mean.tolist()
+      [[1.0], [2.0]]
     """
     if horizon > len(outputs):
         raise ValueError(
@@ -196,6 +229,13 @@ def roll_out(
 
     Returns:
       (outputs [horizon, ..., D, K], values [horizon, ..., D]).
+
+    Example:
+      >>> def advance(count, value):  # doubles the value
+      ...     return count + 1, 2 * value[..., None]
+      >>> outputs, values = roll_out(advance, 0, jnp.array([1.0]), 3, Point())
+      >>> values.tolist()
+      [[2.0], [4.0], [8.0]]
     """
 
     def body(loop: tuple, step_key: jax.Array | None) -> tuple[tuple, tuple]:
@@ -233,6 +273,18 @@ def feed_back(
       key: random key for sampled paths of a Gaussian; with None or a Point there is no
         interval.
       num_paths: number of sampled paths.
+
+    Returns:
+      A Forecast of [horizon, ..., D].
+
+    Example:
+      >>> def start(history):
+      ...     return 0, history[-1]
+      >>> def advance(count, value):  # doubles the value
+      ...     return count + 1, 2 * value[..., None]
+      >>> history = jnp.array([[0.5], [1.0]])  # [tau, D]
+      >>> feed_back(start, advance, history, 3, Point()).mean.tolist()
+      [[2.0], [4.0], [8.0]]
     """
     _, mean = roll_out(advance, *start(history), horizon, head)
     if key is None or not isinstance(head, Gaussian):
@@ -267,6 +319,13 @@ def forecast_all(
 
     Returns:
       A Forecast with NumPy arrays [horizon, n, D].
+
+    Example:
+      >>> model = seqjax.baselines.SeasonalNaive(period=1)
+      >>> values = jnp.arange(10.0)[:, None]  # [N, D]
+      >>> forecast = forecast_all(model, None, values, np.array([3, 7]), horizon=2)
+      >>> forecast.mean[:, :, 0].tolist()
+      [[2.0, 6.0], [2.0, 6.0]]
     """
 
     origins = np.asarray(origins, int)  # an unsigned one minus tau would wrap around
@@ -297,12 +356,35 @@ def _of_batch(
 
 
 def by_nothing(history: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(shift, scale) = (0, 1): no normalization of a history [tau, ..., D]."""
+    """(shift, scale) = (0, 1): no normalization.
+
+    Args:
+      history: [tau, ..., D].
+
+    Returns:
+      (shift, scale): [..., D] each.
+
+    Example:
+      >>> shift, scale = by_nothing(jnp.array([[1.0, 10.0], [3.0, 30.0]]))
+      >>> shift.tolist(), scale.tolist()
+      ([0.0, 0.0], [1.0, 1.0])
+    """
     return jnp.zeros_like(history[0]), jnp.ones_like(history[0])
 
 
 def by_last(history: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(shift, scale) = (last value, 1): the model forecasts changes from that value.
+
+    Args:
+      history: [tau, ..., D].
+
+    Returns:
+      (shift, scale): [..., D] each.
+
+    Example:
+      >>> shift, scale = by_last(jnp.array([[1.0, 10.0], [3.0, 30.0]]))
+      >>> shift.tolist(), scale.tolist()
+      ([3.0, 30.0], [1.0, 1.0])
 
     Source: Zeng et al. 2023, arXiv:2205.13504 (NLinear).
     """
@@ -311,6 +393,19 @@ def by_last(history: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def by_window(history: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(shift, scale) = mean and standard deviation of the history, per value.
+
+    The variance has 1e-5 added, so that the scale of a constant history is not 0.
+
+    Args:
+      history: [tau, ..., D].
+
+    Returns:
+      (shift, scale): [..., D] each.
+
+    Example:
+      >>> shift, scale = by_window(jnp.array([[1.0, 10.0], [3.0, 30.0]]))
+      >>> shift.tolist(), scale.round(2).tolist()
+      ([2.0, 20.0], [1.0, 10.0])
 
     Source: Kim et al., "Reversible instance normalization", ICLR 2022.
     """

@@ -37,6 +37,14 @@ def dense_init(
       w_init: initializer `(key, shape, dtype) -> array` of w; None draws from
         U(-1/sqrt(D), 1/sqrt(D)), as torch does.
       dtype: dtype of w and b.
+
+    Returns:
+      DenseParams(w [D, H], b [H]).
+
+    Example:
+      >>> params = dense_init(jax.random.key(0), input_size=4, output_size=3)
+      >>> params.w.shape, (abs(params.w) <= 0.5).all().item(), params.b.tolist()
+      ((4, 3), True, [0.0, 0.0, 0.0])
     """
     bound = input_size**-0.5
     if w_init is None:
@@ -59,8 +67,21 @@ def matmul(xs: jax.Array, w: jax.Array) -> jax.Array:
     a CPU, so a custom VJP implements it there. That product has no forward-mode
     derivative.
 
+    Args:
+      xs: [..., D].
+      w: [D, H].
+
+    Returns:
+      [..., H].
+
     Raises:
       ValueError: if the widths D differ.
+
+    Example:
+      >>> xs = jnp.arange(6.0).reshape(3, 1, 2)  # [T, B, D]
+      >>> w = jnp.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+      >>> matmul(xs, w)[:, 0].tolist()
+      [[0.0, 1.0, 1.0], [2.0, 3.0, 5.0], [4.0, 5.0, 9.0]]
     """
     if w.ndim != 2:
         return jnp.dot(xs, w)
@@ -77,7 +98,20 @@ def matmul(xs: jax.Array, w: jax.Array) -> jax.Array:
 
 
 def matmul_gradient(xs: jax.Array, ct: jax.Array) -> jax.Array:
-    """The gradient of w in matmul(xs, w), from xs [..., D] and ct [..., H]: [D, H]."""
+    """The gradient of w in matmul(xs, w): the sum of the outer products of all rows.
+
+    Args:
+      xs: [..., D].
+      ct: the cotangent of the product, [..., H].
+
+    Returns:
+      [D, H].
+
+    Example:
+      >>> xs = jnp.array([[[1.0, 2.0]], [[3.0, 4.0]]])  # [T, B, D]
+      >>> matmul_gradient(xs, jnp.array([[[1.0]], [[10.0]]])).tolist()
+      [[31.0], [42.0]]
+    """
     if several_devices() and not _bf16_on_cpu(xs, ct):
         leading = list(range(xs.ndim - 1))
         return jnp.tensordot(xs, ct, axes=(leading, leading))
@@ -114,17 +148,46 @@ _bf16_product.defvjp(lambda v, w: (_bf16_product(v, w), (v, w)), _bf16_product_b
 
 
 def dense(params: DenseParams, xs: jax.Array) -> jax.Array:
-    """xs @ w + b: [..., D] -> [..., H]."""
+    """xs @ w + b, see `matmul`.
+
+    Args:
+      params: DenseParams(w [D, H], b [H]).
+      xs: [..., D].
+
+    Returns:
+      [..., H].
+
+    Raises:
+      ValueError: if the widths D differ.
+
+    Example:
+      >>> w, b = jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([10.0, 20.0])
+      >>> dense(DenseParams(w, b), jnp.array([2.0, 1.0])).tolist()
+      [15.0, 28.0]
+    """
     return matmul(xs, params.w) + params.b
 
 
 def logits(xs: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
-    """xs @ w + b for a softmax: [..., H], [H, V], [V] -> [..., V].
+    """xs @ w + b for a softmax.
 
     Under `jax.default_matmul_precision("BF16_BF16_F32")` logits of float32 are made and
     kept in bfloat16, as torch's autocast does, and half as much memory is read and
     written. Their gradients are summed in float32. They have no forward-mode
     derivative.
+
+    Args:
+      xs: [..., H].
+      w: [H, V].
+      b: [V].
+
+    Returns:
+      [..., V].
+
+    Example:
+      >>> w = jnp.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+      >>> logits(jnp.array([1.0, 2.0]), w, jnp.array([0.0, 0.0, 10.0])).tolist()
+      [1.0, 2.0, 13.0]
     """
     wanted = _config.jax_default_matmul_precision == "BF16_BF16_F32"
     if not wanted or any(a.dtype != jnp.float32 for a in (xs, w, b)):
@@ -163,12 +226,43 @@ _bf16_logits.defvjp(
 def embed_init(
     key: jax.Array, vocab_size: int, embed_size: int, dtype: DTypeLike = jnp.float32
 ) -> jax.Array:
-    """Draw an embedding table [V, E] from U(-0.1, 0.1) (Zaremba et al. 2014)."""
+    """Draw an embedding table from U(-0.1, 0.1).
+
+    Args:
+      key: a random key.
+      vocab_size: V.
+      embed_size: E.
+      dtype: dtype of the table.
+
+    Returns:
+      [V, E].
+
+    Example:
+      >>> table = embed_init(jax.random.key(0), vocab_size=28, embed_size=4)
+      >>> table.shape, (abs(table) <= 0.1).all().item()
+      ((28, 4), True)
+
+    Source: Zaremba et al. 2014, "Recurrent neural network regularization",
+    arXiv:1409.2329.
+    """
     return jax.random.uniform(key, (vocab_size, embed_size), dtype, -0.1, 0.1)
 
 
 def embed(table: jax.Array, tokens: jax.Array) -> jax.Array:
-    """The rows of `table` [V, E] at the integers `tokens` [...]: [..., E]."""
+    """The rows of a table at the tokens.
+
+    Args:
+      table: [V, E].
+      tokens: integers [...] in [0, V).
+
+    Returns:
+      [..., E] in the dtype of the table.
+
+    Example:
+      >>> table = jnp.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+      >>> embed(table, jnp.array([2, 0])).tolist()
+      [[4.0, 5.0], [0.0, 1.0]]
+    """
     with jax.named_scope("embedding"):
         return table[tokens]
 
@@ -180,10 +274,21 @@ def dropout(
 
     Args:
       key: random key; None returns xs (evaluation).
-      xs: an array; [T, ...] if locked.
+      xs: an array of any float dtype; [T, ...] if locked.
       rate: dropout rate in [0, 1).
       locked: use one mask for all T, as variational dropout does (Gal and Ghahramani
         2016).
+
+    Returns:
+      An array like xs.
+
+    Example:
+      >>> xs = jnp.arange(1.0, 33.0)
+      >>> dropped = dropout(jax.random.key(0), xs, rate=0.5)
+      >>> sorted(set((dropped / xs).tolist()))
+      [0.0, 2.0]
+      >>> dropout(None, xs, rate=0.5) is xs
+      True
 
     Source: Srivastava et al., "Dropout", JMLR 15, 2014; Gal and Ghahramani, "A
     theoretically grounded application of dropout in recurrent neural networks", 2016,

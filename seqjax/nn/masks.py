@@ -25,6 +25,9 @@ def as_lengths(
       batch_shape: the shape that lengths must have; None accepts any.
       name, of: how an error names the lengths and the array that has the batch shape.
 
+    Returns:
+      int32 [...].
+
     Raises:
       ValueError: if lengths are not integers, have another shape, or are outside
         0 .. T where they are known.
@@ -59,6 +62,9 @@ def valid_steps(num_steps: int, lengths: ArrayLike) -> jax.Array:
       num_steps: T.
       lengths: integers [...], see `as_lengths`.
 
+    Raises:
+      ValueError: as `as_lengths`.
+
     Example:
       >>> valid_steps(3, jnp.array([2, 0])).tolist()
       [[True, False], [True, False], [False, False]]
@@ -80,7 +86,21 @@ def _known(lengths: ArrayLike) -> np.ndarray | None:
 def masked_total(
     losses: jax.Array, mask: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """(sum of the losses where the mask is True, their number); None counts all."""
+    """The sum of the losses where the mask is True, and their number.
+
+    Args:
+      losses: [...], of any float dtype. Where the mask is False, they may be nan.
+      mask: booleans [...]; None counts all.
+
+    Returns:
+      (total, count): scalars in the dtype of the losses.
+
+    Example:
+      >>> losses, mask = jnp.array([1.0, 2.0, 4.0]), jnp.array([True, False, True])
+      >>> total, count = masked_total(losses, mask)
+      >>> total.item(), count.item()
+      (5.0, 2.0)
+    """
     if mask is None:
         return losses.sum(), jnp.asarray(losses.size, losses.dtype)
     losses = jnp.where(mask, losses, jnp.zeros_like(losses))
