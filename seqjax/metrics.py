@@ -17,6 +17,13 @@ def perplexity(total: float, count: float) -> float:
     Args:
       total: the sum of negative log-likelihoods, in nats.
       count: the number of predictions; 0 gives nan.
+
+    Returns:
+      A float of at least 0; nan if the count is 0.
+
+    Example:
+      >>> round(perplexity(total=3 * math.log(4), count=3), 6)
+      4.0
     """
     if count == 0:
         return math.nan
@@ -27,7 +34,19 @@ def perplexity(total: float, count: float) -> float:
 
 
 def bits_per_character(total: float, characters: float) -> float:
-    """total / (ln 2 * characters), for `total` nats over `characters` characters."""
+    """total / (ln 2 * characters).
+
+    Args:
+      total: the sum of negative log-likelihoods of a text, in nats.
+      characters: the number of characters of the text.
+
+    Returns:
+      A float, in bits; nan if characters is 0.
+
+    Example:
+      >>> bits_per_character(total=8 * math.log(2), characters=4)
+      2.0
+    """
     return total / (math.log(2) * characters) if characters else math.nan
 
 
@@ -46,6 +65,9 @@ def bleu(
       prediction, reference: lists of tokens.
       max_n: the longest n-grams to count.
 
+    Returns:
+      A float from 0 to 1; 0 for an empty prediction.
+
     Example:
       >>> bleu("il est calme .".split(), "il est calme .".split(), max_n=2)
       1.0
@@ -63,12 +85,40 @@ def bleu(
 
 
 def mse(forecasts: ArrayLike, values: ArrayLike) -> float:
-    """mean (y - f)^2 over arrays of one shape, in float64; nan if they are empty."""
+    """The mean squared error, mean (y - f)^2, in float64.
+
+    Args:
+      forecasts, values: f and y, arrays of one shape.
+
+    Returns:
+      A float, in the square of the unit of the values; nan if the arrays are empty.
+
+    Raises:
+      ValueError: if the shapes differ.
+
+    Example:
+      >>> mse([1.0, 5.0], [2.0, 2.0])
+      5.0
+    """
     return _mean(_errors(forecasts, values) ** 2)
 
 
 def mae(forecasts: ArrayLike, values: ArrayLike) -> float:
-    """mean |y - f| over arrays of one shape, in float64; nan if they are empty."""
+    """The mean absolute error, mean |y - f|, in float64.
+
+    Args:
+      forecasts, values: f and y, arrays of one shape.
+
+    Returns:
+      A float, in the unit of the values; nan if the arrays are empty.
+
+    Raises:
+      ValueError: if the shapes differ.
+
+    Example:
+      >>> mae([1.0, 5.0], [2.0, 2.0])
+      2.0
+    """
     return _mean(np.abs(_errors(forecasts, values)))
 
 
@@ -107,6 +157,11 @@ def mase(
       ValueError: if forecasts and values differ in shape, or the period is outside
         1 .. N - 1.
 
+    Example:
+      >>> train = [[1.0], [3.0], [5.0]]  # the naive forecast errs by 2
+      >>> mase(forecasts=[[6.0], [8.0]], values=[[7.0], [7.0]], train=train)
+      0.5
+
     Source: Hyndman and Koehler, "Another look at measures of forecast accuracy",
     International Journal of Forecasting 22, 2006.
     """
@@ -127,7 +182,18 @@ def mase(
 
 
 def coverage(lower: ArrayLike, upper: ArrayLike, values: ArrayLike) -> float:
-    """The share of values within [lower, upper]; nan if there are none."""
+    """The share of values within [lower, upper].
+
+    Args:
+      lower, upper, values: arrays of one shape, or of shapes that broadcast.
+
+    Returns:
+      A float from 0 to 1; nan if there are no values.
+
+    Example:
+      >>> coverage([0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.5, 1.0, 2.0, -1.0])
+      0.5
+    """
     values = np.asarray(values)
     return _mean((np.asarray(lower) <= values) & (values <= upper))
 
@@ -143,6 +209,10 @@ def fails_from(squared_errors: ArrayLike, limit: float, width: int) -> int | Non
     Returns:
       The first index i for which the mean of squared_errors[i : i + width] is above
       `limit`; None if there is no such index.
+
+    Example:
+      >>> fails_from([0.0, 0.2, 0.4, 0.8], limit=0.25, width=2)  # means 0.1, 0.3, 0.6
+      1
     """
     errors = np.asarray(squared_errors, np.float64)
     if len(errors) < width:
@@ -162,6 +232,9 @@ def confusion(predicted: ArrayLike, labels: ArrayLike, num_labels: int) -> np.nd
     Args:
       predicted, labels: integers [N] in [0, C).
       num_labels: C.
+
+    Returns:
+      Integers [C, C].
 
     Raises:
       ValueError: if the shapes differ, or an index is outside [0, C).
@@ -185,7 +258,18 @@ def confusion(predicted: ArrayLike, labels: ArrayLike, num_labels: int) -> np.nd
 
 
 def accuracy(counts: np.ndarray) -> float:
-    """The share of a confusion matrix [C, C] on its diagonal; nan if all are 0."""
+    """The share of a confusion matrix on its diagonal.
+
+    Args:
+      counts: the confusion matrix [C, C].
+
+    Returns:
+      A float from 0 to 1; nan if all counts are 0.
+
+    Example:
+      >>> accuracy(np.array([[3, 1], [0, 4]]))
+      0.875
+    """
     return float(np.trace(counts) / counts.sum()) if counts.any() else math.nan
 
 
@@ -198,7 +282,12 @@ def macro_f1(counts: np.ndarray) -> float:
       counts: the confusion matrix [C, C].
 
     Returns:
-      From 0 to 1; nan if all counts are 0.
+      A float from 0 to 1; nan if all counts are 0.
+
+    Example:
+      >>> counts = np.array([[1, 2, 0], [0, 3, 0], [0, 0, 0]])  # F1: 1/2, 3/4, none
+      >>> macro_f1(counts)
+      0.625
     """
     sums = counts.sum(axis=0) + counts.sum(axis=1)  # 2 TP + FP + FN
     scores = 2 * np.diagonal(counts)[sums > 0] / sums[sums > 0]
@@ -213,6 +302,9 @@ def edit_distance(reference: Sequence[Hashable], prediction: Sequence[Hashable])
 
     Args:
       reference, prediction: sequences of words or letters.
+
+    Returns:
+      An int from 0 to the length of the longer sequence.
 
     Example:
       >>> edit_distance("six seven".split(), "six to seven".split())
@@ -263,9 +355,9 @@ class SpanScores(NamedTuple):
     precision: float  # correct / predicted; 0 if none is predicted
     recall: float  # correct / gold; 0 if there is none
     f1: float  # their harmonic mean
-    gold: int
-    predicted: int
-    correct: int  # with the same position and type
+    gold: int  # the number of true spans
+    predicted: int  # the number of predicted spans
+    correct: int  # the number with the same position and type
 
 
 def spans(tags: Sequence[str]) -> list[tuple[int, int, str]]:
@@ -273,6 +365,12 @@ def spans(tags: Sequence[str]) -> list[tuple[int, int, str]]:
 
     A tag is "O", or "B" or "I" with or without a type, such as "B-person". A span
     begins at each B, and at each I that follows a tag of another type or none.
+
+    Args:
+      tags: the tags of a sentence.
+
+    Returns:
+      (begin, end, type) of each span in their order; the type is "" without one.
 
     Example:
       >>> spans(["B-x", "I-x", "B-x", "O", "I-y"])

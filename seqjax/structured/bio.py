@@ -36,8 +36,8 @@ def bio_potentials(tags: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
       tags: names of the K tags.
 
     Returns:
-      (start [K], transition [K, K]): 0 where BIO allows the first tag or the pair of
-      tags, else -inf.
+      (start [K], transition [K, K]): float64, 0 where BIO allows the first tag or the
+      pair of tags, else -inf.
 
     Example:
       >>> bio_potentials(("O", "B-x", "I-x"))[0]

@@ -37,6 +37,12 @@ LOG_ZERO = -1e30
 def collapse(path: Sequence[int]) -> list[int]:
     """The labeling of a path.
 
+    Args:
+      path: integers, 0 the blank.
+
+    Returns:
+      A list of labels, without blanks.
+
     Example:
       >>> collapse([1, 1, 0, 1, 2, 2, 0])
       [1, 1, 2]
@@ -50,11 +56,19 @@ def steps_needed(labels: jax.Array, lengths: jax.Array) -> jax.Array:
     """The minimum number of steps of a labeling; equal neighbors need a blank.
 
     Args:
-      labels: integers [L, ...].
-      lengths: integers [...].
+      labels: integers [L, ...] in 1 .. V - 1; any values past the lengths.
+      lengths: integers [...] in 0 .. L, of the labels.
 
     Returns:
-      integers [...].
+      int32 [...].
+
+    Raises:
+      ValueError: if lengths are not integers [...] in 0 .. L.
+
+    Example:
+      >>> labels = jnp.array([[1, 1], [1, 2], [2, 3]])  # [L, B]
+      >>> steps_needed(labels, jnp.array([3, 2])).tolist()  # 1 - 1 2, and 1 2
+      [4, 2]
     """
     lengths = as_lengths(lengths, len(labels), labels.shape[1:], of="labels")
     repeated = labels[1:] == labels[:-1]  # [L - 1, ...]
@@ -69,14 +83,14 @@ def loss(
     labels: jax.Array,
     label_lengths: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """-log P(labels), summed over the sequences, and the number of labels.
+    """-log P(labels) in nats, summed over the sequences, and the number of labels.
 
     A sequence with P = 0 does not count, and its gradient is zero: one with fewer steps
     than its labels need, or with a logit of -inf on every path.
 
     Args:
-      logits: [T, ..., V], T at least 1; any values past the lengths, and -inf for a
-        symbol that is impossible at a step.
+      logits: [T, ..., V] of any float dtype, T at least 1; any values past the lengths,
+        and -inf for a symbol that is impossible at a step.
       lengths: integers [...], in steps.
       labels: integers [L, ...] in 1 .. V - 1; any values past the label lengths.
       label_lengths: integers [...].
@@ -87,6 +101,13 @@ def loss(
     Raises:
       ValueError: if the shapes do not fit together, or lengths are not integers in
         0 .. T, or label_lengths in 0 .. L.
+
+    Example:
+      >>> logits = jnp.log(jnp.array([[[0.6, 0.4]], [[0.6, 0.4]]]))  # [T, B, V]
+      >>> lengths, labels = jnp.array([2]), jnp.array([[1]])
+      >>> total, count = loss(logits, lengths, labels, label_lengths=jnp.array([1]))
+      >>> print(f"{total:.4f}, {count}")  # -ln(1 - 0.6^2)
+      0.4463, 1.0
     """
     losses = -log_prob(logits, lengths, labels, label_lengths)
     possible = losses < jnp.inf
@@ -102,12 +123,28 @@ def log_prob(
     labels: jax.Array,
     label_lengths: jax.Array,
 ) -> jax.Array:
-    """log P(labels) of each sequence, [...]; -inf where P = 0.
+    """log P(labels) of each sequence, in nats; -inf where P = 0.
 
     Where P = 0, the gradient is zero.
 
     Args:
       logits, lengths, labels, label_lengths: see `loss`.
+
+    Returns:
+      [...], float32 or wider.
+
+    Raises:
+      ValueError: as `loss`.
+
+    Example:
+      >>> logits = jnp.log(jnp.array([[[0.6, 0.4]], [[0.6, 0.4]]]))  # [T, B, V]
+      >>> lengths, labels = jnp.array([2]), jnp.array([[1], [1]])
+      >>> for length in (0, 1, 2):
+      ...     found = log_prob(logits, lengths, labels, jnp.array([length]))
+      ...     print(f"{jnp.exp(found)[0]:.2f}")  # of the labels "", "1" and "1 1"
+      0.36
+      0.64
+      0.00
     """
     import optax  # here, so that models and decoding need only jax and NumPy
 
@@ -158,7 +195,16 @@ def greedy(logits: jax.Array, lengths: jax.Array) -> Hypotheses:
 
     Returns:
       Hypotheses with tokens [B, 1, T], blanks after the end, and the log probability of
-      the path as score.
+      the path as score, in nats.
+
+    Raises:
+      ValueError: if lengths are not integers [B] in 0 .. T.
+
+    Example:
+      >>> probs = jnp.array([[[0.2, 0.8]], [[0.1, 0.9]], [[0.6, 0.4]], [[0.3, 0.7]]])
+      >>> found = greedy(jnp.log(probs), jnp.array([4]))  # the path 1 1 - 1
+      >>> found.tokens[0, 0].tolist(), found.lengths[0, 0].item()
+      ([1, 1, 0, 0], 2)
     """
     lengths = as_lengths(lengths, len(logits), logits.shape[1:-1], of="logits")
     log_probs = _log_probs(logits)

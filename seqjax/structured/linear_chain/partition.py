@@ -64,8 +64,12 @@ def log_partition(
     Args:
       unary, pairwise, lengths, parallel: see `linear_chain`.
 
+    Returns:
+      log Z, [...], float32 or wider.
+
     Raises:
-      ValueError: if the shapes do not fit together.
+      ValueError: if the shapes do not fit together, or lengths are not integers in
+        0 .. T.
 
     Example:
       >>> log_partition(jnp.zeros((3, 2)), jnp.zeros((2, 2)))  # ln 2^3
@@ -84,6 +88,21 @@ def forward(
 
     Args:
       unary, pairwise, lengths, parallel: see `linear_chain`.
+
+    Returns:
+      A Forward; predicted and filtered are zero past the lengths.
+
+    Raises:
+      ValueError: as `log_partition`.
+
+    Example:
+      >>> unary = jnp.log(jnp.array([[0.8, 0.2], [0.5, 1.0]]))  # [T, K]
+      >>> pairwise = jnp.log(jnp.array([[0.9, 0.1], [0.1, 0.9]]))
+      >>> found = forward(unary, pairwise)
+      >>> np.exp(found.predicted[1]).round(2)  # 0.8 * 0.9 + 0.2 * 0.1, and the rest
+      array([0.74, 0.26], dtype=float32)
+      >>> print(f"{jnp.exp(found.log_partition):.2f}")  # 0.5 * 0.74 + 0.26
+      0.63
     """
     unary, pairwise, real = prepare(unary, pairwise, lengths)
     past = past_messages(unary, pairwise, real, parallel)
@@ -98,13 +117,26 @@ def backward(
     lengths: Lengths = None,
     parallel: bool = False,
 ) -> Array:
-    """Messages from the future [T, ..., K], each up to a constant.
+    """Messages from the future, each up to a constant.
 
     The log of the sum over all continuations of state k at t, without unary[t]; the
     maximum over k is 0.
 
     Args:
       unary, pairwise, lengths, parallel: see `linear_chain`.
+
+    Returns:
+      [T, ..., K], float32 or wider; zero past the lengths.
+
+    Raises:
+      ValueError: as `log_partition`.
+
+    Example:
+      >>> unary = jnp.log(jnp.array([[0.8, 0.2], [0.5, 1.0]]))  # [T, K]
+      >>> pairwise = jnp.log(jnp.array([[0.9, 0.1], [0.1, 0.9]]))
+      >>> np.exp(backward(unary, pairwise)).round(2)  # 0.55 / 0.95
+      array([[0.58, 1.  ],
+             [1.  , 1.  ]], dtype=float32)
     """
     unary, pairwise, real = prepare(unary, pairwise, lengths)
     return masked(shifted(_future_messages(unary, pairwise, real, parallel)), real)
@@ -123,6 +155,22 @@ def marginals(
 
     Args:
       unary, pairwise, lengths, parallel: see `linear_chain`.
+
+    Returns:
+      Marginals; the states are zero past the lengths.
+
+    Raises:
+      ValueError: as `log_partition`.
+
+    Example:
+      >>> unary = jnp.log(jnp.array([[0.8, 0.2], [0.5, 1.0]]))  # [T, K]
+      >>> pairwise = jnp.log(jnp.array([[0.9, 0.1], [0.1, 0.9]]))
+      >>> found = marginals(unary, pairwise)
+      >>> np.asarray(found.states[1]).round(2)  # 0.37 / 0.63, 0.26 / 0.63
+      array([0.59, 0.41], dtype=float32)
+      >>> np.asarray(found.pairs).round(2)
+      array([[0.57, 0.13],
+             [0.02, 0.29]], dtype=float32)
     """
     chain = unary, pairwise, real = prepare(unary, pairwise, lengths)
     past, log_states = _past_and_log_states(*chain, parallel)

@@ -21,12 +21,25 @@ def viterbi(
     lengths: ArrayLike | None = None,
     parallel: bool = False,
 ) -> tuple[jax.Array, jax.Array]:
-    """The best path, int32 [T, ...], and its score [...].
+    """The best path and its score.
 
     The score is -inf if no path is possible. Ties go to any of the best paths.
 
     Args:
       unary, pairwise, lengths, parallel: see `linear_chain`.
+
+    Returns:
+      (path, score): int32 [T, ...], zero past the lengths, and [...], float32 or wider.
+
+    Raises:
+      ValueError: as `log_partition`.
+
+    Example:
+      >>> unary = jnp.array([[3.0, 2.0], [1.0, 1.5]])  # [T, K]
+      >>> pairwise = jnp.array([[0.0, -2.0], [0.0, 4.0]])  # from state, to state
+      >>> path, score = viterbi(unary, pairwise)
+      >>> path.tolist(), score.item()  # 2 + 4 + 1.5
+      ([1, 1], 7.5)
 
     Source: Viterbi, "Error bounds for convolutional codes", IEEE Transactions on
     Information Theory 13, 1967.
@@ -44,7 +57,7 @@ def sample(
     lengths: ArrayLike | None = None,
     parallel: bool = False,
 ) -> jax.Array:
-    """A random path per sequence, int32 [T, ...], with the probability of the chain.
+    """A random path per sequence, with the probability of the chain.
 
     From the last state to the first, each state is drawn from p(s_t | s_{t+1},
     unary[:t + 1]), as the maximum of log p plus Gumbel noise. `vmap` over keys draws
@@ -53,6 +66,18 @@ def sample(
     Args:
       key: a random key.
       unary, pairwise, lengths, parallel: see `linear_chain`.
+
+    Returns:
+      int32 [T, ...], zero past the lengths.
+
+    Raises:
+      ValueError: as `log_partition`.
+
+    Example:
+      >>> stay = jnp.log(jnp.eye(3))  # no change of the state
+      >>> path = sample(jax.random.key(0), jnp.zeros((5, 3)), stay)
+      >>> path.shape, len(set(path.tolist()))
+      ((5,), 1)
     """
     unary, pairwise, real = prepare(unary, pairwise, lengths)
     alpha = shifted(past_messages(unary, pairwise, real, parallel) + unary)
@@ -66,11 +91,23 @@ def score(
     pairwise: ArrayLike,
     lengths: ArrayLike | None = None,
 ) -> jax.Array:
-    """The score [...] of a path, integers [T, ...]; plain automatic gradients.
+    """The score of a path; plain automatic gradients.
 
     Args:
       path: integers [T, ...]; any values past the lengths.
       unary, pairwise, lengths: see `linear_chain`.
+
+    Returns:
+      [...], float32 or wider.
+
+    Raises:
+      ValueError: as `log_partition`.
+
+    Example:
+      >>> unary = jnp.array([[3.0, 2.0], [1.0, 1.5]])  # [T, K]
+      >>> pairwise = jnp.array([[0.0, -2.0], [0.0, 4.0]])
+      >>> score(jnp.array([0, 1]), unary, pairwise).item()  # 3 - 2 + 1.5
+      2.5
     """
     return _score(path, *prepare(unary, pairwise, lengths))
 
