@@ -26,9 +26,9 @@ MODEL, PARAMS, FORMAT = "model.json", "params.safetensors", 1
 class Loaded(NamedTuple):
     """What `load` returns."""
 
-    model: Any
-    params: Any
-    extra: dict[str, Any]
+    model: Any  # a model or a cell
+    params: Any  # a pytree of arrays on the default device
+    extra: dict[str, Any]  # the JSON values beside it
 
 
 def save(
@@ -94,6 +94,14 @@ def load(path: str | Path, classes: Sequence[type] = ()) -> Loaded:
     Raises:
       ValueError: if the folder holds no model or a damaged one, was written by a newer
         version, or consists of classes that are not given.
+
+    Example:
+      >>> import tempfile
+      >>> path, cell = tempfile.mkdtemp() + "/cell", seqjax.GRU(4)
+      >>> save(path, cell, cell.init(jax.random.key(0), 3), {"rate": 16_000})
+      >>> loaded = load(path)
+      >>> loaded.model.hidden_size, loaded.params.w_x.shape, loaded.extra
+      (4, (3, 12), {'rate': 16000})
     """
     path = Path(path)
     if not path.is_dir():

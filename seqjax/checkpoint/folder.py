@@ -34,7 +34,21 @@ class DamagedError(CheckpointError):
 
 
 def snapshot(state: State) -> State:
-    """A copy of a state in the host's memory, which later steps do not change."""
+    """A copy of a state in the host's memory, which later steps do not change.
+
+    Args:
+      state: a pytree of arrays, which may include typed random keys.
+
+    Returns:
+      The same pytree of NumPy arrays; random keys stay typed.
+
+    Example:
+      >>> state = {"w": np.zeros(2), "key": jax.random.key(7)}
+      >>> copied = snapshot(state)
+      >>> state["w"] += 1
+      >>> copied["w"].tolist(), (copied["key"] == state["key"]).item()
+      ([0.0, 0.0], True)
+    """
 
     def copied(leaf: Any) -> Any:
         if _is_key(leaf):
@@ -45,7 +59,18 @@ def snapshot(state: State) -> State:
 
 
 def size_of(state: Any) -> int:
-    """The size of the arrays of a state in bytes."""
+    """The size of the arrays of a state in bytes.
+
+    Args:
+      state: a pytree of arrays, which may include typed random keys.
+
+    Returns:
+      An int; a random key counts as its integers.
+
+    Example:
+      >>> size_of({"w": jnp.zeros((2, 3)), "key": jax.random.key(0)})  # 6 * 4 + 2 * 4
+      32
+    """
     return sum(int(leaf.nbytes) for leaf in _by_name(state).values())
 
 

@@ -48,6 +48,14 @@ def to_onnx(model: Any, params: Any, path: str | Path) -> None:
       ValueError: if a part of the model has no ONNX operator, such as a cell of your
         own; `to_stablehlo` exports any cell.
 
+    Example:
+      >>> import onnx, tempfile
+      >>> path, cell = tempfile.mkdtemp() + "/gru.onnx", seqjax.GRU(4)
+      >>> to_onnx(cell, cell.init(jax.random.key(0), 3), path)
+      >>> graph = onnx.load(path).graph
+      >>> [value.name for value in (*graph.input, *graph.output)]
+      ['xs', 'lengths', 'ys']
+
     Source: the ONNX operators LSTM, GRU and RNN, versions 14.
     """
     graph = Graph(_library())

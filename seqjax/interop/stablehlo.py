@@ -95,6 +95,15 @@ def from_stablehlo(path: str | Path) -> Callable[..., tuple[jax.Array, ...]]:
     Raises:
       OSError: if the file cannot be read.
       ValueError: if it is no such program, or was written by a newer jax.
+
+    Example:
+      >>> import tempfile
+      >>> path, cell = tempfile.mkdtemp() + "/gru.stablehlo", seqjax.GRU(4)
+      >>> to_stablehlo(cell, cell.init(jax.random.key(0), 3), path)
+      >>> run = from_stablehlo(path)
+      >>> ys, h = run(np.ones((5, 2, 3), np.float32), np.array([5, 2], np.int32))
+      >>> ys.shape, h.shape  # [T, B, H], [B, H]
+      ((5, 2, 4), (2, 4))
     """
     with open(path, "rb") as file:
         content = file.read()

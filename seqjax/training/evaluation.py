@@ -12,9 +12,24 @@ from seqjax.training.step import Carry, Params
 
 
 def windows(tokens: jax.Array, starts: jax.Array, num_steps: int) -> jax.Array:
-    """Windows of num_steps + 1 tokens from each start: [N], [B] -> [T + 1, B].
+    """Windows of num_steps + 1 tokens from each start.
 
     Positions past the end of `tokens` repeat the last token; mask them.
+
+    Args:
+      tokens: integers [N].
+      starts: integers [B] in 0 .. N.
+      num_steps: T.
+
+    Returns:
+      [T + 1, B] in the dtype of the tokens.
+
+    Raises:
+      ValueError: if starts are not integers in 0 .. N.
+
+    Example:
+      >>> windows(jnp.arange(10, 16), jnp.array([0, 4]), num_steps=2).tolist()
+      [[10, 14], [11, 15], [12, 15]]
     """
     starts = as_lengths(starts, len(tokens), name="starts")
     positions = starts + jnp.arange(num_steps + 1, dtype=jnp.int32)[:, None]
@@ -40,6 +55,17 @@ def make_evaluate(
     Returns:
       evaluate(params, tokens, starts, ends) -> (total, count), sums over all windows of
       the plan `data.batching.whole_text(...)`, as floats.
+
+    Example:
+      >>> from seqjax.data.batching import whole_text
+      >>> def loss_fn(params, carry, window, mask):  # a guess among `params` tokens
+      ...     losses = jnp.full(mask.shape, jnp.log(params))
+      ...     return seqjax.nn.masks.masked_total(losses, mask), carry
+      >>> evaluate = make_evaluate(loss_fn, lambda batch_shape: None, num_steps=3)
+      >>> tokens, plan = jnp.arange(10) % 4, whole_text(10, num_rows=2, num_steps=3)
+      >>> total, count = evaluate(4.0, tokens, *plan)
+      >>> count, round(total / count, 4)  # all tokens but the first, ln 4
+      (9.0, 1.3863)
     """
 
     @jax.jit

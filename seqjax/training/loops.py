@@ -65,6 +65,19 @@ def make_train_loop(
     Returns:
       train_loop(state, data, plan, begin, end, total=0, count=0) -> (state, Metrics).
       The call reuses the buffers of `state`.
+
+    Example:
+      >>> from seqjax.training import init_state, make_optimizer, make_train_step
+      >>> def loss_fn(w, carry, batch, key):  # squared errors
+      ...     return seqjax.nn.masks.masked_total((batch - w) ** 2, None), carry
+      >>> optimizer = make_optimizer("sgd", learning_rate=0.25)
+      >>> train_step = make_train_step(loss_fn, optimizer)
+      >>> train_loop = make_train_loop(train_step, lambda data, rows: data[rows])
+      >>> data, plan = jnp.array([1.0, 3.0, 5.0, 5.0]), jnp.array([[0, 1], [2, 3]])
+      >>> state = init_state(jnp.zeros(()), optimizer, None, jax.random.key(0))
+      >>> state, metrics = train_loop(state, data, plan, 0, 2)
+      >>> metrics.total.item(), metrics.count.item(), state.params.item()
+      (42.0, 4.0, 3.0)
     """
 
     @partial(jax.jit, donate_argnums=0)
@@ -149,6 +162,18 @@ def make_batch_loop(
       floats): `plan` is a list of functions that make a minibatch; `data` is not used.
       A call of no steps compiles what the plan needs. The call reuses the buffers of
       `state`.
+
+    Example:
+      >>> from seqjax.training import init_state, make_optimizer, make_train_step
+      >>> def loss_fn(w, carry, batch, key):  # squared errors
+      ...     return seqjax.nn.masks.masked_total((batch - w) ** 2, None), carry
+      >>> optimizer = make_optimizer("sgd", learning_rate=0.25)
+      >>> train_loop = make_batch_loop(make_train_step(loss_fn, optimizer))
+      >>> plan = [lambda: jnp.array([1.0, 3.0]), lambda: jnp.array([5.0])]
+      >>> state = init_state(jnp.zeros(()), optimizer, None, jax.random.key(0))
+      >>> state, metrics = train_loop(state, None, plan, 0, 2)
+      >>> metrics.total, metrics.count, state.params.item()
+      (26.0, 3.0, 3.0)
     """
     step = jax.jit(train_step, donate_argnums=0)
     programs: dict[tuple[tuple[int, ...], ...], Callable[..., Any]] = {}

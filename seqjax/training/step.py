@@ -40,6 +40,13 @@ class TrainState(flax.struct.PyTreeNode):
       carry: what the next minibatch starts from, such as the recurrent state.
       key: the random key of the run; step t draws from `fold_in(key, t)`.
       learning_rate_scale: factor on every update, lowered on a plateau.
+
+    Example:
+      >>> optimizer = optax.sgd(learning_rate=0.1)
+      >>> state = init_state({"w": jnp.zeros(2)}, optimizer, None, jax.random.key(0))
+      >>> state = state.replace(learning_rate_scale=jnp.asarray(0.5))
+      >>> state.step.item(), state.learning_rate_scale.item()
+      (0, 0.5)
     """
 
     step: jax.Array
@@ -76,6 +83,16 @@ def init_state(
       optimizer: an optax transformation.
       carry: what the first minibatch starts from.
       key: the random key of the run.
+
+    Returns:
+      A TrainState with step 0 and a learning_rate_scale of 1.
+
+    Example:
+      >>> optimizer = make_optimizer("adam", learning_rate=0.001)
+      >>> params = {"w": jnp.ones((2, 3))}
+      >>> state = init_state(params, optimizer, None, jax.random.key(0))
+      >>> state.step, state.params["w"].shape
+      (Array(0, dtype=int32), (2, 3))
     """
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -97,12 +114,23 @@ def make_optimizer(
 
     Args:
       name: "sgd", "adam" or "adamw".
-      learning_rate: a number or an optax schedule.
+      learning_rate: a number or an optax schedule, of the update's number.
       clip_norm: theta in g <- min(1, theta / ||g||) g; None turns clipping off.
-      weight_decay: for adamw only.
+      weight_decay: for adamw only; each update also subtracts learning_rate *
+        weight_decay * params.
+
+    Returns:
+      An optax.GradientTransformation.
 
     Raises:
       ValueError: for another name, or weight decay without adamw.
+
+    Example:
+      >>> optimizer = make_optimizer("sgd", learning_rate=1.0, clip_norm=1.0)
+      >>> grads = {"w": jnp.array([3.0, 4.0])}  # of norm 5
+      >>> updates, _ = optimizer.update(grads, optimizer.init(grads))
+      >>> np.asarray(updates["w"]).round(4)
+      array([-0.6, -0.8], dtype=float32)
 
     Source of the clipping: Pascanu et al. 2013, arXiv:1211.5063.
     """
@@ -139,6 +167,16 @@ def make_train_step(
     Returns:
       train_step(state, batch) -> (state, StepMetrics), a pure function. The caller
       compiles it, or passes it to `make_train_loop` or `make_batch_loop`.
+
+    Example:
+      >>> def loss_fn(w, carry, batch, key):  # squared errors
+      ...     return seqjax.nn.masks.masked_total((batch - w) ** 2, None), carry
+      >>> optimizer = make_optimizer("sgd", learning_rate=0.25)
+      >>> train_step = jax.jit(make_train_step(loss_fn, optimizer))
+      >>> state = init_state(jnp.zeros(()), optimizer, None, jax.random.key(0))
+      >>> state, metrics = train_step(state, jnp.array([1.0, 3.0]))
+      >>> metrics.total.item(), metrics.grad_norm.item(), state.params.item()
+      (10.0, 4.0, 1.0)
     """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
