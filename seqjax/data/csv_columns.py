@@ -64,7 +64,18 @@ def columns_of(
     time_column: str | None = None,
     missing: str = "refuse",
 ) -> Columns:
-    """Columns of a file that has been read; see `read_columns`."""
+    """Columns of a file that has been read; see `read_columns`.
+
+    Args:
+      part: the file.
+      target, time_column, missing: see `read_columns`.
+
+    Returns:
+      Columns, as `read_columns`.
+
+    Raises:
+      DataError: as `read_columns`.
+    """
     path = part.path
     table = _cells(part) if tables.is_table(part) else _csv(part)
     columns = _choose(table, target, time_column, path)

@@ -65,7 +65,15 @@ def read_streams(folder: Path) -> bytes:
 
 
 def check_stream(content: bytes, path: str | Path) -> None:
-    """Refuse an Arrow stream without its end: its last rows may be lost."""
+    """Refuse an Arrow stream without its end: its last rows may be lost.
+
+    Args:
+      content: the bytes of the file.
+      path: the file's name, for the error message.
+
+    Raises:
+      DataError: if the stream has no end.
+    """
     if not (content.startswith(STREAM) and content.endswith(_END)):
         raise DataError(f"{path} is damaged: its Arrow stream has no end.")
 

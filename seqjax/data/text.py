@@ -95,6 +95,9 @@ def decode(content: bytes, path: str | Path, may_be_empty: bool = False) -> str:
       content: the bytes.
       path: the file's name, for the error message.
       may_be_empty: accept white space only.
+
+    Raises:
+      DataError: if it is not UTF-8, or is white space only where it may not be.
     """
     path = shown_path(path)
     try:

@@ -57,7 +57,18 @@ def read(path: str | Path) -> np.ndarray:
 
 
 def parse(content: bytes, path: str | Path) -> np.ndarray:
-    """The samples in the bytes of a wav file; see `read`."""
+    """The samples in the bytes of a wav file; see `read`.
+
+    Args:
+      content: the bytes.
+      path: the file's name, for the error message.
+
+    Returns:
+      float32 [N], as `read`.
+
+    Raises:
+      DataError: as `read`.
+    """
     found = _chunks(content, path)
     _check_format(found, path)
     frame = found.channels * -(-found.bits // 8)

@@ -73,7 +73,15 @@ def biases(params: Any) -> tuple[Any, Any]:
 
 
 def refuse_textbook_gru(layers: Sequence[Layer], where: str) -> None:
-    """Raise ValueError if a GRU resets before the product."""
+    """Refuse a GRU that resets before the product.
+
+    Args:
+      layers: the layers.
+      where: the beginning of the error's sentence.
+
+    Raises:
+      ValueError: naming `where`.
+    """
     for layer in layers:
         if isinstance(layer.params[0], GRUParams):
             raise ValueError(

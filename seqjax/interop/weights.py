@@ -15,6 +15,9 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     Args:
       path: the file.
 
+    Returns:
+      {name: array}, with the shapes and dtypes of the file.
+
     Raises:
       OSError: if it cannot be read.
       ValueError: if it is no whole safetensors file. Files of torch that are pickles
@@ -47,11 +50,21 @@ def write_weights(path: str | Path, weights: Mapping[str, Any]) -> None:
 
     Args:
       path: the file.
-      weights: names -> arrays.
+      weights: names -> arrays of NumPy or jax, tensors of torch, or nested lists.
 
     Raises:
       OSError: if it cannot be written.
       ValueError: if the format lacks a dtype.
+
+    Example:
+      >>> import tempfile
+      >>> path = tempfile.mkdtemp() + "/dense.safetensors"
+      >>> weights = {"w": np.ones((2, 3), np.float16), "b": jnp.arange(3.0)}
+      >>> write_weights(path, weights)
+      >>> read_weights(path)["w"].dtype, read_weights(path)["b"].tolist()
+      (dtype('float16'), [0.0, 1.0, 2.0])
+
+    Source: the safetensors format, https://github.com/huggingface/safetensors.
     """
     arrays = {name: as_array(array) for name, array in weights.items()}
     durable.write_bytes(Path(path), named_arrays.encode(arrays))
@@ -101,12 +114,24 @@ class Weights:
         return self.arrays[name]
 
     def refuse(self, name: str, expected: str) -> NoReturn:
-        """Raise ValueError with the expected and the found shape of an array."""
+        """Refuse the shape of an array.
+
+        Args:
+          name: the name of the array.
+          expected: the shape that was expected.
+
+        Raises:
+          ValueError: with the expected and the found shape.
+        """
         found = list(self.arrays[name].shape)
         raise ValueError(f"{self.where}{name} must be {expected}, got {found}")
 
     def refuse_unread(self) -> None:
-        """Raise ValueError if an array was not read."""
+        """Refuse arrays that were not read.
+
+        Raises:
+          ValueError: naming them, if there are any.
+        """
         if self.unread:
             names = ", ".join(sorted(self.unread))
             raise ValueError(f"{self.where}{names}: unknown")

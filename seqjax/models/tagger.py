@@ -167,6 +167,9 @@ class Tagger:
           params: from `init`.
           inputs: a TaggerInputs.
           key: random key for dropout; None turns dropout off.
+
+        Raises:
+          ValueError: if the model has character features, and the inputs have none.
         """
         keys = (None,) * 4 if key is None else jax.random.split(key, 4)
         drop = partial(layers.dropout, rate=self.dropout, locked=self.locked)
