@@ -35,8 +35,8 @@ def make_mesh(
         devices.
 
     Example:
-      >>> make_mesh({"data": 1}).shape
-      OrderedDict({'data': 1, 'model': 1})
+      >>> dict(make_mesh({"data": 1}).shape)
+      {'data': 1, 'model': 1}
     """
     devices = jax.devices() if devices is None else devices
     for name in sizes:
@@ -65,8 +65,8 @@ def of_batch(mesh: Mesh, axes: Any) -> Any:
       axes: for each array the axis of its rows, a pytree of ints or a prefix of one.
 
     Example:
-      >>> of_batch(make_mesh({"data": 1}), 1).spec
-      PartitionSpec(None, 'data')
+      >>> tuple(of_batch(make_mesh({"data": 1}), 1).spec)
+      (None, 'data')
     """
     return jax.tree.map(
         lambda axis: NamedSharding(mesh, PartitionSpec(*[None] * axis, DATA)), axes

@@ -35,8 +35,10 @@ def read(path: str | Path, words: Collection[str]) -> dict[str, np.ndarray]:
         fewer lines than it says. The message names the line.
 
     Example:
-      >>> Path("glove.txt").write_text("the 0.1 0.2\\nof 0.3 0.4\\n")
-      >>> read("glove.txt", ["of", "then"])
+      >>> import tempfile
+      >>> path = Path(tempfile.mkdtemp(), "glove.txt")
+      >>> _ = path.write_text("the 0.1 0.2\\nof 0.3 0.4\\n")
+      >>> read(path, ["of", "then"])
       {'of': array([0.3, 0.4], dtype=float32)}
 
     Source: Pennington et al., "GloVe: Global vectors for word representation", EMNLP
