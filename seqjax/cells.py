@@ -24,7 +24,21 @@ Initializer: TypeAlias = Callable[..., jax.Array]
 def uniform_by_hidden_size(
     key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
 ) -> jax.Array:
-    """U(-1/sqrt(H), 1/sqrt(H)) for a block of `shape` [..., H]: torch's default."""
+    """Draw from U(-1/sqrt(H), 1/sqrt(H)), torch's default.
+
+    Args:
+      key: a random key.
+      shape: of the block of one gate, [..., H].
+      dtype: dtype of the block.
+
+    Returns:
+      An array of this shape.
+
+    Example:
+      >>> w = uniform_by_hidden_size(jax.random.key(0), (3, 16))
+      >>> w.shape, (abs(w) <= 0.25).all().item()
+      ((3, 16), True)
+    """
     bound = shape[-1] ** -0.5
     return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
 

@@ -33,7 +33,14 @@ from seqjax.recurrence import (
 
 
 def fixed_factors(num_steps: int, period: int) -> jax.Array:
-    """Factors xi [T]: 0 at steps period, 2 * period, ...; 1 elsewhere.
+    """Factors xi: 0 at steps period, 2 * period, ...; 1 elsewhere.
+
+    Args:
+      num_steps: T.
+      period: the distance between steps that stop the gradient, at least 1.
+
+    Returns:
+      [T], float32.
 
     Raises:
       ValueError: period is below 1.
@@ -49,10 +56,23 @@ def fixed_factors(num_steps: int, period: int) -> jax.Array:
 
 
 def random_factors(key: jax.Array, num_steps: int, keep: float) -> jax.Array:
-    """Factors xi [T]: 1 / keep with probability keep, else 0.
+    """Factors xi: 1 / keep with probability keep, else 0.
+
+    Args:
+      key: a random key.
+      num_steps: T.
+      keep: the probability, in (0, 1].
+
+    Returns:
+      [T], float32.
 
     Raises:
       ValueError: keep is outside (0, 1].
+
+    Example:
+      >>> factors = random_factors(jax.random.key(0), num_steps=1000, keep=0.5)
+      >>> factors.shape, sorted(set(factors.tolist()))
+      ((1000,), [0.0, 2.0])
     """
     if not 0 < keep <= 1:
         raise ValueError(
@@ -166,6 +186,21 @@ def _detach_factors(state: State) -> State:
 
 
 def scale_gradient(x: jax.Array, factor: jax.Array) -> jax.Array:
-    """x, with its gradient multiplied by the factor."""
+    """x, with its gradient multiplied by the factor.
+
+    Args:
+      x: [...].
+      factor: a scalar, or an array that broadcasts to x.
+
+    Returns:
+      x.
+
+    Example:
+      >>> x, factor = jnp.array([1.0, 2.0]), jnp.array(0.5)
+      >>> scale_gradient(x, factor).tolist()
+      [1.0, 2.0]
+      >>> jax.grad(lambda x: (scale_gradient(x, factor) ** 2).sum())(x).tolist()
+      [1.0, 2.0]
+    """
     constant = lax.stop_gradient(x)
     return constant + lax.stop_gradient(factor).astype(x.dtype) * (x - constant)

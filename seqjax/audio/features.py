@@ -23,18 +23,28 @@ def num_frames(num_samples: jax.Array, size: int, hop: int) -> jax.Array:
       num_samples: N, integers of any shape.
       size: W, in samples.
       hop: distance between the starts of consecutive frames, in samples.
+
+    Returns:
+      T, int32 of the same shape.
+
+    Example:
+      >>> num_frames(jnp.array([7, 8, 2]), size=3, hop=2).tolist()
+      [3, 3, 0]
     """
     num_samples = as_lengths(num_samples, name="num_samples")
     return 1 + (jnp.maximum(num_samples, size - hop) - size) // hop
 
 
 def frames(samples: jax.Array, size: int, hop: int) -> jax.Array:
-    """Overlapping frames: [N, ...] -> [T, ..., W], with T from `num_frames`.
+    """Overlapping frames, as many as `num_frames` says.
 
     Args:
       samples: [N, ...].
       size: W, in samples.
       hop: distance between the starts of consecutive frames, in samples.
+
+    Returns:
+      [T, ..., W].
 
     Example:
       >>> frames(jnp.arange(7), size=3, hop=2).tolist()
@@ -49,9 +59,22 @@ def frames(samples: jax.Array, size: int, hop: int) -> jax.Array:
 
 
 def power_spectrum(frames: jax.Array, fft_size: int) -> jax.Array:
-    """|FFT(w * x)|^2 of each frame x with a Hamming window w: [..., W] -> [..., F].
+    """|FFT(w * x)|^2 of each frame x with a Hamming window w.
 
-    w_n = 0.54 - 0.46 cos(2 pi n / (W - 1)),    F = fft_size / 2 + 1
+        w_n = 0.54 - 0.46 cos(2 pi n / (W - 1)),    F = fft_size / 2 + 1
+
+    Args:
+      frames: [..., W], of any float dtype.
+      fft_size: the length of the FFT, even; frames are padded with zeros, or cut.
+
+    Returns:
+      [..., F].
+
+    Example:
+      >>> tone = jnp.cos(2 * jnp.pi * 5 * jnp.arange(32.0) / 32)  # 5 periods a frame
+      >>> power = power_spectrum(tone[None], fft_size=32)
+      >>> power.shape, power[0].argmax().item()
+      ((1, 17), 5)
     """
     window = jnp.asarray(np.hamming(frames.shape[-1]), frames.dtype)
     spectrum = jnp.fft.rfft(frames * window, fft_size)
@@ -60,6 +83,16 @@ def power_spectrum(frames: jax.Array, fft_size: int) -> jax.Array:
 
 def hertz_to_mel(hertz: float | np.ndarray | Sequence[float]) -> np.ndarray:
     """Perceived pitch, 2595 log10(1 + f / 700); 1000 Hz are about 1000 mel.
+
+    Args:
+      hertz: frequencies f, at least 0.
+
+    Returns:
+      float64 of the same shape, in mel.
+
+    Example:
+      >>> hertz_to_mel([0.0, 1000.0]).round(1)
+      array([   0., 1000.])
 
     Source: Young et al., "The HTK Book", version 3.4, equation 5.13.
     """
@@ -90,6 +123,11 @@ def mel_filters(
     Returns:
       [F, M], float64.
 
+    Example:
+      >>> filters = mel_filters(num_mels=10, fft_size=256, rate=8000)
+      >>> filters.shape, np.allclose(filters[5:104].sum(axis=1), 1)
+      ((129, 10), True)
+
     Source: The HTK Book, section 5.4.
     """
     ends = hertz_to_mel([low, rate / 2 if high is None else high])
@@ -103,6 +141,18 @@ def dct_matrix(num_mels: int, num_cepstra: int) -> np.ndarray:
     """The first columns of the orthonormal DCT-II, float64 [M, C].
 
         c_k = s_k sum_m x_m cos(pi k (m + 1/2) / M),  s_0 = sqrt(1/M), others sqrt(2/M)
+
+    Args:
+      num_mels: M.
+      num_cepstra: C, at most M.
+
+    Returns:
+      [M, C], float64, with orthonormal columns.
+
+    Example:
+      >>> matrix = dct_matrix(num_mels=4, num_cepstra=3)
+      >>> matrix.shape, np.allclose(matrix.T @ matrix, np.eye(3))
+      ((4, 3), True)
 
     Source: Davis and Mermelstein, "Comparison of parametric representations for
     monosyllabic word recognition", IEEE Transactions on Acoustics, Speech and Signal
@@ -125,6 +175,17 @@ def deltas(xs: jax.Array, lengths: jax.Array, reach: int = 2) -> jax.Array:
       xs: [T, ..., D].
       lengths: integers [...].
       reach: N.
+
+    Returns:
+      [T, ..., D].
+
+    Raises:
+      ValueError: if lengths are not integers [...] in 0 .. T.
+
+    Example:
+      >>> xs = jnp.array([0.0, 3.0, 6.0, 9.0, 12.0, 7.0]).reshape(6, 1, 1)  # [T, B, D]
+      >>> np.asarray(deltas(xs, jnp.array([5]), reach=1)).ravel()
+      array([1.5, 3. , 3. , 3. , 1.5, 0. ], dtype=float32)
 
     Source: The HTK Book, equation 5.16.
     """
@@ -153,6 +214,16 @@ def normalize(xs: jax.Array, lengths: jax.Array, per_feature: bool = True) -> ja
 
     Returns:
       [T, ..., D], zero past the lengths.
+
+    Raises:
+      ValueError: if lengths are not integers [...] in 0 .. T.
+
+    Example:
+      >>> xs = jnp.array([[[1.0, 10.0]], [[3.0, 30.0]], [[9.0, 9.0]]])  # [T, B, D]
+      >>> np.asarray(normalize(xs, jnp.array([2]))).round(3)[:, 0]
+      array([[-1., -1.],
+             [ 1.,  1.],
+             [ 0.,  0.]], dtype=float32)
     """
     lengths = as_lengths(lengths, len(xs), xs.shape[1:-1])
     count = jnp.maximum(lengths, 1)[..., None].astype(xs.dtype)
@@ -167,6 +238,22 @@ def normalize(xs: jax.Array, lengths: jax.Array, per_feature: bool = True) -> ja
 
 
 def zero_padding(xs: jax.Array, lengths: jax.Array) -> jax.Array:
-    """xs [T, ..., D] with zeros past the lengths [...]."""
+    """xs with zeros past the lengths.
+
+    Args:
+      xs: [T, ..., D].
+      lengths: integers [...].
+
+    Returns:
+      [T, ..., D].
+
+    Raises:
+      ValueError: if lengths are not integers in 0 .. T.
+
+    Example:
+      >>> xs = jnp.arange(1.0, 7.0).reshape(3, 2, 1)  # [T, B, D]
+      >>> zero_padding(xs, jnp.array([3, 1]))[:, :, 0].tolist()
+      [[1.0, 2.0], [3.0, 0.0], [5.0, 0.0]]
+    """
     real = valid_steps(len(xs), lengths)[..., None]
     return jnp.where(real, xs, jnp.zeros_like(xs))

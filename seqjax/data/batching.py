@@ -19,8 +19,20 @@ from seqjax.data.text import DataError
 def num_minibatches(num_tokens: int, batch_size: int, num_steps: int) -> int:
     """The number of minibatches in an epoch.
 
+    Args:
+      num_tokens: N.
+      batch_size: B.
+      num_steps: T.
+
+    Returns:
+      n = floor((N - 1) / (B * T)).
+
     Raises:
       DataError: for sizes below 1, or a corpus shorter than one minibatch.
+
+    Example:
+      >>> num_minibatches(num_tokens=101, batch_size=4, num_steps=10)
+      2
     """
     if batch_size < 1 or num_steps < 1:
         raise DataError(
@@ -53,6 +65,15 @@ def sequential_partition(
 
     Returns:
       starts [n, B], int32.
+
+    Raises:
+      DataError: as `num_minibatches`.
+
+    Example:
+      >>> rng = np.random.default_rng(0)
+      >>> starts = sequential_partition(rng, num_tokens=41, batch_size=2, num_steps=10)
+      >>> starts.tolist()  # row 0 goes on at 10, row 1 at 30
+      [[0, 20], [10, 30]]
     """
     n, offset = _offset(rng, num_tokens, batch_size, num_steps)
     row_length = (num_tokens - 1 - offset) // batch_size
@@ -77,6 +98,15 @@ def random_sampling(
 
     Returns:
       starts [n, B], int32.
+
+    Raises:
+      DataError: as `num_minibatches`.
+
+    Example:
+      >>> rng = np.random.default_rng(0)
+      >>> starts = random_sampling(rng, num_tokens=41, batch_size=2, num_steps=10)
+      >>> starts.shape, sorted(starts.ravel().tolist())
+      ((2, 2), [0, 10, 20, 30])
     """
     n, offset = _offset(rng, num_tokens, batch_size, num_steps)
     num_subsequences = (num_tokens - 1 - offset) // num_steps
@@ -110,6 +140,11 @@ def whole_text(
 
     Raises:
       DataError: for sizes below 1, or fewer than 2 tokens.
+
+    Example:
+      >>> starts, ends = whole_text(num_tokens=10, num_rows=2, num_steps=3)
+      >>> starts.tolist(), ends.tolist()  # 5 predictions in row 0, 4 in row 1
+      ([[0, 5], [3, 8]], [5, 9])
     """
     if min(num_tokens - 1, num_rows, num_steps) < 1:
         raise DataError(
@@ -124,5 +159,17 @@ def whole_text(
 
 
 def epoch_rng(seed: int, epoch: int) -> np.random.Generator:
-    """The generator that decides the data order of an epoch, from (seed, epoch)."""
+    """The generator that decides the data order of an epoch.
+
+    Args:
+      seed: of the run, an integer of at least 0.
+      epoch: an integer of at least 0.
+
+    Returns:
+      A NumPy Generator, always the same for one (seed, epoch).
+
+    Example:
+      >>> epoch_rng(1, 2).integers(100) == epoch_rng(1, 2).integers(100)
+      np.True_
+    """
     return np.random.default_rng([seed, epoch])

@@ -47,6 +47,15 @@ def plan(
 
     Returns:
       A list of Buckets; each pair is in exactly one.
+
+    Raises:
+      ValueError: if there are more sources than targets, or fewer.
+
+    Example:
+      >>> sources = [np.arange(3), np.arange(7), np.arange(2)]
+      >>> targets = [np.arange(2), np.arange(5), np.arange(4)]
+      >>> [(b.length, b.rows.tolist()) for b in plan(sources, targets, batch_size=2)]
+      [(4, [0, -1]), (8, [1, 2])]
     """
     longest = [max(len(s), len(t) + 1) for s, t in zip(sources, targets, strict=True)]
     return plan_lengths(longest, batch_size, batch_tokens, rng)
@@ -66,6 +75,10 @@ def plan_lengths(
 
     Returns:
       A list of Buckets; each sequence is in exactly one.
+
+    Example:
+      >>> [(b.length, b.rows.tolist()) for b in plan_lengths([3, 7, 5], batch_size=2)]
+      [(4, [0, -1]), (8, [1, 2])]
     """
     padded = _padded(np.asarray(lengths, int))
     order = np.arange(len(padded)) if rng is None else rng.permutation(len(padded))
@@ -95,6 +108,15 @@ def make_batch(
     Args:
       sources, targets: the integer arrays of `plan`.
       bucket: from `plan`.
+
+    Returns:
+      A PairBatch.
+
+    Example:
+      >>> sources, targets = [np.array([7, 8, 9])], [np.array([5, 6])]
+      >>> batch = make_batch(sources, targets, plan(sources, targets, batch_size=1)[0])
+      >>> batch.source[:, 0].tolist(), batch.target_lengths.tolist()  # PAD is 1
+      ([7, 8, 9, 1], [3])
     """
     rows = [i for i in bucket.rows if i >= 0]
     source = pad([sources[i] for i in rows], bucket)
@@ -105,7 +127,20 @@ def make_batch(
 def pad(
     sentences: Iterable[np.ndarray], bucket: Bucket
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The integer arrays in the rows of a Bucket as (tokens [T, B], lengths [B])."""
+    """The sequences in the rows of a Bucket, padded to its length.
+
+    Args:
+      sentences: integer arrays, one for each row that is not padding, in their order.
+      bucket: from `plan` or `plan_lengths`.
+
+    Returns:
+      (tokens [T, B], lengths [B]): int32, T the length of the bucket.
+
+    Example:
+      >>> tokens, lengths = pad([np.array([7, 8])], Bucket(4, np.array([0, -1])))
+      >>> tokens.T.tolist(), lengths.tolist()  # PAD is 1
+      ([[7, 8, 1, 1], [1, 1, 1, 1]], [2, 0])
+    """
     tokens = np.full((bucket.length, len(bucket.rows)), PAD, np.int32)
     lengths = np.zeros(len(bucket.rows), np.int32)
     for i, sentence in enumerate(sentences):

@@ -49,9 +49,22 @@ def read(path: str | Path) -> np.ndarray:
     rate than 8 kHz, up to 192 kHz, is resampled. A file that a program wrote to a pipe,
     with no size in its header, is read to its end.
 
+    Args:
+      path: the file.
+
+    Returns:
+      float32 [N].
+
     Raises:
       DataError: with the file's name, if it cannot be read, is not such a file, is
         truncated, has no samples, is longer than a minute, or has a rate below 8 kHz.
+
+    Example:
+      >>> import tempfile
+      >>> path = tempfile.mkdtemp() + "/three.wav"
+      >>> write(path, np.array([0.0, 0.5, -0.25]))
+      >>> read(path)
+      array([ 0.  ,  0.5 , -0.25], dtype=float32)
     """
     return parse(read_bytes(path, "wav"), shown_path(path))
 
@@ -148,7 +161,15 @@ def _check_format(found: _Wav, path: str | Path) -> None:
 
 
 def write(path: str | Path, samples: np.ndarray) -> None:
-    """Write samples in [-1, 1), float [N], as 16-bit PCM at 8 kHz."""
+    """Write samples as a wav file of 16-bit PCM at 8 kHz; see `read` for an example.
+
+    Args:
+      path: the file.
+      samples: float [N] in [-1, 1); larger ones are clipped.
+
+    Raises:
+      OSError: if the file cannot be written.
+    """
     scaled = np.round(np.asarray(samples, np.float64) * 2**15)
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, RATE, 0, "NONE", ""))
@@ -181,6 +202,10 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
     Returns:
       float [ceil(N * 8000 / rate)].
 
+    Example:
+      >>> resample(np.ones(1600), rate=16_000).shape
+      (800,)
+
     Source: Oppenheim and Schafer, "Discrete-time signal processing", sections 4.6, 7.5.
     """
     if rate == RATE:
@@ -194,9 +219,20 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 def stretch(samples: np.ndarray, factor: float) -> np.ndarray:
-    """Speed perturbation: `factor` times as long, at a lower pitch; float32 [N factor].
+    """Speed perturbation: `factor` times as long, at a lower pitch.
 
     Linear interpolation between the samples attenuates the highest frequencies.
+
+    Args:
+      samples: float [N], N at least 1.
+      factor: above 0; above 1 it is slower.
+
+    Returns:
+      float32 [N factor], rounded.
+
+    Example:
+      >>> stretch(np.array([0.0, 1.0, 4.0]), factor=2)
+      array([0. , 0.5, 1. , 2.5, 4. , 4. ], dtype=float32)
 
     Source: Ko et al., "Audio augmentation for speech recognition", 2015.
     """

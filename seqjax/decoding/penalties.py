@@ -16,6 +16,9 @@ def no_penalty(log_prob: jax.Array, length: jax.Array) -> jax.Array:
       log_prob: the log probability of a sequence, in nats, of any shape.
       length: its number of tokens as a float, eos included; not used.
 
+    Returns:
+      log_prob.
+
     Example:
       >>> no_penalty(jnp.array([-6.0, -2.0]), jnp.array([4.0, 1.0])).tolist()
       [-6.0, -2.0]

@@ -63,6 +63,9 @@ def to_haiku(cell: PlainCell, params: Params) -> dict[str, dict[str, np.ndarray]
       cell: an LSTM, a GRU with reset_after=False, or an RNN with relu.
       params: its parameters.
 
+    Returns:
+      {module: {name: array}}, float32.
+
     Raises:
       ValueError: if haiku has no such core.
 

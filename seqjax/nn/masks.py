@@ -56,11 +56,14 @@ def as_lengths(
 
 
 def valid_steps(num_steps: int, lengths: ArrayLike) -> jax.Array:
-    """Booleans [T, ...]: True where t < lengths [...].
+    """Where the steps of each sequence are.
 
     Args:
       num_steps: T.
       lengths: integers [...], see `as_lengths`.
+
+    Returns:
+      Booleans [T, ...]: True where t < lengths.
 
     Raises:
       ValueError: as `as_lengths`.
