@@ -131,7 +131,8 @@ def place(tree: Tree, shardings: Any) -> Tree:
 
 def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:
     if jax.dtypes.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(_put(jax.random.key_data(leaf), sharding))
+        data = _put(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     values = np.asarray(leaf)
     return jax.make_array_from_callback(
         values.shape, sharding, lambda index: values[index]
@@ -157,7 +158,8 @@ def gather(tree: Tree) -> Tree:
 
     def whole(leaf: Any) -> Any:
         if jax.dtypes.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(whole(jax.random.key_data(leaf)))
+            data = whole(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
         is_spread = isinstance(leaf, jax.Array) and not (
             leaf.is_fully_replicated or leaf.is_fully_addressable
         )

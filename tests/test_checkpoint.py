@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import seqjax
-from seqjax import named_arrays, training
+from seqjax import named_arrays, sharding, training
 from seqjax.checkpoint import (
     CheckpointError,
     Checkpoints,
@@ -65,6 +65,17 @@ def test_what_is_restored_is_what_was_saved(tmp_path, state):
     assert got == progress
     assert unreadable == []
     assert jnp.issubdtype(restored.key.dtype, jax.dtypes.prng_key)
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_keys_of_every_generator_are_restored(tmp_path, impl):
+    state = {"key": jax.random.split(jax.random.key(7, impl=impl), 3)}
+    checkpoints = Checkpoints(tmp_path / "c")
+    checkpoints.save(1, snapshot(state), {})
+    for template in (state, jax.eval_shape(lambda: state), sharding.gather(state)):
+        found = checkpoints.restore(template)[0]["key"]
+        assert found.dtype == state["key"].dtype
+        assert (found == state["key"]).all()
 
 
 def test_the_newest_are_kept_and_the_last_one_is_restored(tmp_path, state):

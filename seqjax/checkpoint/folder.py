@@ -52,7 +52,8 @@ def snapshot(state: State) -> State:
 
     def copied(leaf: Any) -> Any:
         if _is_key(leaf):
-            return jax.random.wrap_key_data(jax.random.key_data(leaf).copy())
+            data = jax.random.key_data(leaf).copy()
+            return jax.random.wrap_key_data(data, impl=_key_impl(leaf))
         return np.array(leaf)
 
     return jax.tree.map(copied, state)
@@ -140,7 +141,9 @@ def read(path: Path, template: State) -> tuple[State, dict[str, Any]]:
         )
         raise CheckpointError(f"{path} belongs to another model: {names[0]} differs.")
     values = [
-        jax.random.wrap_key_data(array) if _is_key(leaf) else array
+        jax.random.wrap_key_data(array, impl=_key_impl(leaf))
+        if _is_key(leaf)
+        else array
         for leaf, array in zip(
             jax.tree.leaves(template),
             (jnp.asarray(arrays[n]) for n in expected),
@@ -202,6 +205,13 @@ def _read_arrays(content: bytes, path: Path) -> dict[str, np.ndarray]:
 def _is_key(leaf: Any) -> bool:
     dtype = getattr(leaf, "dtype", None)
     return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+def _key_impl(leaf: Any) -> Any:
+    """The generator of a key, which may be a shape alone."""
+    found: list[Any] = []
+    jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), leaf)
+    return found[0]
 
 
 def _by_name(state: Any) -> dict[str, Any]:
