@@ -19,7 +19,6 @@
 
 # %%
 import json
-import os
 import random
 import socket
 import subprocess
@@ -66,14 +65,11 @@ FLAGS = [
 # %% [markdown]
 # ## One process
 #
-# `start` starts the command as the shell would. (A notebook sets `FORCE_COLOR`, which
-# turns lines of progress into a bar; a shell does not.) First we train as usual, to
-# have numbers to compare with.
+# `start` starts the command as the shell would. First we train as usual, to have numbers
+# to compare with.
+
 
 # %%
-environment = {k: v for k, v in os.environ.items() if k != "FORCE_COLOR"}
-
-
 def start(workdir, *more):
     """Start the training in another process; what it prints can be read."""
     module = [sys.executable, "-m", "experiments.language_model"]
@@ -82,7 +78,6 @@ def start(workdir, *more):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
     )
 
 

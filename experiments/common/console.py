@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TextIO
 
 import numpy as np
 from rich import box
@@ -63,6 +63,19 @@ def note_unknown(texts: Iterable[tuple[Sequence[str], np.ndarray]]) -> None:
     )
 
 
+def _console(file: TextIO | None = None, width: int | None = None) -> Console:
+    """A console of rich for a stream, by default standard output.
+
+    The stream alone decides whether it is a terminal: a notebook, which shows texts as
+    well, sets FORCE_COLOR for the commands that it starts.
+    """
+    stream = file or sys.stdout
+    is_terminal = stream.isatty()
+    return Console(
+        file=stream, width=width, force_terminal=is_terminal, force_jupyter=False
+    )
+
+
 class _Activity(ProgressColumn):
     """What the command does now; drawn again all the time."""
 
@@ -81,7 +94,7 @@ class ProgressBar:
     """
 
     def __init__(self, total: int, done: int = 0) -> None:
-        console = Console(stderr=True)
+        console = _console(sys.stderr)
         self._progress = Progress(
             _Activity(Column(no_wrap=True)),
             BarColumn(),
@@ -168,7 +181,7 @@ def print_table(title: str, rows: Rows) -> None:
         table.add_column(no_wrap=True)
     for name, value in rows:
         table.add_row(Text(name), Text(str(value)))
-    console = Console()
+    console = _console()
     width = _natural_width(table)
     if console.is_terminal and width > console.width:
         for line in (title, *(f"{name}: {value}" for name, value in rows)):
@@ -219,20 +232,20 @@ def print_columns(
 
 def _natural_width(table: Table) -> int:
     """The width at which nothing is cut."""
-    console = Console(width=10**5)
+    console = _console(width=10**5)
     return Measurement.get(console, console.options, table).maximum
 
 
 def _print_titled(title: str, table: Table, width: int) -> None:
-    Console().print(Text(title, style="italic"), soft_wrap=True)
-    Console(width=width).print(table)
+    _console().print(Text(title, style="italic"), soft_wrap=True)
+    _console(width=width).print(table)
 
 
 def _explain(names: Iterable[str], cells: Iterable[str] = ()) -> tuple[str, ...]:
     """Print a line for each term in a table, and return them; see `explanations`."""
     lines = tuple(explanations(names, cells))
     for line in lines:
-        Console().print(Text(f"  {line}", style="dim"), soft_wrap=True)
+        _console().print(Text(f"  {line}", style="dim"), soft_wrap=True)
     return lines
 
 

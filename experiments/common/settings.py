@@ -260,6 +260,8 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
     kind, is_tuple, is_optional = _kind(hint)
     if value is None and is_optional:
         return None
+    if is_tuple and isinstance(value, str) and field.metadata["choices"] is not None:
+        value = tuple(value.split(","))  # no choice holds a comma
     if kind is str and isinstance(value, (str, os.PathLike)):
         value = (os.fspath(value),) if is_tuple else os.fspath(value)
     members = value if is_tuple else (value,)

@@ -6,7 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.common.console import note_unknown, print_columns, print_table
+from experiments.common.console import (
+    ProgressBar,
+    note_unknown,
+    print_columns,
+    print_table,
+)
 from experiments.common.terms import TERMS
 
 SIGNATURE = (
@@ -39,6 +44,20 @@ def test_values_are_whole_at_any_width(monkeypatch, width, stream):
     assert any("a long title " * 19 in line for line in lines)
     is_boxed = stream is io.StringIO or width == "300"
     assert any("│" in line for line in lines) == is_boxed
+
+
+@pytest.mark.parametrize("name", ["FORCE_COLOR", "JPY_PARENT_PID"])
+def test_a_pipe_is_no_terminal_whatever_the_environment_says(monkeypatch, name):
+    """A notebook sets both for the commands that it starts."""
+    monkeypatch.setenv(name, "1")
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, io.StringIO())
+    print_table("numbers", ROWS)
+    with ProgressBar(total=2) as bar:
+        bar.line("epoch 1")
+        bar.advance(1, "loss 1")
+    assert "\x1b" not in sys.stdout.getvalue() and "epoch 1\n" in sys.stdout.getvalue()
+    assert sys.stderr.getvalue() == ""
 
 
 @pytest.mark.parametrize("width", ["20", "80", "300"])

@@ -16,6 +16,7 @@ class Part(Settings):
     rate: float = setting(0.5, "Rate.", minimum=0)
     kind: str = setting("a", "Kind.", choices=("a", "b"))
     lengths: tuple[int, ...] = setting((1, 2), "Lengths.", minimum=1)
+    kinds: tuple[str, ...] = setting(("a",), "Kinds.", choices=("a", "b"))
     is_on: bool = setting(False, "Whether it is on.")
     path: str | None = setting(None, "Path.", resumable=True)
 
@@ -32,6 +33,13 @@ class Whole(Settings):
     @classmethod
     def defaults(cls, given):
         return cls().replace(rate=2.0) if given.get("kind") == "b" else cls()
+
+
+def test_choices_may_be_joined_by_commas():
+    for kinds in ("b,a", ["b", "a"]):
+        assert Whole.of(kinds=kinds).part.kinds == ("b", "a")
+    with pytest.raises(UserError, match="--kinds: there is no kind 'c'"):
+        Whole.of(kinds="a,c")
 
 
 def test_values_are_reached_by_flat_names():
