@@ -65,8 +65,8 @@ FLAGS = [
 # %% [markdown]
 # ## One process
 #
-# `start` starts the command as the shell would. First we train as usual, to have numbers
-# to compare with.
+# `start` starts the command as the shell would. First we train as usual, to have
+# numbers to compare with.
 
 
 # %%

@@ -99,7 +99,8 @@ def test_settings_do_not_change():
 
 def test_entries_list_every_setting_once():
     found = {entry.name: entry for entry in entries(Whole())}
-    assert list(found) == ["size", "rate", "kind", "lengths", "is_on", "path", "number"]
+    names = ("size", "rate", "kind", "lengths", "kinds", "is_on", "path", "number")
+    assert tuple(found) == names
     assert found["size"].value == 4
     assert [found["size"].group, found["number"].group] == ["part", ""]
     assert (found["lengths"].kind, found["lengths"].is_tuple) == (int, True)
