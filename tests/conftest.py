@@ -17,6 +17,24 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--cell",
+        metavar="MODULE:CLASS",
+        help="A cell of your own to run the laws on, besides those of the library.",
+    )
+
+
+def pytest_configure(config):
+    if name := config.getoption("--cell"):
+        from tests import law_cells
+
+        try:
+            law_cells.add(name)
+        except (AttributeError, ImportError, ValueError) as error:
+            raise pytest.UsageError(f"--cell={name}: {error}") from None
+
+
 @pytest.fixture(autouse=True, scope="session")
 def compiled_programs(tmp_path_factory):
     """Each program is compiled once in a worker and the processes that it starts.

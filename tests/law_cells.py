@@ -1,9 +1,11 @@
 """The cells that the laws and the engine's tests run on.
 
-To put a new cell under the laws, add it to `CELLS`.
+To put a new cell under the laws, add it to `CELLS`, or run them with the option
+`--cell=module:Class`, which also takes a cell that is not of this repository.
 """
 
 import dataclasses
+import importlib
 from typing import NamedTuple
 
 import jax
@@ -119,3 +121,15 @@ BIDIRECTIONAL = {
 }
 FORWARD = CELLS | STACKS
 ALL = FORWARD | BIDIRECTIONAL
+
+
+def add(name):
+    """Put a cell under the laws.
+
+    Args:
+      name: "module:Class", where Class(H) is a cell with H units.
+    """
+    module, _, of_class = name.partition(":")
+    cell = getattr(importlib.import_module(module), of_class)(H)
+    for cells in (CELLS, FORWARD, ALL):
+        cells[of_class] = cell
