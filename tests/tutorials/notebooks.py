@@ -47,10 +47,24 @@ def execute(notebook, folder):
         timeout=MOST_SECONDS,
         kernel_name="python3",
         record_timing=False,
-        coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
     )
     client.execute(env=environment)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
+
+
+def joined(outputs):
+    """The outputs of a cell, each text that was printed in pieces as one."""
+    found = []
+    for output in outputs:
+        name = output.get("name")  # of streams only
+        if name and found and found[-1].get("name") == name:
+            found[-1].text += output.text
+        else:
+            found.append(output)
+    return found
 
 
 def errors(notebook):
