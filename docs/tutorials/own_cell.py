@@ -204,16 +204,16 @@ print("largest difference below 1e-14:", bool(difference < 1e-14))
 # the whole; gradients are those of finite differences in float64; all recurrent
 # products go through `dot`.
 #
-# In a clone of the repository, one command runs the laws on a cell of yours. `--cell`
-# names the module and the class, which is called with the number of units. `-k` selects
-# the laws on this cell.
+# In a clone of the repository, with the file `peephole.py` in it, one command runs the
+# laws on the cell. `--cell` names the module and the class, which is called with the
+# number of units. `-k` selects the laws on this cell.
 #
 # ```sh
-# PYTHONPATH=. python -m pytest tests/test_cell_laws.py \
-#     --cell=peephole:PeepholeLSTM -k PeepholeLSTM
+# python -m pytest tests/test_cell_laws.py --cell=peephole:PeepholeLSTM -k PeepholeLSTM
 # ```
 #
 # The next cell does the same from this folder and prints the last line of the report.
+# It needs the clone that `seqjax` was imported from, and pytest.
 
 # %%
 CLONE = Path(seqjax.__file__).parents[1]
