@@ -81,6 +81,8 @@ def test_the_wheel_requires_the_core_and_the_others_by_extras(wheel):
         "peers",
     }
     extras |= {"tensorboard", "test"}
+    extras = {"data", "dev", "experiments", "ja", "gpu-compile", "onnx", "peers"}
+    extras |= {"tensorboard", "test", "tutorials"}
     assert set(metadata.get_all("Provides-Extra")) == extras
 
 
