@@ -70,19 +70,8 @@ def test_the_wheel_requires_the_core_and_the_others_by_extras(wheel):
     metadata = message_from_bytes(zipfile.ZipFile(wheel).read(path))
     required = [r for r in metadata.get_all("Requires-Dist") if "extra ==" not in r]
     assert {r.split(">")[0] for r in required} == CORE
-    extras = {
-        "data",
-        "dev",
-        "docs",
-        "experiments",
-        "ja",
-        "gpu-compile",
-        "onnx",
-        "peers",
-    }
-    extras |= {"tensorboard", "test"}
-    extras = {"data", "dev", "experiments", "ja", "gpu-compile", "onnx", "peers"}
-    extras |= {"tensorboard", "test", "tutorials"}
+    extras = {"data", "dev", "docs", "experiments", "gpu-compile", "ja", "onnx"}
+    extras |= {"peers", "tensorboard", "test"}
     assert set(metadata.get_all("Provides-Extra")) == extras
 
 
