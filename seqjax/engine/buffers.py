@@ -1,4 +1,7 @@
-"""Rows of a buffer [T, ...], read and written in place within a loop."""
+"""Rows of a buffer [T, ...], read and written in place within a loop.
+
+Time may also be another axis: `axis`.
+"""
 
 import math
 from collections import defaultdict
@@ -12,9 +15,12 @@ from jax import lax
 Key = TypeVar("Key", bound=Hashable)
 
 
-def empty(num_steps: int, like: jax.Array | jax.ShapeDtypeStruct) -> jax.Array:
+def empty(
+    num_steps: int, like: jax.Array | jax.ShapeDtypeStruct, axis: int = 0
+) -> jax.Array:
     """A buffer for `num_steps` rows of the shape and dtype of `like`."""
-    return lax.empty((num_steps, *like.shape), like.dtype)
+    shape = (*like.shape[:axis], num_steps, *like.shape[axis:])
+    return lax.empty(shape, like.dtype)
 
 
 def read(
@@ -23,6 +29,7 @@ def read(
     gate_size: int | None = None,
     biases: Sequence[jax.Array] = (),
     materialize: bool = False,
+    axis: int = 0,
 ) -> jax.Array:
     """buffer[t] + sum(biases), for t within bounds.
 
@@ -38,48 +45,68 @@ def read(
       materialize: make the row an array of its own, not a view of the buffer. This is
         needed where the loop writes to the buffer before it has used the row. It takes
         at least two pieces, and a barrier of the caller.
+      axis: of time in the buffer.
     """
     width = buffer.shape[-1] if buffer.ndim > 1 else 1
     if materialize and width == gate_size and width % 2 == 0:
         gate_size = width // 2
     if not gate_size or width % gate_size or not 1 < width // gate_size <= 8:
-        return sum(biases, start=_slice(buffer, t, buffer.shape[1:], 0))
+        return sum(biases, start=_slice(buffer, t, axis, None, 0))
     pieces = []
     for i in range(0, width, gate_size):
-        piece = _slice(buffer, t, (*buffer.shape[1:-1], gate_size), i)
+        piece = _slice(buffer, t, axis, gate_size, i)
         pieces.append(sum((b[..., i : i + gate_size] for b in biases), start=piece))
     return jnp.concatenate(pieces, axis=-1)
 
 
 def _slice(
-    buffer: jax.Array, t: jax.Array, shape: tuple[int, ...], offset: int
+    buffer: jax.Array, t: jax.Array, axis: int, width: int | None, offset: int
 ) -> jax.Array:
-    starts: list[Any] = [t, *[0] * (buffer.ndim - 2), offset][: buffer.ndim]
+    starts: list[Any] = [0] * buffer.ndim
+    shape = list(buffer.shape)
+    if width is not None:
+        starts[-1], shape[-1] = offset, width
+    starts[axis], shape[axis] = t, 1
     # Negative indices would cost one more kernel per row.
-    row = lax.dynamic_slice(buffer, starts, (1, *shape), allow_negative_indices=False)
-    return row[0]
+    row = lax.dynamic_slice(buffer, starts, shape, allow_negative_indices=False)
+    return lax.squeeze(row, (axis,))
 
 
-def write(buffer: jax.Array, row: jax.Array, t: jax.Array) -> jax.Array:
+def first(buffer: jax.Array, axis: int = 0) -> jax.Array:
+    """buffer[0]."""
+    return lax.index_in_dim(buffer, 0, axis, keepdims=False)
+
+
+def write(buffer: jax.Array, row: jax.Array, t: jax.Array, axis: int = 0) -> jax.Array:
     """The buffer with buffer[t] = row, for t within bounds."""
-    starts: list[Any] = [t, *[0] * (buffer.ndim - 1)]
+    starts: list[Any] = [0] * buffer.ndim
+    starts[axis] = t
     return lax.dynamic_update_slice(
-        buffer, row[None], starts, allow_negative_indices=False
+        buffer, lax.expand_dims(row, (axis,)), starts, allow_negative_indices=False
     )
 
 
 def write_all(
-    buffers: Mapping[Key, jax.Array], rows: Mapping[Key, jax.Array], t: jax.Array
+    buffers: Mapping[Key, jax.Array],
+    rows: Mapping[Key, jax.Array],
+    t: jax.Array,
+    axis: int = 0,
 ) -> dict[Key, jax.Array]:
     """Each buffer with the row of the same key written at t."""
-    return {k: write(b, rows[k], t) for k, b in buffers.items()}
+    return {k: write(b, rows[k], t, axis) for k, b in buffers.items()}
 
 
-def shift(states: jax.Array, start: jax.Array, reverse: bool = False) -> jax.Array:
+def shift(
+    states: jax.Array, start: jax.Array, reverse: bool = False, axis: int = 0
+) -> jax.Array:
     """The states before each step [T, ...], from those after it and the initial one."""
+    start = lax.expand_dims(start, (axis,))
+    size = states.shape[axis]
     if reverse:
-        return jnp.concatenate([states[1:], start[None]])
-    return jnp.concatenate([start[None], states[:-1]])
+        rest = lax.slice_in_dim(states, 1, size, axis=axis)
+        return jnp.concatenate([rest, start], axis)
+    rest = lax.slice_in_dim(states, 0, size - 1, axis=axis)
+    return jnp.concatenate([start, rest], axis)
 
 
 class Layout(NamedTuple, Generic[Key]):

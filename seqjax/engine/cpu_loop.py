@@ -46,7 +46,7 @@ def forward(
       save: whether a backward pass follows.
     """
     params, xs, start = leaves
-    plan, step = loop.step.plan, loop.step
+    plan, step, axis = loop.step.plan, loop.step, loop.step.axis
     ws = step.weights(params, xs, start)
     # Sums of several gates are written even if the backward pass does not need
     # them: the step then reads them back gate by gate.
@@ -63,7 +63,9 @@ def forward(
         products = step.products(params, state, row, ws)
         xs = list(xs)
         for k, j in shared.items():
-            xs[j] = buffers.write(xs[j], buffers.read(xs[j], t) + products[k], t)
+            xs[j] = buffers.write(
+                xs[j], buffers.read(xs[j], t, axis=axis) + products[k], t, axis
+            )
             products[k] = jnp.zeros_like(products[k])
         row = step.read_inputs(params, xs, t)
         state, y = step.values(params, state, row, products)
@@ -71,7 +73,10 @@ def forward(
         return (
             state,
             xs,
-            [buffers.write_all(b, v, t) for b, v in zip(kept, values, strict=True)],
+            [
+                buffers.write_all(b, v, t, axis)
+                for b, v in zip(kept, values, strict=True)
+            ],
         )
 
     carry = vary_alike(start, xs, _empty_buffers(loop, start, save))
@@ -83,7 +88,8 @@ def forward(
 
 def _empty_buffers(loop: Loop, start: Leaves, save: bool) -> list[dict[int, jax.Array]]:
     """Buffers for products, for states and, unless y is a state, for y."""
-    plan, empty = loop.step.plan, partial(buffers.empty, loop.num_steps)
+    plan = loop.step.plan
+    empty = partial(buffers.empty, loop.num_steps, axis=loop.step.axis)
     products = [k for k in plan.products if save and k not in plan.inputs]
     states = [
         i
@@ -111,6 +117,7 @@ def backward(
       cotangents: of the state and of ys.
     """
     step, plan, params = loop.step, loop.step.plan, saved.params
+    axis = step.axis
     d_state, d_ys = cotangents
     before = _states_before(loop, saved)
     transposed = {k: transposed_once(w, plan.products[k]) for k, w in ws.items()}
@@ -120,21 +127,23 @@ def backward(
         d_state, d_others, xs, products, operands = carry
         t = loop.time(loop.num_steps - 1 - i)
         state = [
-            buffers.read(before[i], t) if i in before else s
+            buffers.read(before[i], t, axis=axis) if i in before else s
             for i, s in enumerate(saved.start)
         ]
         row, values = _read_saved(step, params, xs, products, t)
-        cts = (d_state, buffers.read(d_ys, t))
+        cts = (d_state, buffers.read(d_ys, t, axis=axis))
         d_params, d_state, d_x, d_values, vs = step.vjp(
             params, state, row, values, cts, transposed
         )
-        d_x = [buffers.write(xs[j], d, t) for j, d in zip(float_xs, d_x, strict=True)]
+        d_x = [
+            buffers.write(xs[j], d, t, axis) for j, d in zip(float_xs, d_x, strict=True)
+        ]
         return (
             d_state,
             [a + b for a, b in zip(d_others, d_params, strict=True)],
             replace_leaves(xs, float_xs, d_x),
-            buffers.write_all(products, d_values, t),
-            buffers.write_all(operands, vs, t),
+            buffers.write_all(products, d_values, t, axis),
+            buffers.write_all(operands, vs, t, axis),
         )
 
     own = {k: v for k, v in plan.operands.items() if k not in plan.state_operands}
@@ -143,7 +152,7 @@ def backward(
         [jnp.zeros_like(params[i]) for i in plan.others],
         saved.xs,
         saved.products,
-        {k: buffers.empty(loop.num_steps, v) for k, v in own.items()},
+        {k: buffers.empty(loop.num_steps, v, axis) for k, v in own.items()},
     )
     d_state, d_others, d_xs, d_products, operands = lax.fori_loop(
         0, loop.num_steps, body, carry
@@ -156,7 +165,7 @@ def backward(
 def _states_before(loop: Loop, saved: Saved) -> dict[int, jax.Array]:
     """State leaf -> its values before every step, for leaves that change."""
     before = {
-        i: buffers.shift(s, saved.start[i], loop.reverse)
+        i: buffers.shift(s, saved.start[i], loop.reverse, loop.step.axis)
         for i, s in saved.states.items()
         if not loop.step.plan.constant[i]
     }
@@ -175,7 +184,9 @@ def _read_saved(
     values = {
         k: jnp.zeros(p.shape, p.dtype)
         if k in step.plan.inputs
-        else buffers.read(products[k], t, step.gate_size, materialize=several)
+        else buffers.read(
+            products[k], t, step.gate_size, materialize=several, axis=step.axis
+        )
         for k, p in step.plan.products.items()
     }
     row = step.read_inputs(params, xs, t, materialize=several)

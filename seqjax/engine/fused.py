@@ -29,9 +29,10 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
-from seqjax.engine import checks, cpu_loop, gpu_loop, tracing
+from seqjax.engine import buffers, checks, cpu_loop, gpu_loop, tracing
 from seqjax.engine.planned_step import Leaves, Loop, PlannedStep, replace_leaves
 from seqjax.nn.layers import matmul_gradient
 
@@ -45,6 +46,7 @@ def scan(
     reverse: bool = False,
     gate_size: int | None = None,
     on_gpu: bool = False,
+    axis: int = 0,
 ) -> tuple[Any, Any]:
     """`lax.scan` of a step with weights, with deferred weight gradients.
 
@@ -63,6 +65,8 @@ def scan(
       gate_size: width of one gate, a hint on how rows lie in memory.
       on_gpu: run the form of the loop for GPUs, `gpu_loop`, instead of `cpu_loop`. Both
         are right on any device.
+      axis: of time in xs and ys. Arrays that have it elsewhere need not be transposed
+        on a CPU.
 
     Returns:
       (state, ys), as `lax.scan`.
@@ -71,8 +75,13 @@ def scan(
       TypeError: for forward-mode differentiation (raised by jax) and for second
         derivatives. Both need a plain loop.
     """
-    x = jax.eval_shape(lambda xs: jax.tree.map(lambda x: x[0], xs), xs)
-    if not tracing.is_supported(step, params, state, x):
+    x = jax.eval_shape(partial(jax.tree.map, partial(buffers.first, axis=axis)), xs)
+    is_supported = tracing.is_supported(step, params, state, x)
+    if axis and (on_gpu or not is_supported):
+        xs = jax.tree.map(lambda x: jnp.moveaxis(x, axis, 0), xs)
+        last, ys = scan(step, params, xs, state, num_steps, reverse, gate_size, on_gpu)
+        return last, jnp.moveaxis(ys, 0, axis)
+    if not is_supported:
         checks.check_step(step, params, xs, state)
         return lax.scan(partial(step, params), state, xs, num_steps, reverse=reverse)
     definitions: list[Any] = [jax.tree.structure(tree) for tree in (params, xs, state)]
@@ -91,7 +100,7 @@ def scan(
 
     leaves = [jax.tree.leaves(tree) for tree in (params, xs, state)]
     plan = tracing.plan(flat_step, leaves[0], leaves[2], jax.tree.leaves(x))
-    loop = Loop(PlannedStep(flat_step, plan, gate_size), reverse, num_steps)
+    loop = Loop(PlannedStep(flat_step, plan, gate_size, axis), reverse, num_steps)
     form = gpu_loop if on_gpu else cpu_loop
     run = jax.custom_vjp(lambda *leaves: form.forward(loop, leaves, save=False)[0])
     run.defvjp(

@@ -27,6 +27,7 @@ class PlannedStep(NamedTuple):
     run: tracing.FlatStep
     plan: tracing.Plan
     gate_size: int | None
+    axis: int = 0  # of time, in buffers
 
     def weights(self, params: Leaves, xs: Leaves, state: Leaves) -> ByProduct:
         """The right operands of the products. XLA removes the rest of this step."""
@@ -36,7 +37,8 @@ class PlannedStep(NamedTuple):
             ws[k] = w
             return matmul(v, w)
 
-        self.run(params, state, [x[0] for x in xs], product)
+        first = [buffers.first(x, self.axis) for x in xs]
+        self.run(params, state, first, product)
         return {k: ws[k] for k in self.plan.products}
 
     def products(
@@ -124,7 +126,9 @@ class PlannedStep(NamedTuple):
         row = []
         for j, x in enumerate(xs):
             biases = [params[i] for i, k in self.plan.input_biases.items() if k == j]
-            row.append(buffers.read(x, t, self.gate_size, biases, materialize))
+            row.append(
+                buffers.read(x, t, self.gate_size, biases, materialize, self.axis)
+            )
         return row
 
     def _without_biases(self, params: Leaves) -> Leaves:

@@ -21,7 +21,8 @@ _config: Any = jax.config  # jax declares its settings at run time
 
 # jit, so that an `unroll` outside of jit compiles once per shape and not at each call.
 @partial(
-    jax.jit, static_argnames=("cell", "reverse", "fused", "checkpoint_every", "on_gpu")
+    jax.jit,
+    static_argnames=("cell", "reverse", "fused", "checkpoint_every", "on_gpu", "axis"),
 )
 def run_cell(
     cell: Cell,
@@ -33,6 +34,7 @@ def run_cell(
     fused: bool,
     checkpoint_every: int | None,
     on_gpu: bool,
+    axis: int = 0,
 ) -> tuple[State, jax.Array]:
     """`unroll` for a single cell.
 
@@ -40,6 +42,7 @@ def run_cell(
       cell, params, xs, state, reverse, fused, checkpoint_every: as `unroll`.
       valid: booleans [T, ...], False at padding steps; None if there is no padding.
       on_gpu: build the loop in the form for GPUs.
+      axis: of time in xs and ys. If it is not 0, valid and checkpoint_every are None.
 
     Returns:
       (state, ys): the state after the last step, and ys [T, ..., output_size].
@@ -52,7 +55,7 @@ def run_cell(
             xs = _where(valid, xs, jnp.zeros_like(xs))
         zs = cell.project(params, xs)
         return _scan(
-            cell, params, zs, xs.shape[0], state, valid, reverse, fused, on_gpu
+            cell, params, zs, xs.shape[axis], state, valid, reverse, fused, on_gpu, axis
         )
 
     if checkpoint_every is None:
@@ -72,6 +75,7 @@ def _scan(
     reverse: bool,
     fused: bool,
     on_gpu: bool,
+    axis: int = 0,
 ) -> tuple[State, jax.Array]:
     def step(
         params: Params, state: State, inputs: tuple, dot: Dot = matmul
@@ -88,8 +92,14 @@ def _scan(
     if fused and num_steps > 0 and not _config.jax_disable_jit:
         gate_size = getattr(cell, "gate_size", None)
         return fused_loop.scan(
-            step, params, xs, state, num_steps, reverse, gate_size, on_gpu
+            step, params, xs, state, num_steps, reverse, gate_size, on_gpu, axis
         )
+    if axis:
+        xs = jax.tree.map(lambda x: jnp.moveaxis(x, axis, 0), xs)
+        last, ys = _scan(
+            cell, params, xs[0], num_steps, state, None, reverse, fused, on_gpu
+        )
+        return last, jnp.moveaxis(ys, 0, axis)
     check_step(step, params, xs, state)
     return lax.scan(partial(step, params), state, xs, reverse=reverse)
 

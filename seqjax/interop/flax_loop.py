@@ -12,9 +12,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
+from seqjax.backend import on_gpu
 from seqjax.cell_protocol import Dot, Params
 from seqjax.cells import LSTM, LSTMParams, LSTMState
+from seqjax.engine import checks
+from seqjax.engine.run_cell import run_cell
+from seqjax.mesh_axes import on_any_mesh
 from seqjax.recurrence import unroll
 
 FLOATS = (jnp.float32, jnp.float64)
@@ -54,29 +59,64 @@ def run(
       lengths: integers [B], or None.
       return_carry, reverse, keep_order: as in flax.
     """
-    xs = jnp.moveaxis(inputs, time_axis, 0)
-    is_lstm, of_last = isinstance(cell, LSTM), lengths is not None and return_carry
-    state, loop = carry, cell
-    if isinstance(cell, LSTM):
-        state = LSTMState(h=carry[1], c=carry[0])
-        loop = _WithMemory(cell) if of_last else cell
-    turn = _turned(lengths)
-    backward = reverse and lengths is None
-    if reverse and not backward:
-        xs = turn(xs)
-    last, ys = unroll(loop, params, xs, state, reverse=backward)
-    if of_last:
-        at = jnp.asarray(lengths) - 1, jnp.arange(xs.shape[1])
-        last = ys[at]
-        if is_lstm:
-            last = LSTMState(*jnp.split(last, 2, axis=-1))
-            ys = ys[..., : cell.hidden_size]
-    if reverse and keep_order != backward:
-        ys = turn(ys)
-    outputs = jnp.moveaxis(ys, 0, time_axis)
+    is_lstm = isinstance(cell, LSTM)
+    state = LSTMState(h=carry[1], c=carry[0]) if is_lstm else carry
+    if lengths is None and not on_gpu():
+        xs = jnp.asarray(inputs)
+        last, outputs = _in_place(cell, params, xs, state, time_axis, reverse)
+        if reverse and not keep_order:
+            outputs = jnp.flip(outputs, time_axis)
+    else:
+        turn = _turned(lengths) if reverse else lambda xs: xs
+        xs = turn(jnp.moveaxis(inputs, time_axis, 0))
+        of_last = lengths if return_carry else None
+        last, ys = _last_and_all(cell, params, xs, state, of_last)
+        outputs = jnp.moveaxis(turn(ys) if keep_order else ys, 0, time_axis)
     if not return_carry:
         return outputs
     return (last.c, last.h) if is_lstm else last, outputs
+
+
+def _last_and_all(
+    cell: Any, params: Params, xs: jax.Array, state: Any, lengths: jax.Array | None
+) -> tuple[Any, jax.Array]:
+    """The state after `lengths` steps, by default after all, and all outputs."""
+    if lengths is None:
+        return unroll(cell, params, xs, state)
+    is_lstm = isinstance(cell, LSTM)
+    _, ys = unroll(_WithMemory(cell) if is_lstm else cell, params, xs, state)
+    last = ys[jnp.asarray(lengths) - 1, jnp.arange(xs.shape[1])]
+    if not is_lstm:
+        return last, ys
+    return LSTMState(*jnp.split(last, 2, axis=-1)), ys[..., : cell.hidden_size]
+
+
+def _specs(arguments: Mapping[str, Any]) -> tuple[PartitionSpec, PartitionSpec]:
+    """How the state and the outputs are sharded: as the batch."""
+    axes, time = jax.typeof(arguments["xs"]).sharding.spec, arguments["time_axis"]
+    before, after = axes[:time], axes[time + 1 : -1]
+    state = PartitionSpec(*before, *after)
+    return state, PartitionSpec(*before, None, *after, None)
+
+
+@on_any_mesh(_specs)
+def _in_place(
+    cell: Any, params: Params, xs: jax.Array, state: Any, time_axis: int, reverse: bool
+) -> Any:
+    """`unroll` of arrays whose time axis is not the first, without transposing them."""
+    checks.refuse_forward_mode(params, xs, state)
+    return run_cell(
+        cell,
+        params,
+        xs,
+        state,
+        valid=None,
+        reverse=reverse,
+        fused=True,
+        checkpoint_every=None,
+        on_gpu=False,
+        axis=time_axis,
+    )
 
 
 def chosen(given: Any, own: Any) -> Any:

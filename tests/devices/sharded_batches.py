@@ -24,6 +24,7 @@ import seqjax
 from seqjax import models
 from seqjax.data import buckets, labeled
 from seqjax.engine.run_cell import run_cell
+from seqjax.interop import flax_loop
 from seqjax.nn import layers
 from tests import quick
 
@@ -75,6 +76,19 @@ def on_gpu() -> Subject:
 
     def steps(arguments: Any) -> PartitionSpec:
         return seqjax.mesh_axes.steps_spec(arguments["xs"], 1)
+
+    return Subject(loss, partial(LSTM.init, input_size=D), XS)
+
+
+def of_flax() -> Subject:
+    """The loop in place of that of flax, whose sequences are [B, T, D]."""
+
+    def loss(params: Any, xs: jax.Array) -> jax.Array:
+        ways = {"lengths": None, "return_carry": False, "keep_order": False}
+        carry = (jnp.zeros((xs.shape[1], H)), jnp.zeros((xs.shape[1], H)))
+        inputs = jnp.swapaxes(xs, 0, 1)
+        ys = flax_loop.run(LSTM, params, inputs, carry, 1, reverse=False, **ways)
+        return jnp.sum(jnp.sin(ys))
 
     return Subject(loss, partial(LSTM.init, input_size=D), XS)
 
@@ -138,6 +152,7 @@ def ctc() -> Subject:
 SUBJECTS: dict[str, Callable[[], Subject]] = {
     "rnn": lambda: unrolled(seqjax.RNN(H)),
     "gru": lambda: unrolled(GRU),
+    "of_flax": of_flax,
     "gru_textbook": lambda: unrolled(seqjax.GRU(H, reset_after=False)),
     "lstm": lambda: unrolled(LSTM),
     "own_cell": lambda: unrolled(Linear()),

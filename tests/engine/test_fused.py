@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seqjax
+from seqjax.engine import fused
 from seqjax.engine.run_cell import run_cell
 from seqjax.nn.layers import matmul
 from tests import odd_cells, odd_states, quick, references
@@ -320,3 +321,66 @@ def test_a_state_of_weak_type_takes_the_type_of_the_weights():
     xs = jnp.ones((6, 4, 3), jnp.bfloat16)
     last, ys = seqjax.unroll(cell, params, xs, jnp.full((4, 5), 0.0))
     assert (last.dtype, ys.dtype) == (jnp.bfloat16, jnp.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("way", "axis"),
+    [
+        ("fused", 1),
+        ("fused", 2),
+        *((w, 1) for w in ("plain", "gpu", "one step", "none")),
+    ],
+)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("kind", [seqjax.RNN, seqjax.GRU, seqjax.LSTM])
+def test_time_may_be_another_axis(kind, reverse, axis, way, x64):
+    """As for arrays whose time axis has been moved to the front."""
+    cell, num_steps = kind(5), {"one step": 1, "none": 0}.get(way, 6)
+    rng = np.random.default_rng(0)
+    params = cell.init(jax.random.key(0), 3, jnp.float64)
+    xs = jnp.asarray(rng.normal(size=(num_steps, 4, 2, 3)))
+    state = jax.tree.map(
+        lambda s: jnp.asarray(rng.normal(size=s.shape)), cell.initial_state((4, 2))
+    )
+    weights = jnp.asarray(rng.normal(size=(num_steps, 4, 2, 5)))
+    options = {"valid": None, "reverse": reverse, "checkpoint_every": None}
+    options |= {"fused": way != "plain", "on_gpu": way == "gpu"}
+
+    def loss(axis, params, xs, state):
+        xs = jnp.moveaxis(xs, 0, axis)
+        last, ys = run_cell(cell, params, xs, state, **options, axis=axis)
+        ys = jnp.moveaxis(ys, axis, 0)
+        total = jnp.sum(weights * ys)
+        for leaf in jax.tree.leaves(last):
+            total += jnp.sum(jnp.cos(leaf))
+        return total, (last, ys)
+
+    found, expected = (
+        jax.value_and_grad(functools.partial(loss, a), (0, 1, 2), has_aux=True)(
+            params, xs, state
+        )
+        for a in (axis, 0)
+    )
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-13),
+        found,
+        expected,
+    )
+
+
+def test_a_step_of_the_plain_scan_takes_time_at_another_axis(x64):
+    """A step that closes over what is differentiated is not fused."""
+    xs = jnp.asarray(np.random.default_rng(0).normal(size=(4, 6, 5)))
+    state = jnp.zeros((4, 5))
+
+    def loss(scale, axis):
+        def step(params, h, x, dot=matmul):
+            h = jnp.tanh(scale * h + x)
+            return h, h
+
+        moved = xs if axis else jnp.moveaxis(xs, 1, 0)
+        _, ys = fused.scan(step, {}, moved, state, 6, axis=axis)
+        return jnp.sum(jnp.sin(ys if axis == 0 else jnp.moveaxis(ys, axis, 0)))
+
+    found, expected = (jax.value_and_grad(loss)(0.7, axis) for axis in (1, 0))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
