@@ -50,7 +50,7 @@ def check_columns(
     if len(columns) != len(expected) or len(set(columns)) < len(columns):
         raise UserError(
             f"--columns takes {len(expected)} name{'s' * (len(expected) > 1)} "
-            f"({names}), got {','.join(columns)}."
+            f"({names}), got {', '.join(map(repr, columns))}."
         )
 
 

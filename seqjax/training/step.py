@@ -79,7 +79,8 @@ def init_state(
     """The TrainState before the first step.
 
     Args:
-      params: a pytree of arrays.
+      params: a pytree of arrays, which a train loop reuses: copy those that you need
+        after it.
       optimizer: an optax transformation.
       carry: what the first minibatch starts from.
       key: the random key of the run.

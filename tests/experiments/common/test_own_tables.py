@@ -109,4 +109,4 @@ def test_columns_need_files_and_have_their_number(task, tmp_path):
     refused(run(command.main, "--columns=a"), f"--columns needs --{flag}.")
     names = ",".join("abc"[: len(options["columns"]) + 1])
     result = run(command.main, f"--{flag}=my.jsonl", f"--columns={names}")
-    refused(result, f"got {names}.")
+    refused(result, f"got {', '.join(map(repr, names.split(',')))}.")
