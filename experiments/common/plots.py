@@ -91,7 +91,7 @@ def save_figure(figure: "Figure", path: Path, dpi: int) -> None:
     other character has a meaning. Logarithmic axes need `label_plainly`.
 
     A character that the text's own font lacks is drawn in another installed font. One
-    that no font has is drawn as a question mark, and a note names it. Control
+    that no font has is written in Latin letters, and a note names it. Control
     characters are drawn as in Python's strings.
 
     Args:
@@ -124,7 +124,7 @@ def save_figure(figure: "Figure", path: Path, dpi: int) -> None:
                 axis.set_ticks(axis.get_ticklocs(), labels)
     if nowhere:
         some = " ".join(sorted(nowhere)[:10]) + (" ..." if len(nowhere) > 10 else "")
-        note(f"{path}: no installed font has {some}; drawn as a question mark.")
+        note(f"{path}: no installed font has {some}; written in Latin letters.")
     plain: Any = {"text.parse_math": False, "text.usetex": False}  # of further ticks
     with matplotlib.rc_context(plain):
         figure.savefig(path, dpi=dpi)
@@ -132,6 +132,7 @@ def save_figure(figure: "Figure", path: Path, dpi: int) -> None:
 
 def _drawable(text: str, font: Any) -> tuple[str, list[str], set[str]]:
     """(the text that can be drawn, families to add, characters that no font has)."""
+    from anyascii import anyascii
     from matplotlib.font_manager import findfont
 
     absent = set(text) - _characters(findfont(font)) - {"\n"}
@@ -141,7 +142,7 @@ def _drawable(text: str, font: Any) -> tuple[str, list[str], set[str]]:
     families, missing = _fallbacks(frozenset(absent_letters))
     table: dict[str, str | int | None]
     table = {c: c.encode("unicode_escape").decode() for c in absent - absent_letters}
-    table |= dict.fromkeys(missing, "?")
+    table |= {c: anyascii(c) or "?" for c in missing}
     return text.translate(str.maketrans(table)), families, missing
 
 

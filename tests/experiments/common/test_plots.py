@@ -127,14 +127,14 @@ def test_another_font_draws_what_the_own_font_lacks(fonts, tmp_path, capsys, rev
     assert capsys.readouterr().err == ""
 
 
-def test_what_no_font_has_is_a_question_mark_and_a_note(fonts, tmp_path, capsys):
+def test_what_no_font_has_is_in_latin_letters_with_a_note(fonts, tmp_path, capsys):
     fonts()
-    figure = figure_of("a春风b\t\u3000")
+    figure = figure_of("a春风b\ue000\t\u3000")
     save_figure(figure, tmp_path / "a.png", dpi=50)
-    assert {text.get_text() for text in texts(figure)} == {"a??b\\t\\u3000"}
+    assert {text.get_text() for text in texts(figure)} == {"aChunFengb\\ue000\\t\\u3000"}
     noted = capsys.readouterr().err
     assert noted.count("\n") == 1
-    assert "a.png: no installed font has 春 风; drawn as a question mark." in noted
+    assert "a.png: no installed font has 春 风; written in Latin letters." in noted
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
