@@ -8,8 +8,9 @@ import numpy as np
 
 from experiments.classification.config import DataConfig
 from experiments.common.console import note, note_unknown
+from experiments.common.run_files import strings
 from experiments.common.training_run import EpochPlan, epoch_plan
-from experiments.common.workdir import Workdir, strings
+from experiments.common.workdir import Workdir
 from seqjax.data import labeled
 from seqjax.data.text import clean
 from seqjax.data.tokenizers import WordTokenizer

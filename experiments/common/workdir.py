@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import fnmatch
 import json
-import math
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,21 +18,27 @@ from experiments.common import console, processes
 from experiments.common.errors import UserError
 from experiments.common.processes import OF_ONE_START
 from experiments.common.report_page import report_page
+from experiments.common.run_files import finite, parse_object, read_file
 from experiments.common.run_lock import check_shared, locked
 from experiments.common.settings import Settings, entries, flag_line, setting
+from experiments.common.stored_settings import (
+    FORMAT,
+    described,
+    differences,
+    grows,
+    stored_value,
+)
 from seqjax import durable, model_files
 from seqjax.checkpoint import Checkpoints
-from seqjax.data.text import decode, split_lines
+from seqjax.data.text import split_lines
 from seqjax.data.vocab import Vocab
 
-FORMAT = "# Settings of a seqjax run, format 2."  # the first line of flags.txt
 MODEL = "model"
 COMMON_FILES = (
     MODEL,
     *("checkpoints", "metrics.jsonl", "summary.json", "vocab.json"),
     *("report.html", "profile", "tensorboard"),
 )
-UNSET = "not set"
 # Settings that name the data; the first one that is set decides.
 DATA_FLAGS = ("csv", "corpus", "source_file", "train_file", "wav_dir", "dataset")
 
@@ -122,7 +127,7 @@ class Workdir:
         if not self.holds_a_run():
             self._check_empty()
             return
-        stored = _read(self._flags, split_lines)
+        stored = read_file(self._flags, split_lines)
         if stored[:1] != [FORMAT] and self._has_results():
             raise UserError(
                 f"{self.path} holds a run of seqjax 0.1, which this version cannot "
@@ -130,21 +135,11 @@ class Workdir:
             )
         if not self._has_results():
             return
-        differ = {
-            name: (there, here)
-            for name, line in self._values.items()
-            if name not in self._free
-            and (there := _value(stored, name)) != (here := _value([line], name))
-            and not (there == UNSET and line == self._defaults[name])
-        }
+        differ = differences(stored, self._values, self._defaults, self._free)
         grown = {name for name in differ if name in self._lengths}
-        grown = {name for name in grown if _grows(*differ[name])}
+        grown = {name for name in grown if grows(*differ[name])}
         if grown == differ.keys() and (not differ or self.is_finished()):
             return
-        found = [
-            f"--{k} ({there} there, {here} here)" for k, (there, here) in differ.items()
-        ]
-        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
         advice = "choose another --workdir or the same flags"
         if grown == differ.keys():
             advice = (
@@ -152,7 +147,7 @@ class Workdir:
                 "given more only when it is finished"
             )
         raise UserError(
-            f"{self.path} holds another run: {', '.join(found[:5])}{more}; {advice}."
+            f"{self.path} holds another run: {described(differ)}; {advice}."
         )
 
     def _check_empty(self) -> None:
@@ -247,7 +242,7 @@ class Workdir:
             sha256, tokens = json.loads(text)
             return make(tokens), str(sha256)
 
-        return _read(path, parse)
+        return read_file(path, parse)
 
     def check_data(self, sha256: str) -> None:
         """Refuse to continue with other data than those that the run began with.
@@ -283,7 +278,7 @@ class Workdir:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the final numbers as JSON; null stands for what is not finite."""
         text = json.dumps(
-            _finite(summary), indent=2, ensure_ascii=False, allow_nan=False
+            finite(summary), indent=2, ensure_ascii=False, allow_nan=False
         )
         self.write("summary.json", text + "\n")
 
@@ -291,7 +286,7 @@ class Workdir:
         """What `write_summary` wrote; empty if there is none."""
         if not self._summary.exists():
             return {}
-        return _read(self._summary, _parse_object)
+        return read_file(self._summary, parse_object)
 
     def _write_report(self, printed: Sequence[console.Printed]) -> None:
         """Write report.html: what the run has printed, its figures and settings."""
@@ -300,7 +295,7 @@ class Workdir:
             str(path.relative_to(self.path).with_suffix("")).replace("_", " "): path
             for path in sorted(figures, key=lambda path: (len(path.parts), path))
         }
-        settings = {n: _value([v], n) for n, v in self._values.items() if v}
+        settings = {n: stored_value([v], n) for n, v in self._values.items() if v}
         changed = {n for n, v in self._values.items() if v != self._defaults[n]}
         page = report_page(str(self.path), printed, captions, settings, changed)
         self.write("report.html", page)
@@ -308,7 +303,7 @@ class Workdir:
     def log(self, **metrics: Any) -> None:
         """Append a line to metrics.jsonl; it is in the file when this returns."""
         with open(self.file("metrics.jsonl"), "a", encoding="utf-8") as file:
-            file.write(json.dumps(_finite(metrics), allow_nan=False) + "\n")
+            file.write(json.dumps(finite(metrics), allow_nan=False) + "\n")
 
     def sync_metrics(self) -> None:
         """Flush metrics.jsonl to the disk."""
@@ -319,8 +314,8 @@ class Workdir:
         """The lines of metrics.jsonl."""
         if not self._metrics.exists():
             return []
-        return _read(
-            self._metrics, lambda text: [_parse_object(t) for t in split_lines(text)]
+        return read_file(
+            self._metrics, lambda text: [parse_object(t) for t in split_lines(text)]
         )
 
     def rewind_metrics(self, step: int, without: str | None = None) -> None:
@@ -343,58 +338,3 @@ class Workdir:
             except (ValueError, TypeError, KeyError, RecursionError):
                 continue
         self.write("metrics.jsonl", "".join(kept))
-
-
-def _read(path: Path, parse: Callable[[str], Any]) -> Any:
-    """What `parse` makes of a text file of the run, or a UserError."""
-    try:
-        return parse(decode(path.read_bytes(), path, may_be_empty=True))
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise UserError(f"{path} is damaged and cannot be parsed.") from None
-
-
-def strings(value: Any) -> list[str]:
-    """A list of strings of a run's file.
-
-    Raises:
-      TypeError: if it is something else.
-    """
-    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-        raise TypeError("a list of strings was expected")
-    return value
-
-
-def _parse_object(text: str) -> dict[str, Any]:
-    """A JSON object."""
-    found = json.loads(text)
-    if not isinstance(found, dict):
-        raise TypeError
-    return found
-
-
-def _finite(value: Any) -> Any:
-    """A value as JSON has it, at any depth: None for nan and infinity, no NumPy."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(member) for key, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(member) for member in value]
-    if hasattr(value, "tolist"):  # an array or a scalar of NumPy or jax
-        return _finite(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def _grows(there: str, here: str) -> bool:
-    """Whether a number of a run is raised; 0 is none."""
-    return there.isdigit() and here.isdigit() and 0 < int(there) < int(here)
-
-
-def _value(lines: Sequence[str | None], name: str) -> str:
-    """What the lines of a flag file set a flag to."""
-    for line in lines:
-        if line is not None and line.startswith(f"--{name}="):
-            return line.removeprefix(f"--{name}=")
-        if line in (f"--{name}", f"--no{name}"):
-            return str(line == f"--{name}").lower()
-    return UNSET

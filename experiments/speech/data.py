@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.common.errors import UserError
+from experiments.common.run_files import strings
 from experiments.common.train_on_valid import merge_valid
 from experiments.common.training_run import epoch_plan
-from experiments.common.workdir import Workdir, strings
+from experiments.common.workdir import Workdir
 from experiments.speech.config import Config, DataConfig
 from experiments.speech.features import augment_samples
 from seqjax.data import buckets, speech, transcripts

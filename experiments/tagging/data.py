@@ -7,9 +7,10 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from experiments.common.run_files import strings
 from experiments.common.train_on_valid import merge_valid
 from experiments.common.training_run import EpochPlan, epoch_plan
-from experiments.common.workdir import Workdir, strings
+from experiments.common.workdir import Workdir
 from experiments.tagging.config import DataConfig
 from seqjax.data import buckets, tagged
 from seqjax.data.tagged import Sentence, TaggedCorpus

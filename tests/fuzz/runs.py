@@ -15,8 +15,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from experiments.common.settings import entries
+from experiments.common.stored_settings import FORMAT
 from experiments.common.training_run import open_run
-from experiments.common.workdir import FORMAT, Workdir
+from experiments.common.workdir import Workdir
 from experiments.language_model.config import Config
 from seqjax import checkpoint
 from seqjax.data.vocab import Vocab

@@ -131,7 +131,9 @@ def test_what_no_font_has_is_in_latin_letters_with_a_note(fonts, tmp_path, capsy
     fonts()
     figure = figure_of("a春风b\ue000\t\u3000")
     save_figure(figure, tmp_path / "a.png", dpi=50)
-    assert {text.get_text() for text in texts(figure)} == {"aChunFengb\\ue000\\t\\u3000"}
+    assert {text.get_text() for text in texts(figure)} == {
+        "aChunFengb\\ue000\\t\\u3000"
+    }
     noted = capsys.readouterr().err
     assert noted.count("\n") == 1
     assert "a.png: no installed font has 春 风; written in Latin letters." in noted

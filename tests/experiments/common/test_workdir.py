@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from experiments.common.errors import UserError
-from experiments.common.workdir import FORMAT, Workdir
+from experiments.common.stored_settings import FORMAT
+from experiments.common.workdir import Workdir
 from experiments.language_model import Config
 from tests.commands import files, metrics, summary
 
