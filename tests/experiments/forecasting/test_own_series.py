@@ -114,7 +114,7 @@ def test_the_tables_explain_their_words(run):
         "MASE",
         "coverage",
         "free-running",
-        "t",
+        "from t",
         "k",
     ):
         assert run[1].out.count(f"  {word}: ") == (2 if word == "MSE" else 1), word
