@@ -11,7 +11,7 @@ import sys
 import nox
 
 nox.options.default_venv_backend = "none"
-nox.options.sessions = ["lint", "types", "test", "documents"]
+nox.options.sessions = ["lint", "types", "test", "libraries", "documents"]
 BENCHMARKS = (
     *("recurrence", "training", "decoding", "softmax", "baselines", "drop_in"),
 )
@@ -42,6 +42,13 @@ def documents(session: nox.Session) -> None:
     """The code and the commands of README.md and docs/, with short settings."""
     folder = "tests/experiments/documents"
     session.run("python", "-m", "pytest", "-n", "2", *session.posargs, folder)
+
+
+@nox.session
+def libraries(session: nox.Session) -> None:
+    """The tests of `seqjax.interop` and of the benchmarks."""
+    folders = ("tests/interop", "tests/experiments/benchmarks")
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs, *folders)
 
 
 @nox.session

@@ -332,7 +332,7 @@ def test_a_state_of_weak_type_takes_the_type_of_the_weights():
     ],
 )
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("kind", [seqjax.RNN, seqjax.GRU, seqjax.LSTM])
+@pytest.mark.parametrize("kind", [seqjax.GRU, seqjax.LSTM])
 def test_time_may_be_another_axis(kind, reverse, axis, way, x64):
     """As for arrays whose time axis has been moved to the front."""
     cell, num_steps = kind(5), {"one step": 1, "none": 0}.get(way, 6)
