@@ -32,6 +32,7 @@ from experiments.classification.modes import load, open_workdir
 from seqjax.data.labeled import LabeledSplit
 from seqjax.data.tokenizers import WordTokenizer
 from tests.commands import files, metrics, refused, run, summary
+from tests.html_page import Page
 
 command = partial(run, main)
 
@@ -115,8 +116,10 @@ def test_train_writes_all_files_and_learns(trained):
     assert numbers["test_accuracy"] > 0.9 > numbers["naive_bayes_test_accuracy"]
     for name in ("confusion", "attention"):
         assert (workdir / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    page = Page((workdir / "report.html").read_text("utf-8"))
     for words in ("test macro F1", "accuracy (naive Bayes)", "label vowel", "a["):
-        assert words in out
+        assert words in out and words in page.shown
+    assert len(page.sources) == 3 and "confusion" in page.shown
 
 
 def test_classify_writes_a_label_per_line(trained, tmp_path):

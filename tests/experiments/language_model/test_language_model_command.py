@@ -277,7 +277,7 @@ def test_default_dataset_is_embedded(tmp_path, monkeypatch):
     [
         ("--dataset=time_machine", "--prompt=The Time Traveller!"),
         (
-            *("--dataset=tang_poems", "--min_freq=50", "--eval_rows=64"),
+            *("--dataset=tang_poems", "--min_freq=500", "--eval_rows=256"),
             "--max_tokens=100000",
         ),
     ],
