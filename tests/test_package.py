@@ -15,7 +15,7 @@ import seqjax
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CORE = {"flax", "jax", "numpy", "optax", "safetensors", "scipy"}
+CORE = {"flatbuffers", "flax", "jax", "numpy", "optax", "safetensors", "scipy"}
 MODULES = {  # of the namespaces
     **{
         name: f"seqjax.{name}"

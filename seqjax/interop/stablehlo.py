@@ -93,6 +93,7 @@ def from_stablehlo(path: str | Path) -> Callable[..., tuple[jax.Array, ...]]:
       run(*arrays) -> a tuple of arrays, compiled once for each shape.
 
     Raises:
+      ImportError: if the package flatbuffers is missing.
       OSError: if the file cannot be read.
       ValueError: if it is no such program, or was written by a newer jax.
 
@@ -109,6 +110,8 @@ def from_stablehlo(path: str | Path) -> Callable[..., tuple[jax.Array, ...]]:
         content = file.read()
     try:
         exported = export.deserialize(bytearray(content))
+    except ImportError:
+        raise
     except Exception as error:  # of flatbuffers, of any class
         reason = str(error).split("\n")[0]
         raise ValueError(f"{path}: no whole program of jax.export: {reason}") from None

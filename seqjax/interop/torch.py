@@ -1,6 +1,6 @@
 """Weights from and to `torch.nn.RNN`, `GRU` and `LSTM`, and their cells."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -39,10 +39,11 @@ def from_torch(
     Args:
       source: a `torch.nn.RNN`, `GRU`, `LSTM`, `RNNCell`, `GRUCell` or `LSTMCell`, or a
         state dict: names -> tensors or arrays, such as `read_weights` returns.
-      prefix: what precedes the names of the layer's weights in a state dict of a whole
-        model, such as "encoder.rnn."; all other entries are ignored.
+      prefix: what precedes the names of the layer's weights in a whole model or its
+        state dict, such as "encoder.rnn."; all other entries are ignored.
       activation: that of an RNN, "tanh" or "relu", which a state dict does not say.
       dropout: the dropout rate between layers, which a state dict does not say.
+        Modules say both.
 
     Returns:
       (cell, params): an RNN, a GRU or an LSTM, a Bidirectional of one, or a Stack of
@@ -50,7 +51,9 @@ def from_torch(
       `batch_first=False`.
 
     Raises:
-      ValueError: naming the weight that is missing, has another shape or is unknown.
+      ValueError: naming the weight that is missing, has another shape or is unknown,
+        and for an activation without an RNN.
+      TypeError: if the source is neither a module nor a state dict.
 
     Example:
       >>> weights = to_torch(seqjax.GRU(3), seqjax.GRU(3).init(jax.random.key(0), 2))
@@ -61,9 +64,16 @@ def from_torch(
     Source: the equations in the documentation of `torch.nn.LSTM`, `GRU` and `RNN`.
     """
     if hasattr(source, "state_dict"):
+        source = source.get_submodule(prefix.removesuffix("."))
         activation = getattr(source, "nonlinearity", activation)
         dropout = getattr(source, "dropout", dropout)
-        source = source.state_dict()
+        source = {f"{prefix}{k}": v for k, v in source.state_dict().items()}
+    if not isinstance(source, Mapping):
+        raise TypeError(
+            f"from_torch: a module or a state dict was expected, got "
+            f"{type(source).__name__}; read_weights reads a file"
+        )
+    _check_prefix(source, prefix)
     weights = Weights(
         {
             name.removeprefix(prefix): as_array(value)
@@ -89,7 +99,24 @@ def from_torch(
         layers.append(Layer(cells[0], tuple(params for _, params in pairs)))
         size = len(cells) * cells[0].hidden_size
     weights.refuse_unread()
+    if activation != "tanh" and not isinstance(layers[0].cell, RNN):
+        raise ValueError(f"from_torch: {layers[0].cell} has no activation {activation}")
     return join(layers, dropout)
+
+
+def _check_prefix(source: Mapping[str, Any], prefix: str) -> None:
+    """Name the prefixes of recurrent layers, if there is none of this one."""
+    prefixes = sorted(
+        name.removesuffix(end)
+        for name in source
+        for end in ("weight_hh_l0", "weight_hh")
+        if name.endswith(end)
+    )
+    if prefixes and prefix not in prefixes:
+        there = " or ".join(f'prefix="{name}"' for name in prefixes)
+        raise ValueError(
+            f'from_torch: there is no layer with prefix="{prefix}"; expected {there}'
+        )
 
 
 def to_torch(cell: Unrollable, params: Params) -> dict[str, np.ndarray]:
@@ -141,10 +168,9 @@ def _layers(weights: Weights) -> Iterator[list[str]]:
     if "weight_ih" in weights.arrays:  # a cell of torch
         yield [""]
         return
-    number = 0
+    number, is_both = 0, any(name.endswith("_reverse") for name in weights.arrays)
     while f"weight_ih_l{number}" in weights.arrays or number == 0:
         suffix = f"_l{number}"
-        is_both = f"weight_ih{suffix}_reverse" in weights.arrays
         yield [suffix, f"{suffix}_reverse"] if is_both else [suffix]
         number += 1
 

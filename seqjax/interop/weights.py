@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import jax.numpy as jnp
 import numpy as np
 
 from seqjax import durable, named_arrays
@@ -98,7 +99,7 @@ class Weights:
         """The array of a name, whose shape must be this one; None is any size.
 
         Raises:
-          ValueError: if it is missing or has another shape.
+          ValueError: if it is missing, has another shape, or holds no floats.
         """
         if name not in self.arrays:
             there = ", ".join(sorted(self.arrays)) or "nothing"
@@ -108,6 +109,9 @@ class Weights:
         fits = len(found) == len(shape) and all(
             want in (None, size) for want, size in zip(shape, found, strict=True)
         )
+        kind = self.arrays[name].dtype
+        if not jnp.issubdtype(kind, jnp.floating):
+            raise ValueError(f"{self.where}{name} must hold floats, got {kind}")
         if not fits:
             sizes = ", ".join("any" if n is None else str(n) for n in shape)
             self.refuse(name, f"[{sizes}]")

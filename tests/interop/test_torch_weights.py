@@ -121,8 +121,44 @@ def test_the_layer_of_a_whole_model_is_found_by_its_prefix():
     whole = {**own, "decoder.weight": np.ones((2, 2))}
     _, restored = interop.from_torch(whole, "encoder.rnn.")
     jax.tree.map(np.testing.assert_array_equal, restored, params)
-    with pytest.raises(ValueError, match=r"weight_hh_l0 is missing; there is decoder"):
-        interop.from_torch(whole)
+    for wrong in ("", "encoder."):
+        with pytest.raises(
+            ValueError, match=rf'prefix="{wrong}"; expected prefix="encoder.rnn."$'
+        ):
+            interop.from_torch(whole, wrong)
+
+
+@pytest.mark.parametrize("source", ["lstm.safetensors", None, [1]])
+def test_what_is_no_state_dict_is_refused(source):
+    with pytest.raises(TypeError, match=r"got \w+; read_weights reads a file"):
+        interop.from_torch(source)
+
+
+def test_an_activation_is_that_of_an_rnn():
+    with pytest.raises(ValueError, match=r"LSTM\(.*\) has no activation relu"):
+        interop.from_torch(weights(), activation="relu")
+
+
+def test_a_whole_module_says_what_its_state_dict_does_not():
+    torch = pytest.importorskip("torch")
+    whole = torch.nn.ModuleDict(
+        {
+            "plain": torch.nn.RNN(D, H, 2, "relu", dropout=0.25),
+            "head": torch.nn.Linear(H, 2),
+        }
+    )
+    cell, _ = interop.from_torch(whole, "plain.")
+    assert cell == interop.from_torch(whole["plain"])[0]
+    assert cell.dropout == 0.25 and cell.cells[0].activation == "relu"
+
+
+def test_no_direction_of_a_layer_is_left_out():
+    cell = seqjax.Bidirectional(seqjax.LSTM(H))
+    cell = seqjax.Stack((cell, cell))
+    found = interop.to_torch(cell, drawn(lambda key: cell.init(key, D)))
+    found = {k: v for k, v in found.items() if not k.endswith("_l1_reverse")}
+    with pytest.raises(ValueError, match="weight_hh_l1_reverse is missing"):
+        interop.from_torch(found)
 
 
 def weights(**changes):
@@ -135,6 +171,9 @@ def weights(**changes):
 MISTAKES = {
     r"from_torch: weight_hh_l0 is missing; there is bias_hh_l0": {"weight_hh_l0": None},
     r"bias_hh_l0 is missing": {"bias_hh_l0": None},
+    r"bias_hh_l0 must hold floats, got int32": {
+        "bias_hh_l0": np.zeros(4 * H, np.int32)
+    },
     r"weight_ih_l0 must be \[16, any\], got \[12, 3\]": {
         "weight_ih_l0": np.ones((12, D))
     },
