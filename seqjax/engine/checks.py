@@ -105,5 +105,5 @@ def refuse_forward_mode(*trees: Any) -> None:
     if any(isinstance(leaf, ad.JVPTracer) for leaf in jax.tree.leaves(trees)):
         raise TypeError(
             "the fused loop has no forward-mode derivatives (jvp, jacfwd, hessian): "
-            "call unroll(..., fused=False)"
+            "call unroll(..., fused=False), or use the RNN of flax itself"
         )

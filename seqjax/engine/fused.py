@@ -152,7 +152,8 @@ def _differentiable_once(residuals: Any) -> Any:
 
 def _refuse(residuals: Any) -> NoReturn:
     raise TypeError(
-        "the fused loop has no second derivatives: call unroll(..., fused=False)"
+        "the fused loop has no second derivatives: call unroll(..., fused=False), or "
+        "use the RNN of flax itself"
     )
 
 

@@ -284,6 +284,17 @@ def _check_module(module: Any, activation: str) -> str:
     parts = [module]
     if hasattr(module, FORWARD):
         parts = [module.forward_rnn, module.backward_rnn]
+        merge = getattr(module.merge_fn, "__name__", "")
+        if merge != "_concatenate":
+            raise ValueError(
+                f"from_flax: the outputs of a Bidirectional must be concatenated, got "
+                f"merge_fn {merge or module.merge_fn!r}"
+            )
+    elif getattr(module, "reverse", False):
+        raise ValueError(
+            "from_flax: the RNN reads backward; give its cell, and reverse=True to "
+            "unroll"
+        )
     for cell in (getattr(part, "cell", part) for part in parts):
         if type(cell).__name__ not in CELLS:
             raise ValueError(
@@ -296,6 +307,11 @@ def _check_module(module: Any, activation: str) -> str:
                 f"from_flax: the {type(cell).__name__} has settings that no cell here "
                 f"has: gate_fn must be sigmoid, activation_fn tanh (or relu in a "
                 f"SimpleCell), and residual False"
+            )
+        if cell.dtype not in (None, cell.param_dtype):
+            raise ValueError(
+                f"from_flax: the {type(cell).__name__} computes in another dtype than "
+                f"that of its weights: {jnp.dtype(cell.dtype)}"
             )
         activation = found if type(cell).__name__ == "SimpleCell" else activation
     return activation

@@ -77,7 +77,10 @@ class RNN(nn.RNN):
             key = jax.random.key(0) if init_key is None else init_key
             shape = inputs.shape[:time_axis] + inputs.shape[time_axis + 1 :]
             carry = self.cell.initialize_carry(key, shape)
-        cell, params = cell_of(weights, activation or "", "RNN: ")
+        try:
+            cell, params = cell_of(weights, activation or "", "RNN: ")
+        except ValueError:  # other weights, such as those of an adapter
+            return super().__call__(inputs, **as_flax)
         if not flax_loop.fits(inputs, carry, params, self.cell.dtype, seq_lengths):
             return super().__call__(inputs, **as_flax)
         return flax_loop.run(
@@ -105,12 +108,29 @@ class Bidirectional(nn.Bidirectional):
       (32, 35, 128)
     """
 
-    def __call__(self, inputs: jax.Array, **options: Any) -> Any:
-        """As `flax.linen.Bidirectional`."""
-        if flax_loop.chosen(options.get("return_carry"), self.return_carry):
-            return super().__call__(inputs, **options)
+    def __call__(
+        self,
+        inputs: jax.Array,
+        *,
+        initial_carry: Any = None,
+        init_key: jax.Array | None = None,
+        seq_lengths: jax.Array | None = None,
+        return_carry: bool | None = None,
+        time_major: bool | None = None,
+        reverse: bool | None = None,
+        keep_order: bool | None = None,
+    ) -> Any:
+        """As `flax.linen.Bidirectional`, which ignores reverse and keep_order too."""
+        options: dict[str, Any] = {
+            "initial_carry": initial_carry,
+            "seq_lengths": seq_lengths,
+            "time_major": time_major,
+        }
+        if flax_loop.chosen(return_carry, self.return_carry):
+            more: dict[str, Any] = {"init_key": init_key, "return_carry": True}
+            return super().__call__(inputs, **more, **options)
         keys: Any = None, None
-        if options.get("init_key") is not None:
-            keys = jax.random.split(options["init_key"])
+        if init_key is not None:
+            keys = jax.random.split(init_key)
         own = [{"init_key": key} for key in keys]
         return flax_loop.outputs_of_both(self, inputs, options, own)

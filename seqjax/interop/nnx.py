@@ -59,12 +59,8 @@ class RNN(nnx.RNN):
             "keep_order": keep_order,
             "rngs": rngs,
         }
-        activation = _activation(self.cell)
-        if (
-            activation is None
-            or not isinstance(inputs, jax.Array | np.ndarray)
-            or inputs.ndim < 2
-        ):
+        plain = _plain(self.cell, inputs, initial_carry, seq_lengths)
+        if plain is None:
             return super().__call__(inputs, **as_flax)
         time_axis = (
             0 if flax_loop.chosen(time_major, self.time_major) else inputs.ndim - 2
@@ -75,9 +71,8 @@ class RNN(nnx.RNN):
                 rngs = rngs.carry.fork()
             shape = inputs.shape[:time_axis] + inputs.shape[time_axis + 1 :]
             carry = self.cell.initialize_carry(shape, rngs)
+        cell, params = plain
         own: Any = self.cell
-        weights = nnx.to_pure_dict(nnx.state(own, nnx.Param))
-        cell, params = cell_of(weights, activation, "RNN: ")
         if not flax_loop.fits(inputs, carry, params, own.dtype, seq_lengths):
             as_flax["initial_carry"] = carry
             return super().__call__(inputs, **as_flax)
@@ -105,17 +100,65 @@ class Bidirectional(nnx.Bidirectional):
       (32, 35, 128)
     """
 
-    def __call__(self, inputs: jax.Array, **options: Any) -> Any:
-        """As `flax.nnx.Bidirectional`."""
-        if flax_loop.chosen(options.get("return_carry"), self.return_carry):
-            return super().__call__(inputs, **options)
-        rngs = options.get("rngs") or self.rngs
-        own = [{"rngs": rngs}] * 2
-        return flax_loop.outputs_of_both(self, inputs, options, own)
+    def __call__(
+        self,
+        inputs: jax.Array,
+        *,
+        initial_carry: Any = None,
+        rngs: Any = None,
+        seq_lengths: jax.Array | None = None,
+        return_carry: bool | None = None,
+        time_major: bool | None = None,
+        reverse: bool | None = None,
+        keep_order: bool | None = None,
+    ) -> Any:
+        """As `flax.nnx.Bidirectional`, which ignores reverse and keep_order too."""
+        options: dict[str, Any] = {
+            "initial_carry": initial_carry,
+            "seq_lengths": seq_lengths,
+            "time_major": time_major,
+        }
+        rngs = self.rngs if rngs is None else rngs
+        if isinstance(rngs, nnx.Rngs):
+            rngs = rngs.carry  # one stream for both directions
+        if flax_loop.chosen(return_carry, self.return_carry):
+            return super().__call__(inputs, rngs=rngs, return_carry=True, **options)
+        return flax_loop.outputs_of_both(self, inputs, options, [{"rngs": rngs}] * 2)
+
+
+def _plain(own: Any, inputs: Any, carry: Any, lengths: Any) -> Any:
+    """(cell, params) if a cell of flax runs here with these arrays, else None."""
+    activation = _activation(own)
+    is_array = isinstance(inputs, jax.Array | np.ndarray)
+    if activation is None or not is_array or inputs.ndim < 2:
+        return None
+    try:
+        weights = nnx.to_pure_dict(nnx.state(own, nnx.Param))
+        cell, params = cell_of(weights, activation, "RNN: ")
+    except ValueError:  # other weights, such as those of an adapter
+        return None
+    fits = flax_loop.fits(inputs, carry, params, own.dtype, lengths)
+    return (cell, params) if fits else None
 
 
 def _activation(cell: Any) -> str | None:
     """The activation of a cell that runs here; None for any other."""
     if type(cell) not in CELLS or cell.promote_dtype is not dtypes.promote_dtype:
         return None
+    parts = [part for part in vars(cell).values() if isinstance(part, nnx.Module)]
+    parts = [part for part in parts if not isinstance(part, nnx.Rngs | nnx.RngStream)]
+    if not all(_is_plain(part, cell.dtype) for part in parts):
+        return None
     return activation_of(cell)
+
+
+def _is_plain(layer: Any, dtype: Any) -> bool:
+    """Whether a layer of a cell is a Linear whose product is the usual one."""
+    return (
+        type(layer) is nnx.Linear
+        and layer.dot_general is jax.lax.dot_general
+        and layer.precision is None
+        and layer.dtype == dtype
+        and layer.promote_dtype is dtypes.promote_dtype
+        and getattr(layer, "preferred_element_type", None) is None
+    )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import linen, nnx
 
+from seqjax import interop
 from seqjax.interop import flax_loop
 from seqjax.interop import linen as fast_linen
 from seqjax.interop import nnx as fast_nnx
@@ -209,7 +210,54 @@ def nnx_cell(kind, **options):
     return getattr(nnx, kind)(D, H, rngs=nnx.Rngs(0), **options)
 
 
+class Doubled(nnx.Linear):
+    """An adapter of somebody's own."""
+
+    def __call__(self, inputs):
+        return 2 * super().__call__(inputs)
+
+
+class Frozen(nnx.Variable):
+    """A weight that is not trained."""
+
+
+def with_dense(change):
+    """A GRU of flax whose product with the state is changed."""
+    cell = nnx_cell("GRUCell")
+    dense = nnx.Linear(H, 3 * H, use_bias=False, rngs=nnx.Rngs(1))
+    cell.dense_h = change(dense)
+    return cell
+
+
+def set_to(**changes):
+    def change(dense):
+        for name, value in changes.items():
+            setattr(dense, name, value)
+        return dense
+
+    return change
+
+
+def doubled_product(*args, **options):
+    return 2 * jax.lax.dot_general(*args, **options)
+
+
 OTHERS = {
+    "linear_of_ones_own": lambda: with_dense(
+        lambda d: Doubled(H, 3 * H, use_bias=False, rngs=nnx.Rngs(2))
+    ),
+    "dot_general": lambda: with_dense(set_to(dot_general=doubled_product)),
+    "precision": lambda: with_dense(set_to(precision="highest")),
+    "half_products": lambda: with_dense(set_to(dtype=jnp.float16)),
+    "frozen": lambda: with_dense(lambda d: set_to(kernel=Frozen(d.kernel[...]))(d)),
+    "bias_of_the_state": lambda: with_dense(
+        lambda d: nnx.Linear(H, 3 * H, rngs=nnx.Rngs(3))
+    ),
+    "adapter": lambda: with_dense(
+        lambda d: nnx.LoRALinear(
+            H, 3 * H, lora_rank=2, use_bias=False, rngs=nnx.Rngs(3)
+        )
+    ),
     "own_cell": lambda: OwnCell(D, H, rngs=nnx.Rngs(0)),
     "gate_fn": lambda: nnx_cell("LSTMCell", gate_fn=jax.nn.hard_sigmoid),
     "activation_fn": lambda: nnx_cell("GRUCell", activation_fn=jax.nn.relu),
@@ -248,3 +296,53 @@ def test_a_carry_that_is_drawn_is_that_of_flax():
         rnn = library.RNN(cell, rngs=nnx.Rngs(5), return_carry=True)
         carries.append([rnn(XS), rnn(XS)])
     equality.assert_close(*carries, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("return_carry", [False, True])
+@pytest.mark.parametrize("library", [fast_nnx, fast_linen], ids=["nnx", "linen"])
+def test_an_unknown_argument_of_a_bidirectional_is_refused(library, return_carry):
+    if library is fast_nnx:
+        rnns = [library.RNN(nnx_cell("GRUCell")) for _ in range(2)]
+        layer = library.Bidirectional(*rnns, return_carry=return_carry)
+    else:
+        rnns = [library.RNN(linen.GRUCell(H)) for _ in range(2)]
+        layer = library.Bidirectional(*rnns, return_carry=return_carry)
+    with pytest.raises(TypeError, match="seq_length"):
+        layer(XS, seq_length=LENGTHS)
+
+
+def test_a_fallback_forks_no_random_stream_twice():
+    """Dropout after it has the mask that it has in flax."""
+    counts = []
+    for library in (nnx, fast_nnx):
+        rngs = nnx.Rngs(5)
+        with jax.numpy_dtype_promotion("standard"):
+            library.RNN(nnx_cell("GRUCell"))(XS.astype(np.float16), rngs=rngs)
+        counts.append(rngs.carry.count[...])
+    assert counts[0] == counts[1]
+
+
+def test_both_directions_draw_from_one_stream():
+    init, found = jax.nn.initializers.normal(), []
+    for library in (nnx, fast_nnx):
+        with pytest.warns(UserWarning, match="carry_init"):
+            rnns = [library.RNN(nnx_cell("GRUCell", carry_init=init)) for _ in range(2)]
+        layer = library.Bidirectional(*rnns)
+        found.append([layer(XS, rngs=nnx.Rngs(7)), layer(XS)])
+    equality.assert_close(*found, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda rnn: nnx.Bidirectional(rnn, rnn, merge_fn=jnp.add), "merge_fn 'add'"),
+        (lambda rnn: nnx.RNN(rnn.cell, reverse=True), "the RNN reads backward"),
+        (
+            lambda rnn: nnx.RNN(nnx_cell("GRUCell", dtype=jnp.bfloat16)),
+            "another dtype than that of its weights: bfloat16",
+        ),
+    ],
+)
+def test_settings_that_a_cell_does_not_keep_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        interop.from_flax(make(nnx.RNN(nnx_cell("GRUCell"))))
