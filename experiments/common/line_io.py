@@ -13,6 +13,7 @@ from experiments.common.errors import UserError
 from experiments.common.settings import Settings, setting
 from seqjax import durable
 from seqjax.data.formats import CONLL, WITH_TABS, describe_format
+from seqjax.data.tables import is_json_lines
 from seqjax.data.text import (
     STANDARD_INPUT,
     decode,
@@ -76,8 +77,14 @@ def check_output(output: str | None) -> None:
 
 
 def read_lines(path: str | None) -> list[str]:
-    """All lines of a file, or of standard input."""
+    """All lines of a file, or of standard input.
+
+    Raises:
+      UserError: for a file of JSON lines.
+    """
     path = STANDARD_INPUT if path is None else path
+    if is_json_lines(path):
+        raise UserError(f"{path} is JSON lines; a text on each line was expected.")
     is_typed = path == STANDARD_INPUT
     content = _typed(lambda: read_bytes(path)) if is_typed else read_bytes(path)
     name, text = shown_path(path), decode(content, path, may_be_empty=True)

@@ -15,7 +15,7 @@ from experiments.common.own_files import (
 )
 from experiments.common.settings import Settings, setting
 from seqjax.data import corpora
-from seqjax.data.tables import read_parts
+from seqjax.data.tables import read_part
 from seqjax.data.text import (
     DataError,
     detokenize,
@@ -94,7 +94,7 @@ def read_input(config: TextConfig, path: str, vocab: Vocab) -> tuple[str, np.nda
     Raises:
       DataError: for a text that cannot be read, or with fewer than 2 tokens.
     """
-    (part,) = read_parts([path])
+    part = read_part(path)
     text = _as_data_set(config, corpora.text_of(part, config.columns))
     tokens = tokenize(text, config.level)
     if len(tokens) < 2:

@@ -290,7 +290,7 @@ class Workdir:
 
     def _write_report(self, printed: Sequence[console.Printed]) -> None:
         """Write report.html: what the run has printed, its figures and settings."""
-        figures = [*self.path.glob("*.png"), *self.path.glob("*/*.png")]
+        figures = [*self.path.glob("*.png"), *self.path.glob("*/learning_curve.png")]
         captions = {
             str(path.relative_to(self.path).with_suffix("")).replace("_", " "): path
             for path in sorted(figures, key=lambda path: (len(path.parts), path))

@@ -101,13 +101,24 @@ def read(name: str, folder: Path) -> Run:
         return Run(
             name,
             dict(map(flag_of, (x for x in lines if x.startswith("--")))),
-            json.loads(text_of(summary)) if summary.exists() else {},
+            flat(json.loads(text_of(summary))) if summary.exists() else {},
             [json.loads(line) for line in split_lines(text_of(metrics))]
             if metrics.exists()
             else [],
         )
     except ValueError as error:
         raise UserError(f"{folder} holds a damaged file: {error}.") from None
+
+
+def flat(found: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """The numbers of an object and of those in it, by names joined by points."""
+    numbers: dict[str, Any] = {}
+    for name, value in found.items():
+        if isinstance(value, dict):
+            numbers |= flat(value, f"{before}{name}.")
+        else:
+            numbers[before + name] = value
+    return numbers
 
 
 def text_of(path: Path) -> str:
@@ -150,14 +161,15 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         size = math.floor(math.log10(abs(value))) if value else 0
         return f"{value:,.{max(0, 4 - size)}f}" if abs(size) < 8 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)[:12]
+    return f"{value:,}" if isinstance(value, int) else repr(value)[1:-1][:12]
 
 
 def draw(path: Path, runs: Sequence[Run], metric: str) -> None:
     """A line for each run."""
     figure, axes = new_figure(7, 4.5)
     for run in runs:
-        points = [(m["step"], m[metric]) for m in run.metrics if m.get(metric)]
+        lines = [m for m in run.metrics if m.get(metric) is not None]
+        points = [(m["step"], m[metric]) for m in lines]
         if points:
             axes.plot(*zip(*points, strict=True), label=run.name)
     axes.set(xlabel="minibatches", ylabel=metric.replace("_", " "))

@@ -10,9 +10,10 @@ from experiments.common.workdir import RunConfig
 from experiments.forecasting.config import AUTO, AUTO_MODELS, Config, DataConfig
 from seqjax.data import series
 from seqjax.data.calendar_steps import find_step
-from seqjax.data.csv_columns import Columns, read_columns
+from seqjax.data.csv_columns import Columns, columns_of, read_columns
 from seqjax.data.seasons import find_season
 from seqjax.data.series import Scaling, Series
+from seqjax.data.tables import read_parts
 from seqjax.data.text import shown_path
 
 DEFAULT_TAU, DEFAULT_HORIZON = 24, 12
@@ -27,7 +28,8 @@ def load_series(config: DataConfig, run: RunConfig, horizon: int) -> Series:
     if config.csv is None:
         found = series.load(config.dataset, run.data_dir, run.seed)
     else:
-        tables = [read_table(path, config, config.target) for path in config.csv]
+        columns = config.target, config.time_column, config.missing
+        tables = [columns_of(part, *columns) for part in read_parts(config.csv)]
         rows = horizon or default_horizon(len(tables[0].values))
         found = series.of_columns(series_name(config.csv), tables, horizon=rows)
     return found._replace(period=config.period)

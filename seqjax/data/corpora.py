@@ -10,6 +10,7 @@ from seqjax.data.names import unknown_name
 from seqjax.data.sources import Source, fetch, sha256_of
 from seqjax.data.tables import (
     Part,
+    checksum,
     choose_columns,
     is_table,
     read_parts,
@@ -138,8 +139,8 @@ def load_files(
       DataError: as `text_of`.
     """
     parts = read_parts(paths)
-    texts = [text_of(part, columns) for part in parts]
-    name, sha256 = Path(parts[0].path).name, sha256_of(*(p.content for p in parts))
+    sha256 = checksum(parts, columns)
+    texts, name = [text_of(part, columns) for part in parts], Path(parts[0].path).name
     if len(texts) == 1:
         return split_by_position(name, texts[0], sha256)
     train, valid, test = texts

@@ -54,8 +54,7 @@ def read_columns(
         twice or, with the line or the row, a row that cannot be parsed, a cell that is
         not a finite number, or a time that does not increase.
     """
-    (part,) = tables.read_parts([path])
-    return columns_of(part, target, time_column, missing)
+    return columns_of(tables.read_part(path), target, time_column, missing)
 
 
 def columns_of(
@@ -77,7 +76,10 @@ def columns_of(
       DataError: as `read_columns`.
     """
     path = part.path
-    table = _cells(part) if tables.is_table(part) else _csv(part)
+    # No CSV begins with an object of JSON, as standard input may.
+    is_table = tables.is_table(part) or part.content.lstrip()[:2] in (b'{"', b"{}")
+    needed = None if target is None else (*target, *filter(None, [time_column]))
+    table = _cells(part, needed) if is_table else _csv(part)
     columns = _choose(table, target, time_column, path)
     if not table.rows:
         raise DataError(f"{path} has a first line of names, but no rows below it.")
@@ -102,9 +104,20 @@ def _csv(part: tables.Part) -> Table:
     return read_table(decode(part.content, part.path), part.path)
 
 
-def _cells(part: tables.Part) -> Table:
-    """A table of another format as CSV has it: its cells are texts."""
-    found = tables.read_table(part)
+def _cells(part: tables.Part, needed: Sequence[str] | None) -> Table:
+    """A table of another format as CSV has it: its cells are texts.
+
+    Args:
+      part: the file.
+      needed: the names of the columns to read; None is all.
+    """
+    choose = None
+    if needed is not None:
+        names = tuple(dict.fromkeys(needed))
+        choose = tables.choose_columns(part.path, names, {})
+    found = tables.read_table(part, choose)
+    if not found.columns:
+        raise DataError(f"{part.path} has no columns.")
     columns = [list(map(_cell, column)) for column in found.columns.values()]
     cells = zip(found.numbers, zip(*columns, strict=True), strict=True)
     rows = [Row(number, list(row)) for number, row in cells]

@@ -16,9 +16,11 @@ from seqjax.data.sources import Source, fetch, hashed_share, sha256_of
 from seqjax.data.synthetic import opinions
 from seqjax.data.tables import (
     Part,
+    checksum,
     choose_columns,
     is_table,
     names_of,
+    read_part,
     read_parts,
     read_table,
     texts_of,
@@ -132,7 +134,7 @@ def load_files(
         in a held-out part only, or fewer than two labels.
     """
     parts = read_parts(paths)
-    sha256 = sha256_of(*(part.content for part in parts))
+    sha256 = checksum(parts, columns)
     name = Path(parts[0].path).name
     train = documents_of(parts[0], None, columns)
     if len(parts) == 1:
@@ -160,7 +162,7 @@ def read_file(
     Raises:
       DataError: if the file cannot be read, or as `documents_of`.
     """
-    (part,) = read_parts([path])
+    part = read_part(path)
     return _split(documents_of(part, known, columns))
 
 
@@ -191,6 +193,11 @@ def documents_of(
     for index, (own, document) in enumerate(rows):
         if not document.strip():
             raise DataError(f"{table.at(index)}: {text!r} holds no text.")
+        if set("\t\n") & set(own):
+            raise DataError(
+                f"{table.at(index)}: the label {own[:40]!r} has a tab or the end of a "
+                f"line."
+            )
         if known is not None and own not in known:
             raise DataError(
                 f"{table.at(index)}: the label {own!r} does not occur in the training "

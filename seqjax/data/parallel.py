@@ -18,7 +18,10 @@ from seqjax.data.sources import (
 from seqjax.data.synthetic import grammar
 from seqjax.data.tables import (
     Part,
+    Table,
+    checksum,
     choose_columns,
+    is_json_lines,
     is_table,
     read_parts,
     read_table,
@@ -139,6 +142,7 @@ def load_files(
     read, splits = [], []
     for files in zip(source_files, target_files, strict=True):
         contents = [read_bytes(path) for path in files]
+        _refuse_tables(files)
         read += contents
         splits.append(_aligned(contents, list(map(shown_path, files))))
     digest = sha256_of(b"".join(read))
@@ -157,6 +161,7 @@ def load_split(source_file: str | Path, target_file: str | Path) -> PairSplit:
       DataError: as `load_files`.
     """
     files = source_file, target_file
+    _refuse_tables(files)
     contents = [read_bytes(path) for path in files]
     return _aligned(contents, list(map(shown_path, files)))
 
@@ -176,7 +181,9 @@ def load_tsv(
       DataError: if a file cannot be read, or as `pairs_of`.
     """
     parts = read_parts(paths)
-    name, sha256 = Path(parts[0].path).name, sha256_of(*(p.content for p in parts))
+    name, sha256 = Path(parts[0].path).name, checksum(parts, columns)
+    if is_table(parts[0], columns):  # its columns are those of all parts
+        columns = tuple(_read_pairs(parts[0], columns).columns)
     pairs = [pairs_of(part, swap, columns) for part in parts]
     if len(pairs) == 1:
         return split_by_source(name, pairs[0], sha256)
@@ -204,15 +211,7 @@ def pairs_of(
         text = decode(part.content, part.path)
         formats.refuse_format(text, part.path, formats.PAIRS, _MISTAKEN)
         return _parse_tsv(text, part.path, swap)
-    choose = choose_columns(
-        part.path, columns, {"source": ("source",), "target": ("target",)}
-    )
-
-    def both(names: Sequence[str]) -> Sequence[str]:
-        nested = [name for name in names if name.startswith("translation.")]
-        return nested if columns is None and len(nested) == 2 else choose(names)
-
-    table = read_table(part, both)
+    table = _read_pairs(part, columns)
     sides = [texts_of(table, name) for name in table.columns]
     for name, sentences in zip(table.columns, sides, strict=True):
         for index, sentence in enumerate(sentences):
@@ -223,6 +222,19 @@ def pairs_of(
                 )
     sides = [[sentence.strip() for sentence in side] for side in sides]
     return list(zip(*(sides[::-1] if swap else sides), strict=True))
+
+
+def _read_pairs(part: Part, columns: Sequence[str] | None) -> Table:
+    """The two columns of a table."""
+    choose = choose_columns(
+        part.path, columns, {"source": ("source",), "target": ("target",)}
+    )
+
+    def both(names: Sequence[str]) -> Sequence[str]:
+        nested = [name for name in names if name.startswith("translation.")]
+        return nested if columns is None and len(nested) == 2 else choose(names)
+
+    return read_table(part, both)
 
 
 def split_by_source(
@@ -265,6 +277,12 @@ def _parse_tsv(text: str, path: str | Path, swap: bool) -> list[tuple[str, str]]
             )
         pairs.append((target, source) if swap else (source, target))
     return pairs
+
+
+def _refuse_tables(files: Sequence[str | Path]) -> None:
+    for file in files:
+        if is_json_lines(file):
+            raise DataError(f"{file} is JSON lines; a sentence a line was expected.")
 
 
 def _aligned(contents: Sequence[bytes], files: Sequence[str | Path]) -> PairSplit:

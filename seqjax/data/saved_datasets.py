@@ -13,6 +13,7 @@ from seqjax.data.text import STANDARD_INPUT, DataError, read_bytes
 
 STREAM = b"\xff\xff\xff\xff"  # how an Arrow stream begins
 _END = STREAM + bytes(4)  # and ends
+_INDICES = "_indices_data_files"
 _STATE, _SPLITS = "state.json", "dataset_dict.json"
 PARTS = (("train",), ("validation", "valid", "dev"), ("test",))  # their usual names
 
@@ -51,6 +52,11 @@ def read_streams(folder: Path) -> bytes:
       DataError: if a file is missing, or a stream does not end.
     """
     files = _read_json(folder / _STATE, "_data_files")
+    if json.loads(read_bytes(folder / _STATE, "JSON")).get(_INDICES):
+        raise DataError(
+            f"{folder} chooses rows by indices ({_INDICES}), as old versions of the "
+            f"library datasets wrote them; load and save it by a newer one."
+        )
     try:
         names = [file["filename"] for file in files]
         paths = [folder / name for name in names if Path(name).name == name]

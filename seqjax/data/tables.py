@@ -1,8 +1,8 @@
 """Columns of Parquet files, of JSON lines, and of data sets of Hugging Face.
 
 A Parquet file and an Arrow stream begin with their marks. A file of JSON lines is
-called *.jsonl or *.ndjson, unless its columns are named. The name of a column in an
-object holds a point: translation.en.
+called *.jsonl or *.ndjson, or its columns are named and it begins with a brace. The
+name of a column in an object holds a point: translation.en.
 """
 
 import importlib
@@ -20,6 +20,7 @@ from seqjax.data.saved_datasets import (
     is_saved,
     read_streams,
 )
+from seqjax.data.sources import sha256_of
 from seqjax.data.text import DataError, decode, read_bytes, shown_path, split_lines
 
 PARQUET = b"PAR1"
@@ -65,6 +66,42 @@ def read_parts(paths: Iterable[str | Path]) -> list[Part]:
     ]
 
 
+def read_part(path: str | Path) -> Part:
+    """The bytes of one file, or of a folder of one data set.
+
+    Raises:
+      DataError: as `read_parts`, and for a folder of several splits.
+    """
+    part, *others = read_parts([path])
+    if others:
+        raise DataError(
+            f"{path} has several splits; the folder of one was expected, such as "
+            f"{path}/test."
+        )
+    return part
+
+
+def checksum(parts: Sequence[Part], columns: Sequence[str] | None = None) -> str:
+    """The sha256 of what is read: the bytes and, of tables, the names of the columns.
+
+    Args:
+      parts: the files.
+      columns: the names that the user gave.
+
+    Raises:
+      DataError: if columns are named and no file is a table.
+    """
+    are_tables = [is_table(part, columns) for part in parts]
+    if columns is not None and not any(are_tables):
+        raise DataError(
+            f"{parts[0].path} has no columns to name: Parquet, JSON lines or a data "
+            f"set of Hugging Face was expected."
+        )
+    contents = [part.content for part in parts]
+    read = [repr((are_tables, columns)).encode()] if any(are_tables) else []
+    return sha256_of(*contents, *read)
+
+
 def is_table(part: Part, columns: Sequence[str] | None = None) -> bool:
     """Whether a file is a table, and no text.
 
@@ -77,7 +114,17 @@ def is_table(part: Part, columns: Sequence[str] | None = None) -> bool:
       (True, False)
     """
     has_mark = part.content.startswith((PARQUET, STREAM))
-    return has_mark or columns is not None or bool(_JSON_LINES.fullmatch(part.path))
+    begins_an_object = columns is not None and part.content.lstrip()[:1] == b"{"
+    return has_mark or begins_an_object or is_json_lines(part.path)
+
+
+def is_json_lines(path: str | Path) -> bool:
+    """Whether the name of a file is that of JSON lines.
+
+    >>> [is_json_lines(name) for name in ("my.jsonl", "my.ndjson.gz", "my.json")]
+    [True, True, False]
+    """
+    return bool(_JSON_LINES.fullmatch(str(path)))
 
 
 def read_table(
@@ -235,9 +282,11 @@ def _chosen(part: Part, schema: Any, choose: Callable | None) -> dict[str, list[
     """The names of the columns to read -> the names that lead to them."""
     leaves = [(".".join(names), names) for names in _leaves(schema)]
     found = dict(leaves)
-    if len(found) < len(leaves):
-        raise DataError(f"{part.path} has two columns of one name.")
-    return {name: found[name] for name in (choose or list)(list(found))}
+    chosen = (choose or list)(list(found))
+    for name in chosen:
+        if [leaf for leaf, _ in leaves].count(name) > 1:
+            raise DataError(f"{part.path} has two columns named {name!r}.")
+    return {name: found[name] for name in chosen}
 
 
 def _leaves(fields: Any) -> Iterator[list[str]]:
@@ -257,18 +306,22 @@ def _values(arrow: Any, table: Any, first: str, *others: str) -> list[Any]:
         column = compute.struct_field(column, list(others))
     if arrow.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if arrow.types.is_timestamp(column.type) and column.type.tz:
+        column = column.cast(arrow.timestamp(column.type.unit, "UTC"))
     if arrow.types.is_temporal(column.type):
         texts = column.cast(arrow.string()).to_pylist()
         return [text and re.sub(r"\.0+(?=Z?$)", "", text) for text in texts]
-    classes = _classes(table.schema, first) if not others else None
+    classes = _classes(table.schema, (first, *others))
     return [_named(value, classes) for value in column.to_pylist()]
 
 
-def _classes(schema: Any, name: str) -> Sequence[str] | None:
+def _classes(schema: Any, names: Sequence[str]) -> Sequence[str] | None:
     """The names of the classes of a column, or of its lists, if it has them."""
     try:
         stored = json.loads((schema.metadata or {})[b"huggingface"])
-        feature = stored["info"]["features"][name]
+        feature = stored["info"]["features"]
+        for name in names:
+            feature = feature[name]
         feature = feature[0] if isinstance(feature, list) else feature
         feature = feature.get("feature", feature)
         return feature["names"] if feature["_type"] == "ClassLabel" else None

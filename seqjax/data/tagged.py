@@ -26,9 +26,11 @@ from seqjax.data.sources import (
 from seqjax.data.synthetic import apples
 from seqjax.data.tables import (
     Part,
+    checksum,
     choose_columns,
     is_table,
     lists_of,
+    read_part,
     read_parts,
     read_table,
 )
@@ -126,10 +128,9 @@ def load_files(
         sentences.
     """
     parts = read_parts(paths)
-    contents = [part.content for part in parts]
-    sha256 = sha256_of(*contents)
+    sha256 = checksum(parts, columns)
     if name is not None:  # recorded runs have this checksum of a published corpus
-        sha256 = sha256_of(b"".join(contents))
+        sha256 = sha256_of(b"".join(part.content for part in parts))
     name = name or Path(parts[0].path).name
     splits = [sentences_of(p, token_column, tag_column, columns) for p in parts]
     if len(splits) == 1:
@@ -154,7 +155,7 @@ def read(
     columns: Sequence[str] | None = None,
 ) -> list[Sentence]:
     """The sentences of a file; see `sentences_of`."""
-    (part,) = read_parts([path])
+    part = read_part(path)
     return sentences_of(part, token_column, tag_column, columns)
 
 

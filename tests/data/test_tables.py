@@ -1,6 +1,7 @@
 """Parquet, JSON lines and data sets of Hugging Face: read whole, or refused."""
 
 import gzip
+import hashlib
 import io
 import json
 import re
@@ -17,7 +18,15 @@ from pyarrow import parquet
 
 from seqjax.data import corpora, labeled, parallel, tagged
 from seqjax.data.csv_columns import columns_of, read_columns
-from seqjax.data.tables import Part, lists_of, names_of, read_parts, read_table
+from seqjax.data.tables import (
+    Part,
+    checksum,
+    lists_of,
+    names_of,
+    read_part,
+    read_parts,
+    read_table,
+)
 from seqjax.data.text import DataError
 
 SAVED = Path(__file__).parent / "saved_by_datasets"  # by version 5.2 of the library
@@ -309,9 +318,92 @@ def test_json_lines_may_be_compressed_or_of_standard_input(tmp_path, monkeypatch
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     (part,) = read_parts(["-"])
     assert corpora.text_of(part, ["body"]) == "one\ntwo\n"
-    text = Part("my.txt", b"plain text\n")
-    with pytest.raises(DataError, match=r"my\.txt, line 1 is not an object of JSON"):
-        corpora.text_of(text, ["body"])
+    text = tmp_path / "my.txt"
+    text.write_bytes(b"plain text\n")
+    assert corpora.text_of(read_part(text), ["body"]) == "plain text\n"
+    with pytest.raises(DataError, match=r"my\.txt has no columns to name"):
+        corpora.load_files([text], ["body"])
+
+
+def test_the_checksum_is_that_of_what_is_read(tmp_path):
+    """Other columns of the same bytes are other data; a text has that of its bytes."""
+    part = part_of("jsonl", {"a": ["x"], "b": ["y"]})
+    found = {checksum([part], columns) for columns in (("a",), ("b",), None)}
+    found |= {checksum([part._replace(path="my.txt")])}
+    assert len(found) == 4
+    text = Part("my.txt", b"x")
+    assert checksum([text]) == hashlib.sha256(b"x").hexdigest()
+
+
+def test_pairs_have_the_directions_of_the_first_file(tmp_path):
+    paths = []
+    for number, names in enumerate((("en", "fr"), ("fr", "en"), ("fr", "en"))):
+        texts = {"en": "Go.", "fr": "Va."}
+        row = {"translation": {name: texts[name] for name in names}}
+        paths.append(tmp_path / f"{number}.jsonl")
+        paths[-1].write_text(json.dumps(row))
+    corpus = parallel.load_tsv(*paths)
+    assert corpus.train == corpus.valid == corpus.test == (["Go."], ["Va."])
+
+
+def test_a_folder_of_several_splits_is_no_single_file():
+    with pytest.raises(DataError, match=r"has several splits; .*/documents/test\.$"):
+        labeled.read_file(SAVED / "documents")
+
+
+def test_rows_that_old_folders_choose_by_indices_are_refused(tmp_path):
+    folder = tmp_path / "old"
+    shutil.copytree(SAVED / "documents/test", folder)
+    state = json.loads((folder / "state.json").read_text())
+    for indices, refused in (([], False), (None, False), ([{"filename": "i"}], True)):
+        state["_indices_data_files"] = indices
+        (folder / "state.json").write_text(json.dumps(state))
+        if refused:
+            with pytest.raises(DataError, match="chooses rows by indices"):
+                read_parts([folder])
+        else:
+            assert len(read_parts([folder])) == 1
+
+
+def test_two_columns_of_one_name_matter_only_if_they_are_read():
+    table = pa.table([["a"], ["b"], ["c"]], names=["x", "x", "text"])
+    sink = io.BytesIO()
+    parquet.write_table(table, sink)
+    part = Part("my.parquet", sink.getvalue())
+    assert corpora.text_of(part) == "c\n"
+    with pytest.raises(DataError, match="two columns named 'x'"):
+        corpora.text_of(part, ["x"])
+
+
+def test_lines_of_json_are_no_sentences(tmp_path):
+    path = tmp_path / "my.jsonl"
+    path.write_bytes(as_json_lines({"text": ["a"]}))
+    with pytest.raises(DataError, match="is JSON lines; a sentence a line was"):
+        parallel.load_files([path], [path])
+
+
+def test_a_series_of_standard_input_may_be_json(monkeypatch):
+    content = as_json_lines({"t": [1, 2, 3], "x": [0.5, 1.5, 2.5]})
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert read_columns("-", ["x"], "t").values[:, 0].tolist() == [0.5, 1.5, 2.5]
+    with pytest.raises(DataError, match="has no columns"):
+        columns_of(Part("my.jsonl", b"{}\n{}\n"))
+
+
+def test_times_over_a_change_of_the_clock_are_read():
+    times = pa.array(np.arange(4) * 3600 + 1729988000, pa.timestamp("s"))
+    times = times.cast(pa.timestamp("s", "Europe/Berlin"))
+    part = Part("x", as_parquet({"t": times, "x": [1, 2, 3, 4]}))
+    found = columns_of(part, time_column="t")
+    assert np.diff(found.times.values).tolist() == [np.timedelta64(1, "h")] * 3
+
+
+def test_a_label_is_one_line():
+    part = part_of("jsonl", {"label": ["a\nb"], "text": ["c"]})
+    with pytest.raises(
+        DataError, match=r"line 1: the label 'a.*' has a tab or the end"
+    ):
+        labeled.documents_of(part)
 
 
 def test_without_pyarrow_the_error_names_the_extra(monkeypatch):

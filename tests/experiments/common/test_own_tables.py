@@ -15,7 +15,7 @@ from experiments.tagging import __main__ as tagging
 from experiments.tagging.data import load_corpus as load_sentences
 from experiments.translation import __main__ as translation
 from experiments.translation.data import load_pairs
-from tests.commands import refused, run
+from tests.commands import files, refused, run
 
 NUMBER = 300
 WORDS = ["the", "blue", "house", "of", "my", "old", "friend"]
@@ -110,3 +110,18 @@ def test_columns_need_files_and_have_their_number(task, tmp_path):
     names = ",".join("abc"[: len(options["columns"]) + 1])
     result = run(command.main, f"--{flag}=my.jsonl", f"--columns={names}")
     refused(result, f"got {', '.join(map(repr, names.split(',')))}.")
+
+
+def test_other_columns_of_the_same_file_are_other_data(tmp_path):
+    """A run is not continued with them, and nothing of it is changed."""
+    path, workdir = tmp_path / "my.jsonl", tmp_path / "run"
+    rows = (json.dumps({"a": text, "b": text[::-1]}) for text in TEXTS)
+    path.write_text("".join(f"{row}\n" for row in rows))
+    small = ("--hidden_size=4", "--embed_size=4", "--ngram_order=0", "--length=5")
+    argv = (f"--corpus={path}", f"--workdir={workdir}", "--cell=rnn", *small)
+    argv = (*argv, "--schedule=constant")
+    assert run(language_model.main, *argv, "--columns=a", "--epochs=1").code == 0
+    before = files(workdir)
+    result = run(language_model.main, *argv, "--columns=b", "--epochs=2")
+    refused(result, "holds a run on other data than")
+    assert files(workdir) == before
