@@ -39,9 +39,9 @@ def test(session: nox.Session) -> None:
 
 @nox.session
 def documents(session: nox.Session) -> None:
-    """The code and the commands of README.md and docs/, with short settings."""
-    folder = "tests/experiments/documents"
-    session.run("python", "-m", "pytest", "-n", "2", *session.posargs, folder)
+    """The code of documents and docstrings, and the commands, with short settings."""
+    folders = ("tests/documents", "tests/experiments/documents")
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs, *folders)
 
 
 @nox.session
