@@ -21,7 +21,11 @@ LAYERS = [
         *("data.csv_rows", "data.vectors"),
         *("data.calendar_steps", "data.seasons", "data.synthetic.grammar.lexicon"),
     },
-    {"data.synthetic.grammar.phrases", "data.timestamps", "data.saved_datasets"},
+    {
+        *("data.synthetic.grammar.phrases", "data.timestamps"),
+        *("data.saved_datasets", "data.json_lines"),
+    },
+    {"data.arrow_tables"},
     {"data.synthetic.grammar.writer", "data.tables"},
     {"data.synthetic.grammar"},
     {

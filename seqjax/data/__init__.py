@@ -9,7 +9,7 @@ Tools:
     sources        published files: address, checksum, download; splits by a hash
     csv_rows       the rows of a CSV file, none of them lost
     csv_columns    numbers and times from a table; timestamps reads the times
-    tables         Parquet and JSON lines; saved_datasets are those of Hugging Face
+    tables         columns of arrow_tables (Parquet), json_lines and saved_datasets
     calendar_steps the step of a time column and the times after it
     seasons        the season of a series
     wav            wav files, resampling, changes of speed and tempo

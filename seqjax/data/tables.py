@@ -5,25 +5,19 @@ called *.jsonl or *.ndjson, or its columns are named and it begins with a brace.
 name of a column in an object holds a point: translation.en.
 """
 
-import importlib
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seqjax.data import arrow_tables, json_lines
+from seqjax.data.arrow_tables import PARQUET
+from seqjax.data.json_lines import Choose
 from seqjax.data.names import unknown_name
-from seqjax.data.saved_datasets import (
-    STREAM,
-    check_stream,
-    expand_splits,
-    is_saved,
-    read_streams,
-)
+from seqjax.data.saved_datasets import STREAM, expand_splits, is_saved, read_streams
 from seqjax.data.sources import sha256_of
-from seqjax.data.text import DataError, decode, read_bytes, shown_path, split_lines
+from seqjax.data.text import DataError, read_bytes, shown_path
 
-PARQUET = b"PAR1"
 _JSON_LINES = re.compile(r".*\.(jsonl|ndjson)(\.gz|\.zst)?", re.IGNORECASE | re.DOTALL)
 
 
@@ -127,9 +121,7 @@ def is_json_lines(path: str | Path) -> bool:
     return bool(_JSON_LINES.fullmatch(str(path)))
 
 
-def read_table(
-    part: Part, choose: Callable[[Sequence[str]], Sequence[str]] | None = None
-) -> Table:
+def read_table(part: Part, choose: Choose | None = None) -> Table:
     """Columns of a table.
 
     Values are those of JSON. Times are written as in ISO 8601, and the classes of a
@@ -142,16 +134,20 @@ def read_table(
     Raises:
       DataError: if the file is damaged or empty, or a column does not exist.
     """
-    is_arrow = part.content.startswith((PARQUET, STREAM))
-    table = _arrow(part, choose) if is_arrow else _json_lines(part, choose)
-    if not table.numbers:
+    numbers: Sequence[int]
+    if part.content.startswith((PARQUET, STREAM)):
+        columns, number = arrow_tables.read(*part, choose)
+        unit, numbers = "row", range(1, number + 1)
+    else:
+        unit, (columns, numbers) = "line", json_lines.read(*part, choose)
+    if not numbers:
         raise DataError(f"{part.path} has no rows.")
-    return table
+    return Table(part.path, unit, numbers, columns)
 
 
 def choose_columns(
     path: str, given: Sequence[str] | None, usual: Mapping[str, Sequence[str]]
-) -> Callable[[Sequence[str]], Sequence[str]]:
+) -> Choose:
     """A function that chooses one column for each purpose.
 
     Args:
@@ -243,141 +239,3 @@ def _unexpected(
     return DataError(
         f"{table.at(index)}: {name!r} holds {found}, where {expected} was expected."
     )
-
-
-def _arrow(part: Part, choose: Callable | None) -> Table:
-    """The table of a Parquet file, or of one Arrow stream after the other."""
-    path, content = part
-    try:
-        arrow = importlib.import_module("pyarrow")
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError:
-        raise DataError(
-            f'{path} is Parquet or Arrow; to read it, pip install "seqjax[data]".'
-        ) from None
-    try:
-        buffer = arrow.BufferReader(content)
-        if content.startswith(PARQUET):
-            file = parquet.ParquetFile(buffer)
-            chosen = _chosen(part, file.schema_arrow, choose)
-            table = file.read(list({names[0] for names in chosen.values()}))
-        else:
-            check_stream(content, path)
-            streams = []
-            while buffer.tell() < len(content):
-                streams.append(arrow.ipc.open_stream(buffer).read_all())
-            table = arrow.concat_tables(streams)
-            chosen = _chosen(part, table.schema, choose)
-        table.validate(full=True)
-        columns = {name: _values(arrow, table, *way) for name, way in chosen.items()}
-    except DataError:
-        raise
-    except (arrow.ArrowException, OSError, ValueError) as error:
-        reason = str(error).split("\n")[0].rstrip(".")
-        raise DataError(f"{path} is damaged: {reason}.") from None
-    return Table(path, "row", range(1, len(table) + 1), columns)
-
-
-def _chosen(part: Part, schema: Any, choose: Callable | None) -> dict[str, list[str]]:
-    """The names of the columns to read -> the names that lead to them."""
-    leaves = [(".".join(names), names) for names in _leaves(schema)]
-    found = dict(leaves)
-    chosen = (choose or list)(list(found))
-    for name in chosen:
-        if [leaf for leaf, _ in leaves].count(name) > 1:
-            raise DataError(f"{part.path} has two columns named {name!r}.")
-    return {name: found[name] for name in chosen}
-
-
-def _leaves(fields: Any) -> Iterator[list[str]]:
-    """The names that lead to each column of a schema: several in an object."""
-    for field in fields:
-        if str(field.type).startswith("struct<"):
-            yield from ([field.name, *names] for names in _leaves(field.type))
-        else:
-            yield [field.name]
-
-
-def _values(arrow: Any, table: Any, first: str, *others: str) -> list[Any]:
-    """The values of a column, or of a column of its objects."""
-    compute = importlib.import_module("pyarrow.compute")
-    column = table.column(first)
-    if others:
-        column = compute.struct_field(column, list(others))
-    if arrow.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if arrow.types.is_timestamp(column.type) and column.type.tz:
-        column = column.cast(arrow.timestamp(column.type.unit, "UTC"))
-    if arrow.types.is_temporal(column.type):
-        texts = column.cast(arrow.string()).to_pylist()
-        return [text and re.sub(r"\.0+(?=Z?$)", "", text) for text in texts]
-    classes = _classes(table.schema, (first, *others))
-    return [_named(value, classes) for value in column.to_pylist()]
-
-
-def _classes(schema: Any, names: Sequence[str]) -> Sequence[str] | None:
-    """The names of the classes of a column, or of its lists, if it has them."""
-    try:
-        stored = json.loads((schema.metadata or {})[b"huggingface"])
-        feature = stored["info"]["features"]
-        for name in names:
-            feature = feature[name]
-        feature = feature[0] if isinstance(feature, list) else feature
-        feature = feature.get("feature", feature)
-        return feature["names"] if feature["_type"] == "ClassLabel" else None
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-
-
-def _named(value: Any, classes: Sequence[str] | None) -> Any:
-    """The name of a class; no value for -1, which stands for an unknown class."""
-    if isinstance(value, list):
-        return [_named(item, classes) for item in value]
-    if classes is None or not isinstance(value, int):
-        return value
-    return classes[value] if 0 <= value < len(classes) else None
-
-
-def _json_lines(part: Part, choose: Callable | None) -> Table:
-    rows, numbers = [], []
-    for number, line in enumerate(split_lines(decode(part.content, part.path)), 1):
-        if line.strip():
-            rows.append(_parse(line, f"{part.path}, line {number}"))
-            numbers.append(number)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    chosen = names if choose is None else choose(names)
-    columns = {name: [row.get(name) for row in rows] for name in chosen}
-    return Table(part.path, "line", numbers, columns)
-
-
-def _parse(line: str, where: str) -> dict[str, Any]:
-    """The object on a line, the names of objects in it joined by points."""
-    try:
-        found = json.loads(line, object_pairs_hook=_unique)
-        json.dumps(found, ensure_ascii=False).encode()  # surrogates are no characters
-        if isinstance(found, dict):
-            return _unique(list(_flat(found)))
-        reason = f"it holds {line.strip()[:20]!r}"
-    except json.JSONDecodeError as error:
-        reason = f"{error.msg} at character {error.colno}"
-    except (ValueError, RecursionError) as error:
-        reason = str(error)
-    raise DataError(
-        f"{where} is not an object of JSON ({reason}); Parquet or one object on each "
-        f"line was expected."
-    )
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("a name occurs twice")
-    return dict(pairs)
-
-
-def _flat(found: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of an object and of the objects in it, with their names."""
-    for name, value in found.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield before + name, value

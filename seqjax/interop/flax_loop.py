@@ -77,6 +77,31 @@ def run(
     return (last.c, last.h) if is_lstm else last, outputs
 
 
+def time_axis_of(layer: Any, inputs: Any, time_major: bool | None) -> int:
+    """The time axis of the inputs of an RNN of flax."""
+    return 0 if chosen(time_major, layer.time_major) else inputs.ndim - 2
+
+
+def run_as(
+    layer: Any,
+    plain: tuple[Any, Params],
+    inputs: jax.Array,
+    carry: Any,
+    options: Mapping[str, Any],
+) -> Any:
+    """`run` with the arguments of a call, or the settings of the RNN of flax."""
+    return run(
+        *plain,
+        inputs,
+        carry,
+        time_axis_of(layer, inputs, options["time_major"]),
+        options["seq_lengths"],
+        chosen(options["return_carry"], layer.return_carry),
+        chosen(options["reverse"], layer.reverse),
+        chosen(options["keep_order"], layer.keep_order),
+    )
+
+
 def _last_and_all(
     cell: Any, params: Params, xs: jax.Array, state: Any, lengths: jax.Array | None
 ) -> tuple[Any, jax.Array]:

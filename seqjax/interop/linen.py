@@ -69,31 +69,19 @@ class RNN(nn.RNN):
             or inputs.ndim < 2
         ):
             return super().__call__(inputs, **as_flax)
-        time_axis = (
-            0 if flax_loop.chosen(time_major, self.time_major) else inputs.ndim - 2
-        )
         carry = initial_carry
         if carry is None:
             key = jax.random.key(0) if init_key is None else init_key
+            time_axis = flax_loop.time_axis_of(self, inputs, time_major)
             shape = inputs.shape[:time_axis] + inputs.shape[time_axis + 1 :]
             carry = self.cell.initialize_carry(key, shape)
         try:
-            cell, params = cell_of(weights, activation or "", "RNN: ")
+            plain = cell_of(weights, activation or "", "RNN: ")
         except ValueError:  # other weights, such as those of an adapter
             return super().__call__(inputs, **as_flax)
-        if not flax_loop.fits(inputs, carry, params, self.cell.dtype, seq_lengths):
+        if not flax_loop.fits(inputs, carry, plain[1], self.cell.dtype, seq_lengths):
             return super().__call__(inputs, **as_flax)
-        return flax_loop.run(
-            cell,
-            params,
-            inputs,
-            carry,
-            time_axis,
-            seq_lengths,
-            flax_loop.chosen(return_carry, self.return_carry),
-            flax_loop.chosen(reverse, self.reverse),
-            flax_loop.chosen(keep_order, self.keep_order),
-        )
+        return flax_loop.run_as(self, plain, inputs, carry, as_flax)
 
 
 class Bidirectional(nn.Bidirectional):

@@ -62,31 +62,18 @@ class RNN(nnx.RNN):
         plain = _plain(self.cell, inputs, initial_carry, seq_lengths)
         if plain is None:
             return super().__call__(inputs, **as_flax)
-        time_axis = (
-            0 if flax_loop.chosen(time_major, self.time_major) else inputs.ndim - 2
-        )
         carry, rngs = initial_carry, self.rngs if rngs is None else rngs
         if carry is None:
             if isinstance(rngs, nnx.Rngs):
                 rngs = rngs.carry.fork()
+            time_axis = flax_loop.time_axis_of(self, inputs, time_major)
             shape = inputs.shape[:time_axis] + inputs.shape[time_axis + 1 :]
             carry = self.cell.initialize_carry(shape, rngs)
-        cell, params = plain
         own: Any = self.cell
-        if not flax_loop.fits(inputs, carry, params, own.dtype, seq_lengths):
+        if not flax_loop.fits(inputs, carry, plain[1], own.dtype, seq_lengths):
             as_flax["initial_carry"] = carry
             return super().__call__(inputs, **as_flax)
-        return flax_loop.run(
-            cell,
-            params,
-            inputs,
-            carry,
-            time_axis,
-            seq_lengths,
-            flax_loop.chosen(return_carry, self.return_carry),
-            flax_loop.chosen(reverse, self.reverse),
-            flax_loop.chosen(keep_order, self.keep_order),
-        )
+        return flax_loop.run_as(self, plain, inputs, carry, as_flax)
 
 
 class Bidirectional(nnx.Bidirectional):

@@ -42,6 +42,17 @@ def test_what_is_printed_is_recorded_in_its_order(capsys):
     assert "afterwards" in capsys.readouterr().out
 
 
+def test_terms_headers_and_changed_settings_are_shown():
+    table = Printed("T", ("a", "b"), (("1", "2"),), ("a: first", "b: second"))
+    settings = {"seed": "3", "size": "8"}
+    page = report_page("R", [table], {}, settings, ["seed"])
+    assert Page(page).shown.startswith("R R T a b 1 2 a: first b: second")
+    changed, everything = page.split("<h2>Settings</h2>")
+    assert "Settings other than the defaults" in changed
+    assert "<td>seed</td>" in changed and "<td>size</td>" not in changed
+    assert "<td>seed</td>" in everything and "<td>size</td>" in everything
+
+
 def test_a_run_has_a_report(tmp_path):
     workdir = tmp_path / "<run>"
     flags = (f"--workdir={workdir}", "--seed=3", "--max_tokens=2000", "--length=20")
