@@ -89,8 +89,6 @@ def _values(arrow: Any, table: Any, first: str, *others: str) -> list[Any]:
     column = table.column(first)
     if others:
         column = compute.struct_field(column, list(others))
-    if arrow.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
     if arrow.types.is_timestamp(column.type) and column.type.tz:
         column = column.cast(arrow.timestamp(column.type.unit, "UTC"))
     if arrow.types.is_temporal(column.type):

@@ -78,6 +78,21 @@ def test_every_value_comes_back(name, rows):
     assert list(table.numbers) == list(range(1, len(rows) + 1))
 
 
+def test_columns_of_few_values_and_classes_in_objects_have_their_texts():
+    words = pa.array(["b", "a", "b"]).dictionary_encode()
+    classes = {"names": ["no", "yes"], "_type": "ClassLabel"}
+    features = {"m": {"label": classes, "text": {"_type": "Value"}}}
+    stored = json.dumps({"info": {"features": features}})
+    rows = pa.array([{"label": i, "text": "t"} for i in (1, 0, -1)])
+    table = pa.table({"word": words, "m": rows})
+    table = table.replace_schema_metadata({"huggingface": stored})
+    sink = io.BytesIO()
+    parquet.write_table(table, sink)
+    found = read_table(Part("my.parquet", sink.getvalue())).columns
+    assert found["word"] == ["b", "a", "b"]
+    assert found["m.label"] == ["yes", "no", None] and found["m.text"] == ["t"] * 3
+
+
 def test_streams_one_after_the_other_are_one_table():
     content = as_stream({"text": ["a", "b"]}) + as_stream({"text": ["c"]})
     assert read_table(Part("x", content)).columns == {"text": ["a", "b", "c"]}

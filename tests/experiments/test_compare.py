@@ -1,10 +1,12 @@
 """Runs side by side: their numbers, the flags that differ, the curves."""
 
 import json
+from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
-from experiments.compare.__main__ import flag_of, main, named, shown
+from experiments.compare.__main__ import Run, draw, flag_of, main, named, shown
 from tests.commands import refused, run
 
 
@@ -47,6 +49,24 @@ def test_another_number_is_drawn_on_request(runs, tmp_path):
     found = run(main, *runs, figure, "--metric=train_perplexity")
     assert "train perplexity by minibatches" in found.out
     refused(run(main, *runs, figure, "--metric=valid_perplexty"), "valid_perplexity")
+
+
+def test_a_number_of_zero_is_a_point_of_the_curve(tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+    lines = [{"step": i, "valid_f1": f1} for i, f1 in enumerate((0.0, 0.5, None, 0.0))]
+    draw(tmp_path / "figure.png", [Run("a", {}, {}, lines)], "valid_f1")
+    (curve,) = kept[0].axes[0].lines
+    assert curve.get_xydata().tolist() == [[0, 0], [1, 0.5], [3, 0]]
+
+
+def test_numbers_in_objects_have_names_with_points(runs, tmp_path):
+    for folder, mse in zip(runs, (1.5, 2.25), strict=True):
+        summary = {"models": {"linear": {"mse": mse}}, "best": "linear"}
+        Path(folder, "summary.json").write_text(json.dumps(summary))
+    found = run(main, *runs, f"--figure={tmp_path / 'figure.png'}")
+    rows = [line.split() for line in found.out.split("\n")]
+    assert ["models.linear.mse", "1.5000", "2.2500"] in rows
 
 
 def test_what_is_no_run_is_refused(runs, tmp_path):

@@ -248,7 +248,7 @@ OTHERS = {
     ),
     "dot_general": lambda: with_dense(set_to(dot_general=doubled_product)),
     "precision": lambda: with_dense(set_to(precision="highest")),
-    "half_products": lambda: with_dense(set_to(dtype=jnp.float16)),
+    "products_in_half": lambda: with_dense(set_to(dtype=jnp.float16)),
     "frozen": lambda: with_dense(lambda d: set_to(kernel=Frozen(d.kernel[...]))(d)),
     "bias_of_the_state": lambda: with_dense(
         lambda d: nnx.Linear(H, 3 * H, rngs=nnx.Rngs(3))

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from experiments.common.errors import UserError
 from experiments.common.line_io import read_lines, write_lines
 
 
@@ -22,6 +23,12 @@ def test_output_goes_to_a_file_through_a_link_and_into_a_pipe(tmp_path):
     assert pipe.is_fifo() and os.read(reader, 9) == b"a\n"
     os.close(reader)
     assert {p.name for p in tmp_path.iterdir()} == {"file", "link", "pipe"}
+
+
+@pytest.mark.parametrize("name", ["my.jsonl", "my.ndjson.gz"])
+def test_json_lines_are_no_texts(tmp_path, name):
+    with pytest.raises(UserError, match=rf"{name} is JSON lines; a text on each line"):
+        read_lines(str(tmp_path / name))
 
 
 def test_every_line_is_read_and_an_empty_file_has_none(tmp_path):
