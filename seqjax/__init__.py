@@ -10,7 +10,10 @@ The package in reading order. A file imports only from files above it.
     cell_protocol    Cell, the interface of a recurrent cell
     nn/              layers, activations, losses, masks, attention, forecast heads
     metrics          accuracy, F1, spans, edit distances, forecast errors
+    cell_parts       initial weights and the input projection
     cells            RNN, GRU, LSTM
+    lstm_variants    LSTMs with normalization, peepholes, coupled gates, a Mogrifier
+    cell_wrappers    Zoneout, WeightNorm
     engine/          how `unroll` runs: the fused loop and its backward pass
     recurrence       unroll, Stack, Bidirectional
     truncation       truncated backpropagation through time
@@ -53,8 +56,15 @@ from typing import TYPE_CHECKING, Any
 
 from seqjax import audio, baselines, decoding, metrics, models, nn, structured
 from seqjax.cell_protocol import Cell
+from seqjax.cell_wrappers import WeightNorm, Zoneout
 from seqjax.cells import GRU, LSTM, RNN, LSTMState
 from seqjax.decoding import Hypotheses
+from seqjax.lstm_variants import (
+    CoupledLSTM,
+    LayerNormLSTM,
+    MogrifierLSTM,
+    PeepholeLSTM,
+)
 from seqjax.models import Classifier, CTCModel, LanguageModel, Seq2Seq, Tagger
 from seqjax.nn import Attention, losses
 from seqjax.recurrence import Bidirectional, Stack, unroll
@@ -93,13 +103,19 @@ __all__ = [
     "CTCModel",
     "Cell",
     "Classifier",
+    "CoupledLSTM",
     "Hypotheses",
     "LSTMState",
     "LanguageModel",
+    "LayerNormLSTM",
+    "MogrifierLSTM",
+    "PeepholeLSTM",
     "Seq2Seq",
     "Stack",
     "Tagger",
     "TrainState",
+    "WeightNorm",
+    "Zoneout",
     "audio",
     "baselines",
     "decoding",

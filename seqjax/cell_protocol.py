@@ -14,7 +14,7 @@ Letters: T time, D input, H hidden, G number of gates; `...` is any batch shape.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,13 @@ import jax.numpy as jnp
 Params: TypeAlias = Any  # a pytree of arrays, as `init` returns it
 State: TypeAlias = Any  # a pytree of arrays, as `initial_state` returns it
 Dot: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+class Noisy(NamedTuple):
+    """What a step reads in training, where its cell has `noise`."""
+
+    z: Any  # `project(params, xs)` at one time step
+    noise: Any  # `noise(key, ...)` at one time step
 
 
 @runtime_checkable
@@ -35,6 +42,11 @@ class Cell(Protocol):
     of zs or of a product holds several gates side by side. It is a hint for speed and
     changes no value. The fused loop then reads such a row gate by gate, which XLA's
     CPU compiler vectorizes.
+
+    A cell that draws random numbers at every step, such as `Zoneout`, has a method
+    `noise(key, num_steps, batch_shape)` too, which draws them for all steps at once:
+    a pytree of arrays [T, ...]. Where `unroll` has a key, `step` gets Noisy(z, noise)
+    in place of z.
     """
 
     @property

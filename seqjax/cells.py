@@ -5,71 +5,22 @@
 Letters: T time, D input, H hidden, G number of gates; `...` is any batch shape.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from seqjax.cell_parts import (
+    Initializer,
+    check_hidden_size,
+    init_gates,
+    project,
+    uniform_by_hidden_size,
+)
 from seqjax.cell_protocol import Dot, Params
 from seqjax.nn.activations import tanh
-from seqjax.nn.layers import matmul
-
-# (key, shape, dtype) -> array, as in jax.nn.initializers
-Initializer: TypeAlias = Callable[..., jax.Array]
-
-
-def uniform_by_hidden_size(
-    key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
-) -> jax.Array:
-    """Draw from U(-1/sqrt(H), 1/sqrt(H)), torch's default.
-
-    Args:
-      key: a random key.
-      shape: of the block of one gate, [..., H].
-      dtype: dtype of the block.
-
-    Returns:
-      An array of this shape.
-
-    Example:
-      >>> w = uniform_by_hidden_size(jax.random.key(0), (3, 16))
-      >>> w.shape, (abs(w) <= 0.25).all().item()
-      ((3, 16), True)
-    """
-    bound = shape[-1] ** -0.5
-    return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
-
-
-def _init_gates(
-    init: Initializer,
-    key: jax.Array,
-    shape: tuple[int, ...],
-    num_gates: int,
-    dtype: DTypeLike,
-) -> jax.Array:
-    """Draw the block [..., H] of each gate and join the blocks: [..., G*H]."""
-    keys = jax.random.split(key, num_gates)
-    return jnp.concatenate([init(k, shape, dtype) for k in keys], axis=-1)
-
-
-def _check_hidden_size(cell: "RNN | GRU | LSTM") -> None:
-    if cell.hidden_size < 1:
-        raise ValueError(
-            f"{type(cell).__name__}: hidden_size must be at least 1, "
-            f"got {cell.hidden_size}"
-        )
-
-
-def _project(cell: "RNN | GRU | LSTM", w_x: jax.Array, xs: jax.Array) -> jax.Array:
-    if xs.shape[-1:] != w_x.shape[:1]:
-        raise ValueError(
-            f"{type(cell).__name__}: xs must have the {w_x.shape[0]} features of "
-            f"w_x {w_x.shape}, got xs {xs.shape}"
-        )
-    return matmul(xs, w_x)
 
 
 class RNNParams(NamedTuple):
@@ -116,7 +67,7 @@ class RNN:
     b_init: Initializer = field(default=uniform_by_hidden_size, repr=False)
 
     def __post_init__(self) -> None:
-        _check_hidden_size(self)
+        check_hidden_size(self)
         if self.activation not in ("tanh", "relu"):
             raise ValueError(
                 f'RNN: activation must be "tanh" or "relu", got {self.activation!r}'
@@ -150,7 +101,7 @@ class RNN:
 
     def project(self, params: RNNParams, xs: jax.Array) -> jax.Array:
         """xs @ w_x: [T, ..., D] -> [T, ..., H]."""
-        return _project(self, params.w_x, xs)
+        return project(self, params.w_x, xs)
 
     def step(
         self, params: RNNParams, state: jax.Array, z: jax.Array, dot: Dot = jnp.dot
@@ -233,7 +184,7 @@ class GRU:
     b_init: Initializer = field(default=uniform_by_hidden_size, repr=False)
 
     def __post_init__(self) -> None:
-        _check_hidden_size(self)
+        check_hidden_size(self)
 
     @property
     def output_size(self) -> int:
@@ -251,12 +202,12 @@ class GRU:
         """Draw parameters for inputs of width `input_size`."""
         k_x, k_h, k_b, k_bh = jax.random.split(key, 4)
         hidden = self.hidden_size
-        w_x = _init_gates(self.w_x_init, k_x, (input_size, hidden), 3, dtype)
-        w_h = _init_gates(self.w_h_init, k_h, (hidden, hidden), 3, dtype)
-        b_x = _init_gates(self.b_init, k_b, (hidden,), 3, dtype)
+        w_x = init_gates(self.w_x_init, k_x, (input_size, hidden), 3, dtype)
+        w_h = init_gates(self.w_h_init, k_h, (hidden, hidden), 3, dtype)
+        b_x = init_gates(self.b_init, k_b, (hidden,), 3, dtype)
         if not self.reset_after:
             return GRUParams(w_x, w_h, b_x)
-        b_h = _init_gates(self.b_init, k_bh, (hidden,), 3, dtype)
+        b_h = init_gates(self.b_init, k_bh, (hidden,), 3, dtype)
         return GRUResetAfterParams(w_x, w_h, b_x, b_h)
 
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> jax.Array:
@@ -265,7 +216,7 @@ class GRU:
 
     def project(self, params: Params, xs: jax.Array) -> jax.Array:
         """xs @ w_x: [T, ..., D] -> [T, ..., 3H]."""
-        return _project(self, params.w_x, xs)
+        return project(self, params.w_x, xs)
 
     def step(
         self, params: Params, state: jax.Array, z: jax.Array, dot: Dot = jnp.dot
@@ -344,7 +295,7 @@ class LSTM:
     b_init: Initializer = field(default=uniform_by_hidden_size, repr=False)
 
     def __post_init__(self) -> None:
-        _check_hidden_size(self)
+        check_hidden_size(self)
 
     @property
     def output_size(self) -> int:
@@ -362,10 +313,10 @@ class LSTM:
         """Draw parameters for inputs of width `input_size`."""
         k_x, k_h, k_b = jax.random.split(key, 3)
         hidden = self.hidden_size
-        b = _init_gates(self.b_init, k_b, (hidden,), 4, dtype)
+        b = init_gates(self.b_init, k_b, (hidden,), 4, dtype)
         return LSTMParams(
-            w_x=_init_gates(self.w_x_init, k_x, (input_size, hidden), 4, dtype),
-            w_h=_init_gates(self.w_h_init, k_h, (hidden, hidden), 4, dtype),
+            w_x=init_gates(self.w_x_init, k_x, (input_size, hidden), 4, dtype),
+            w_h=init_gates(self.w_h_init, k_h, (hidden, hidden), 4, dtype),
             b=b.at[hidden : 2 * hidden].add(self.forget_bias),
         )
 
@@ -378,7 +329,7 @@ class LSTM:
 
     def project(self, params: LSTMParams, xs: jax.Array) -> jax.Array:
         """xs @ w_x: [T, ..., D] -> [T, ..., 4H]."""
-        return _project(self, params.w_x, xs)
+        return project(self, params.w_x, xs)
 
     def step(
         self, params: LSTMParams, state: LSTMState, z: jax.Array, dot: Dot = jnp.dot

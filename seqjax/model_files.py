@@ -16,7 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqjax import cells, durable, models, named_arrays, recurrence, sealed
+from seqjax import (
+    cell_wrappers,
+    cells,
+    durable,
+    lstm_variants,
+    models,
+    named_arrays,
+    recurrence,
+    sealed,
+)
 from seqjax.baselines import autoregressive
 from seqjax.nn import forecast_heads
 
@@ -129,7 +138,8 @@ def load(path: str | Path, classes: Sequence[type] = ()) -> Loaded:
 def _known() -> dict[str, Any]:
     """The classes and functions that a model may consist of, by name."""
     found: dict[str, Any] = {}
-    for module in (cells, recurrence, models, forecast_heads, autoregressive):
+    modules = (cells, lstm_variants, cell_wrappers, recurrence)
+    for module in (*modules, models, forecast_heads, autoregressive):
         for name, value in vars(module).items():
             if callable(value) and not name.startswith("_"):
                 found[name] = value

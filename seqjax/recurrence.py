@@ -56,7 +56,8 @@ def unroll(
       lengths: integers [...] in 0 .. T, one per sequence, of any integer dtype; None
         means T for all. See `masks.as_lengths`.
       reverse: run backward in time.
-      key: random key for the dropout of a Stack; None turns dropout off.
+      key: random key for the dropout of a Stack and the noise of a cell; None turns
+        both off.
       fused: use the fused loop, which computes each weight gradient as one product
         after the loop. It supports reverse-mode differentiation only. False uses
         `lax.scan`, which also has forward-mode and second derivatives (but not for
@@ -115,9 +116,24 @@ def _unroll(
         return _unroll_stack(cell, params, xs, state, reverse, key, **options)
     if isinstance(cell, Bidirectional):
         return _unroll_bidirectional(cell, params, xs, state, reverse, key, **options)
+    noise = None
+    if key is not None and has_noise(cell):
+        noise = cell.noise(key, xs.shape[0], xs.shape[1:-1])  # type: ignore[attr-defined]
     return run_cell(
-        cell, params, xs, state, reverse=reverse, on_gpu=on_gpu(), **options
+        cell,
+        params,
+        xs,
+        state,
+        reverse=reverse,
+        on_gpu=on_gpu(),
+        noise=noise,
+        **options,
     )
+
+
+def has_noise(cell: Any) -> bool:
+    """Whether a cell draws random numbers at every step, see `Cell`."""
+    return getattr(cell, "noise", None) is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,6 +285,7 @@ def _unroll_bidirectional(
         on_gpu()
         and options["fused"]
         and not isinstance(both.cell, Stack | Bidirectional)
+        and (key is None or not has_noise(both.cell))
     ):
         last, ys = run_both(both.cell, params, xs, state, reverse, **options)
     else:

@@ -148,6 +148,10 @@ class _TruncatedCell:
     def gate_size(self) -> int | None:
         return getattr(self.cell, "gate_size", None)
 
+    @property
+    def noise(self) -> Any:
+        return getattr(self.cell, "noise", None)
+
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> _TruncatedState:
         state = self.cell.initial_state(batch_shape)
         return _attach_factors(self.cell, state, jnp.ones(self.num_steps))

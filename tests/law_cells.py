@@ -107,6 +107,12 @@ CELLS = {
     "gru": seqjax.GRU(H),
     "gru_textbook": seqjax.GRU(H, reset_after=False),
     "lstm": seqjax.LSTM(H, forget_bias=1.0),
+    "layer_norm": seqjax.LayerNormLSTM(H),
+    "peephole": seqjax.PeepholeLSTM(H),
+    "coupled": seqjax.CoupledLSTM(H),
+    "mogrifier": seqjax.MogrifierLSTM(H, rounds=2),
+    "zoneout": seqjax.Zoneout(seqjax.LSTM(H), rates=(0.1, 0.3)),
+    "weight_norm": seqjax.WeightNorm(seqjax.LSTM(H)),
     "own": Leaky(H),
 }
 STACKS = {

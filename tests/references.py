@@ -78,3 +78,49 @@ def unroll(step, params, xs, states, lengths, reverse=False):
             ys[t, b] = y
         last.append(state)
     return last, ys
+
+
+def lstm_layer_norm_step(params, state, x):
+    w_x, w_h, b, gain_x, gain_h, gain_c, b_c = params
+    h, c = state
+
+    def norm(a):
+        return (a - a.mean()) / np.sqrt(a.var() + 1e-5)
+
+    gates = norm(x @ w_x) * gain_x + norm(h @ w_h) * gain_h + b
+    i, f, g, o = np.split(gates, 4)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    h = sigmoid(o) * np.tanh(norm(c) * gain_c + b_c)
+    return (h, c), h
+
+
+def lstm_peephole_step(params, state, x):
+    w_x, w_h, b, p_i, p_f, p_o = params
+    h, c = state
+    i, f, g, o = np.split(x @ w_x + h @ w_h + b, 4)
+    old = c
+    c = sigmoid(f + np.diag(p_f) @ old) * old
+    c = c + sigmoid(i + np.diag(p_i) @ old) * np.tanh(g)
+    h = sigmoid(o + np.diag(p_o) @ c) * np.tanh(c)
+    return (h, c), h
+
+
+def lstm_coupled_step(params, state, x):
+    w_x, w_h, b = params
+    h, c = state
+    f, g, o = np.split(x @ w_x + h @ w_h + b, 3)
+    c = sigmoid(f) * c + (1.0 - sigmoid(f)) * np.tanh(g)
+    h = sigmoid(o) * np.tanh(c)
+    return (h, c), h
+
+
+def mogrifier_step(params, state, x):
+    """Melis et al. 2020: x^i = 2 sigma(Q^i h^{i-1}) x^{i-2} for odd i, R^i for even."""
+    w_x, w_h, b, *rounds = params
+    h, c = state
+    for i, matrix in enumerate(rounds, 1):
+        if i % 2 == 1:
+            x = 2 * sigmoid(matrix.T @ h) * x
+        else:
+            h = 2 * sigmoid(matrix.T @ x) * h
+    return lstm_step((w_x, w_h, b), (h, c), x)

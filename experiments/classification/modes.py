@@ -96,6 +96,7 @@ def train(config: Config) -> dict[str, Any]:
         objective=OBJECTIVES[config.train.criterion],
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        averaging=config.optimizer,
         placement=placement,
         model=model,
     )

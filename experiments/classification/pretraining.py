@@ -94,6 +94,7 @@ def pretrain(
         validate=validate,
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        averaging=config.optimizer,
         placement=placement,
     )
     state = initial_train_state(language_model, optimizer, config.run.seed)

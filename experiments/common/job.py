@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from experiments.common.averaging import AveragingConfig
 from experiments.common.devices import ONE_DEVICE, Placement
 from experiments.common.settings import Settings, setting
 from seqjax.metrics import perplexity
@@ -148,6 +149,8 @@ class Progress:
     train_measure: float = math.nan  # Objective.measure over the last epoch
     validated: bool = True  # no step was made since the last validation
     finished: bool = False  # the run has ended, with its last validation
+    ended: bool = False  # the averaging ends the run before its length
+    values: list[float] = dataclasses.field(default_factory=list)  # lower is better
     best_value: float = math.nan  # of Objective.criterion
     best_perplexity: float = math.nan  # at that validation; breaks ties
     best_step: int = 0
@@ -177,6 +180,7 @@ class Job:
       learning_rate: step -> learning rate, for the logs.
       plateau_factor: factor of the learning rate after a validation without
         improvement.
+      averaging: how the parameters are averaged; a validation gets their average.
       placement: where the run computes.
       model: what is saved with the parameters at the end, for `seqjax.load`; None saves
         nothing.
@@ -192,5 +196,6 @@ class Job:
     epochs: int | None = None
     learning_rate: Callable[[int], Any] | None = None
     plateau_factor: float = 1.0
+    averaging: AveragingConfig = AveragingConfig()
     placement: Placement = ONE_DEVICE
     model: Any = None

@@ -2,24 +2,102 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+import jax
+
+import seqjax
 from experiments.common.errors import UserError
 from experiments.common.recurrent import CELLS, RecurrentConfig, make_cell
 from experiments.common.settings import setting
 from seqjax.models.language_model import LanguageModel
 
 
+def _rate(help: str) -> Any:
+    """A setting of a dropout rate that is --dropout by default."""
+    return setting(
+        None, f"{help}; --dropout if none is given.", minimum=0, maximum=0.99
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class LanguageModelConfig(RecurrentConfig):
-    """The recurrent layers, the embedding and the softmax."""
+    """The recurrent layers, the embedding, the softmax and their regularization."""
 
+    cell: str = setting(
+        "lstm", "Recurrent cell of every layer.", choices=[*CELLS, "mogrifier"]
+    )
+    mogrifier_rounds: int = setting(
+        5, "Number of rounds of --cell=mogrifier.", minimum=0, maximum=100
+    )
+    mogrifier_rank: int = setting(
+        0,
+        "Rank of the matrices of --cell=mogrifier; 0 gives them full rank.",
+        minimum=0,
+    )
+    last_size: int = setting(
+        0,
+        "Number of hidden units of the last layer, such as --embed_size for tied "
+        "embeddings; 0 is --hidden_size.",
+        minimum=0,
+        maximum=10**6,
+    )
     embed_size: int = setting(
         64, "Size of an embedding; 0 feeds one-hot vectors.", minimum=0, maximum=10**6
     )
     tie_embeddings: bool = setting(
         False, "Whether the softmax weights are the embeddings."
     )
+    mixtures: int = setting(
+        0, "Number of softmaxes of a mixture; 0 is one plain softmax.", minimum=0
+    )
+    latent_dropout: float = setting(
+        0.0,
+        "Rate of the locked dropout of the vectors that the softmaxes of a mixture "
+        "read.",
+        minimum=0,
+        maximum=0.99,
+    )
+    input_dropout: float | None = _rate("Dropout rate on the embeddings")
+    output_dropout: float | None = _rate(
+        "Dropout rate on the outputs of the last layer"
+    )
+    embed_dropout: float = setting(
+        0.0,
+        "Rate at which words are dropped: all occurrences in a minibatch lose their "
+        "embedding.",
+        minimum=0,
+        maximum=0.99,
+    )
+    weight_dropout: float = setting(
+        0.0,
+        "Dropout rate on the recurrent weights (DropConnect), with one mask for a "
+        "minibatch.",
+        minimum=0,
+        maximum=0.99,
+    )
+    activation_penalty: float = setting(
+        0.0,
+        "Weight of the mean square of the outputs in the training loss (AR).",
+        minimum=0,
+    )
+    temporal_penalty: float = setting(
+        0.0,
+        "Weight of the mean squared change of the outputs in the training loss (TAR).",
+        minimum=0,
+    )
+
+    def check(self) -> None:
+        rounds, rank = self.mogrifier_rounds, self.mogrifier_rank
+        is_mogrifier = self.cell == "mogrifier"
+        if not is_mogrifier and (rank or rounds != 5):
+            name = "mogrifier_rank" if rank else "mogrifier_rounds"
+            raise UserError(f"--{name} needs --cell=mogrifier.")
+        if self.latent_dropout and not self.mixtures:
+            raise UserError("--latent_dropout needs --mixtures.")
+        if self.weight_dropout and self.weight_norm:
+            raise UserError("--weight_dropout and --weight_norm exclude each other.")
 
 
 def build_language_model(
@@ -34,16 +112,33 @@ def build_language_model(
     Raises:
       UserError: for settings that do not go together.
     """
+    mogrifier = partial(
+        seqjax.MogrifierLSTM,
+        rounds=config.mogrifier_rounds,
+        rank=config.mogrifier_rank or None,
+    )
+    cells = {**cells, "mogrifier": mogrifier}
+    layers = make_cell(config, None, cells, config.last_size or None)
     try:
-        return LanguageModel(
+        model = LanguageModel(
             vocab_size,
-            make_cell(config, cells=cells),
+            layers,
             config.embed_size or None,
             config.tie_embeddings,
             config.dropout,
             config.locked_dropout,
             chunk,
             clusters,
+            config.input_dropout,
+            config.output_dropout,
+            config.embed_dropout,
+            config.weight_dropout,
+            config.activation_penalty,
+            config.temporal_penalty,
+            config.mixtures or None,
+            config.latent_dropout,
         )
+        jax.eval_shape(model.init, jax.random.key(0))
     except ValueError as error:
         raise UserError(f"{error}.") from None
+    return model

@@ -8,30 +8,35 @@ import jax
 import optax
 
 from experiments.common import activity
+from experiments.common.averaging import AveragingConfig
 from experiments.common.errors import UserError
-from experiments.common.settings import Settings, setting
+from experiments.common.settings import setting
 from seqjax import training
+from seqjax.training import averages
 
-SCHEDULES = ("constant", "cosine", "exponential", "plateau")
+SCHEDULES = ("constant", "cosine", "onecycle", "exponential", "plateau")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 UNSCHEDULED = ("constant", "plateau")  # these do not depend on the run's length
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerConfig(Settings):
-    """The optimizer, its learning rate and clipping."""
+class OptimizerConfig(AveragingConfig):
+    """The optimizer, its learning rate, clipping, and the average of its parameters."""
 
     optimizer: str = setting(
         "adam", "Optimizer that applies the gradients.", choices=OPTIMIZERS
     )
     learning_rate: float = setting(0.004, "Peak learning rate.", minimum=0)
     weight_decay: float = setting(
-        0.0, "Decoupled weight decay of --optimizer=adamw.", minimum=0
+        0.0,
+        "Weight decay of --optimizer=sgd, or decoupled weight decay of adamw.",
+        minimum=0,
     )
     schedule: str = setting(
         "cosine",
-        "Learning rate schedule; plateau multiplies the rate by --decay after a "
-        "validation without improvement.",
+        "Learning rate schedule; onecycle rises over 30 % of the run and falls to "
+        "nearly 0, plateau multiplies the rate by --decay after a validation without "
+        "improvement.",
         choices=SCHEDULES,
     )
     warmup_steps: int = setting(
@@ -54,8 +59,9 @@ class OptimizerConfig(Settings):
     )
 
     def check(self) -> None:
-        if self.weight_decay and self.optimizer != "adamw":
-            raise UserError("--weight_decay needs --optimizer=adamw.")
+        super().check()
+        if self.weight_decay and self.optimizer == "adam":
+            raise UserError("--weight_decay needs --optimizer=adamw or sgd.")
 
     @property
     def plateau_factor(self) -> float:
@@ -75,6 +81,8 @@ def make_schedule(
     if config.schedule == "cosine":
         warmup = min(config.warmup_steps, updates // 2)
         return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, updates)
+    if config.schedule == "onecycle":
+        return optax.cosine_onecycle_schedule(updates, rate)
     if config.schedule == "exponential":
         begin = round(config.hold * updates)
         steps = (1 - config.hold) * updates
@@ -96,9 +104,14 @@ def make_optimizer(
     chosen = training.make_optimizer(
         config.optimizer, rate, config.clip_norm or None, config.weight_decay
     )
+    if config.averaging == "ema":
+        chosen = optax.chain(chosen, averages.exponential_average(config.ema_decay))
+    if config.averaging == "nt_asgd":
+        chosen = optax.chain(chosen, averages.polyak_average())
     if accumulate == 1:
         return chosen
-    return optax.MultiSteps(chosen, accumulate).gradient_transformation()
+    several = optax.MultiSteps(chosen, accumulate)
+    return optax.GradientTransformationExtraArgs(several.init, several.update)
 
 
 def initial_train_state(

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 import seqjax
+from experiments.common.errors import UserError
 from experiments.common.settings import Settings, setting
 
 INITIALIZERS: dict[str, dict[str, Any]] = {
@@ -25,7 +26,10 @@ CELLS: dict[str, Callable[..., Any]] = {
     "rnn_relu": lambda size, forget_bias, **init: seqjax.RNN(size, "relu", **init),
     "gru": lambda size, forget_bias, **init: seqjax.GRU(size, **init),
     "gru_textbook": lambda size, forget_bias, **init: seqjax.GRU(size, False, **init),
-    "lstm": lambda size, forget_bias, **init: seqjax.LSTM(size, forget_bias, **init),
+    "lstm": seqjax.LSTM,
+    "lstm_layer_norm": seqjax.LayerNormLSTM,
+    "lstm_peephole": seqjax.PeepholeLSTM,
+    "lstm_coupled": seqjax.CoupledLSTM,
 }
 
 
@@ -51,11 +55,30 @@ class RecurrentConfig(Settings):
         choices=list(INITIALIZERS),
     )
     forget_bias: float = setting(
-        0.0, "Value added to the initial bias of the LSTM's forget gate."
+        0.0, "Value added to the initial bias of an LSTM's forget gate."
+    )
+    zoneout: tuple[float, ...] = setting(
+        (),
+        "Probability that a unit of the state keeps its value at a training step "
+        "(zoneout): one for all units, or for LSTMs one of h and one of c, joined by "
+        "commas.",
+        minimum=0,
+        maximum=0.99,
+    )
+    weight_norm: bool = setting(
+        False,
+        "Whether the matrices of the cells are given by the directions and the lengths "
+        "of their columns (weight normalization).",
     )
     dropout: float = setting(
         0.1,
         "Dropout rate on the inputs, on the outputs and between layers.",
+        minimum=0,
+        maximum=0.99,
+    )
+    layer_dropout: float | None = setting(
+        None,
+        "Dropout rate between layers; --dropout if none is given.",
         minimum=0,
         maximum=0.99,
     )
@@ -70,6 +93,11 @@ class RecurrentConfig(Settings):
         "softmax kept in it; the rest stays in float32.",
     )
 
+    @property
+    def layer_rate(self) -> float:
+        """Dropout rate between layers."""
+        return self.dropout if self.layer_dropout is None else self.layer_dropout
+
 
 def initializers(config: RecurrentConfig) -> dict[str, Any]:
     """The initializers of the cell's weights, as keyword arguments of a cell."""
@@ -83,22 +111,36 @@ def make_layer(
 ) -> Any:
     """One layer of one direction, with `config.hidden_size` units by default."""
     size = hidden_size or config.hidden_size
-    return cells[config.cell](size, config.forget_bias, **initializers(config))
+    cell = cells[config.cell](size, config.forget_bias, **initializers(config))
+    try:
+        cell = seqjax.Zoneout(cell, config.zoneout) if any(config.zoneout) else cell
+    except ValueError as error:
+        raise UserError(f"--zoneout for --cell={config.cell}: {error}.") from None
+    return seqjax.WeightNorm(cell) if config.weight_norm else cell
 
 
 def make_cell(
     config: RecurrentConfig,
     hidden_size: int | None = None,
     cells: Mapping[str, Callable[..., Any]] = CELLS,
+    last_size: int | None = None,
 ) -> Any:
-    """All recurrent layers: a cell, a Bidirectional or a Stack."""
-    layer = make_layer(config, hidden_size, cells)
+    """All recurrent layers: a cell, a Bidirectional or a Stack.
+
+    Args:
+      config: the settings.
+      hidden_size: number of units of a layer, by default `config.hidden_size`.
+      cells: what --cell stands for.
+      last_size: number of units of the last layer, if it differs.
+    """
+    sizes = [hidden_size] * config.num_layers
+    sizes[-1] = last_size or hidden_size
+    layers = [make_layer(config, size, cells) for size in sizes]
     if config.bidirectional:
-        layer = seqjax.Bidirectional(layer)
-    if config.num_layers == 1:
-        return layer
-    layers = (layer,) * config.num_layers
-    return seqjax.Stack(layers, config.dropout, config.locked_dropout)
+        layers = [seqjax.Bidirectional(layer) for layer in layers]
+    if len(layers) == 1:
+        return layers[0]
+    return seqjax.Stack(tuple(layers), config.layer_rate, config.locked_dropout)
 
 
 def with_precision(mode: Callable[[Any], Any]) -> Callable[[Any], Any]:

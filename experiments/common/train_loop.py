@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.common import activity, guards, interrupts, processes
+from experiments.common.averaging import after_validation
 from experiments.common.console import ProgressBar
 from experiments.common.errors import UserError
 from experiments.common.job import Job, Progress, TrainConfig
@@ -28,6 +29,7 @@ from experiments.common.saving import RunCheckpoints, has_finite_parameters
 from experiments.common.tracking import Tracking
 from experiments.common.workdir import Workdir
 from seqjax.training import TrainState
+from seqjax.training.averages import averaged
 
 CALL_SECONDS = 1.0  # of a compiled call, at most, if a minibatch takes no longer
 
@@ -157,7 +159,7 @@ class _Training:
     def is_finished(self) -> bool:
         patience = self.config.patience
         stopped_early = bool(patience) and self.progress.stale >= patience
-        return self.steps_left() <= 0 or stopped_early
+        return self.steps_left() <= 0 or stopped_early or self.progress.ended
 
     def steps_left(self) -> float:
         """Minibatches until the end; inf within epochs whose number decides."""
@@ -261,7 +263,7 @@ class _Training:
         """Validate a state that is saved, and keep it if it is the best so far."""
         progress, objective = self.progress, self.job.objective
         with activity.compiling("the validation", bar.line):
-            numbers = self.job.validate(state)
+            numbers = self.job.validate(state.replace(params=averaged(state)))
         # Of process 0, so that all decide alike.
         first = processes.of_first(list(numbers.values()))
         numbers = dict(zip(numbers, first, strict=True))
@@ -277,6 +279,12 @@ class _Training:
             self.checkpoints.choose(progress.step)
         progress.stale = 0 if improved else progress.stale + 1
         progress.validated = True
+        value = numbers[objective.criterion]
+        progress.values.append(-value if objective.maximize else value)
+        decision = after_validation(self.job.averaging, state, progress.values)
+        state, progress.values, progress.ended, event = decision
+        if event is not None:
+            bar.line(f"step {progress.step}: {event}")
         if improved or not self.has_ended_epoch():
             return state
         scale = state.learning_rate_scale * self.job.plateau_factor

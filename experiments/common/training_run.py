@@ -25,6 +25,7 @@ from experiments.common.workdir import Workdir
 from seqjax.checkpoint import CheckpointError, Checkpoints
 from seqjax.data.batching import epoch_rng
 from seqjax.training import TrainState
+from seqjax.training.averages import averaged
 
 LEARNING_CURVE = "learning_curve.png"
 LENGTHS = {"epochs", "train_tokens"}  # settings of the length of a run
@@ -104,7 +105,7 @@ def train_model(
     """Train in an open workdir, choose and save the parameters, draw the curve."""
     state, progress = fit(job, workdir, state, config)
     activity.begin("the evaluation")
-    params = state.params
+    params = averaged(state)
     if config.checkpoint == "best":
         params = restore_params(workdir, config, state)
     if job.model is not None:
@@ -143,7 +144,7 @@ def restore_params(workdir: Workdir, config: TrainConfig, template: TrainState) 
         note(f"{error} Using the last.")
     for sentence in unreadable:
         note(f"{sentence} Using the one before.")
-    return state.params
+    return averaged(state)
 
 
 def load_params(
@@ -172,7 +173,7 @@ def _average(checkpoints: Checkpoints, number: int, template: TrainState) -> Any
         raise CheckpointError(f"there is no checkpoint in {checkpoints.directory}.")
     if len(steps) < number:
         note(f"--average_checkpoints={number}: only {len(steps)} exist.")
-    found = [checkpoints.restore(template, step)[0].params for step in steps]
+    found = [averaged(checkpoints.restore(template, step)[0]) for step in steps]
     return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *found)
 
 

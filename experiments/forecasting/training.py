@@ -85,6 +85,7 @@ def train_forecaster(
         objective=loss_objective("values"),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        averaging=config.optimizer,
         placement=placement,
         model=model,
     )

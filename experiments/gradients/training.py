@@ -130,6 +130,7 @@ def train_on_task(config: Config, task: Task, workdir: Workdir) -> Trained:
         objective=loss_objective("predictions"),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        averaging=config.optimizer,
         placement=placement,
     )
     state = initial_train_state(task, optimizer, config.run.seed)

@@ -29,7 +29,7 @@ class ModelConfig(LanguageModelConfig):
         "lstm",
         "Recurrent cell of every layer; numpy_rnn is a plain RNN whose gradients are "
         "written out in NumPy.",
-        choices=list(CELLS),
+        choices=[*CELLS, "mogrifier"],
     )
     softmax: str = setting(
         "auto",
@@ -69,6 +69,16 @@ class TrainConfig(job.TrainConfig):
         "windows in random order.",
         choices=("sequential", "random"),
     )
+    vary_steps: bool = setting(
+        False,
+        "Whether minibatches differ in length: with probability 0.95 around "
+        "--num_steps, otherwise around half of it, the learning rate in proportion.",
+    )
+    partial_shuffle: bool = setting(
+        False,
+        "Whether, at each epoch, each row of the minibatches begins at another of its "
+        "windows and goes on at its first after its last.",
+    )
     train_tokens: int = setting(
         0,
         "Number of tokens to train on instead of whole epochs; 0 counts epochs.",
@@ -101,12 +111,25 @@ NUMPY_RNN = {
     "dropout": 0.0,
     "locked_dropout": False,
     "bfloat16": False,
+    "zoneout": (),
+    "weight_norm": False,
+    "mixtures": 0,
+    "embed_dropout": 0.0,
+    "weight_dropout": 0.0,
+    "activation_penalty": 0.0,
+    "temporal_penalty": 0.0,
+    "input_dropout": None,
+    "output_dropout": None,
+    "layer_dropout": None,
+    "last_size": 0,
     "optimizer": "sgd",
     "weight_decay": 0.0,
     "learning_rate": 0.2,
     "schedule": "constant",
     "clip_norm": 0.0,
     "tie_embeddings": False,
+    "averaging": "none",
+    "vary_steps": False,
     "softmax": "auto",
     "backprop": "full",
     "on_nonfinite": "stop",
@@ -122,7 +145,9 @@ class Config(Settings):
     run: RunConfig = RunConfig(workdir="runs/language_model")
     data: TextConfig = TextConfig()
     model: ModelConfig = ModelConfig(hidden_size=448, embed_size=448, dropout=0.35)
-    optimizer: OptimizerConfig = OptimizerConfig("adamw", 0.003, weight_decay=0.03)
+    optimizer: OptimizerConfig = OptimizerConfig(
+        optimizer="adamw", learning_rate=0.003, weight_decay=0.03
+    )
     backprop: BackpropConfig = BackpropConfig()
     train: TrainConfig = TrainConfig()
     devices: DevicesConfig = DevicesConfig()
@@ -144,6 +169,14 @@ class Config(Settings):
 
     def check(self) -> None:
         check_prompt(self.data, self.prompt)
+        if self.train.sampling == "random":
+            for name in ("vary_steps", "partial_shuffle"):
+                if getattr(self.train, name):
+                    raise UserError(f"--{name} needs --sampling=sequential.")
+        if self.train.vary_steps and self.train.partial_shuffle:
+            raise UserError("--vary_steps and --partial_shuffle exclude each other.")
+        if self.train.vary_steps and self.backprop.backprop != "full":
+            raise UserError("--vary_steps needs --backprop=full.")
         if self.model.clusters and self.model.softmax != "adaptive":
             raise UserError("--clusters needs --softmax=adaptive.")
         if self.model.softmax == "full" and self.model.softmax_chunk != CHUNK:

@@ -1,10 +1,11 @@
 """The model, its training loop and its perplexity, from settings."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from experiments.common.backprop import gradient_factors
@@ -12,12 +13,21 @@ from experiments.common.devices import ONE_DEVICE, Placement
 from experiments.common.language_model import build_language_model
 from experiments.common.optimizer import initial_train_state
 from experiments.common.recurrent import initializers
-from experiments.language_model.config import CELLS, Config
+from experiments.language_model.config import CELLS, Config, TrainConfig
 from seqjax import training
 from seqjax.baselines import numpy_rnn
 from seqjax.data import batching
 from seqjax.models.language_model import LanguageModel
 
+
+class Minibatch(NamedTuple):
+    """What a training step reads."""
+
+    window: jax.Array  # [T + 1, B]
+    lengths: jax.Array | None = None  # [B], equal numbers of steps; None is T
+
+
+BATCH_AXES = Minibatch(1, 0)  # type: ignore[arg-type]  # of the rows
 EVALUATED = 512  # positions of a held-out text at once
 MOST_LOGITS = 2**27  # numbers of a minibatch that are held at once, 512 MiB
 
@@ -73,22 +83,56 @@ def build_train_loop(
     optimizer: optax.GradientTransformation,
     placement: Placement = ONE_DEVICE,
 ) -> Callable[..., Any]:
-    """(state, tokens, plan, begin, end) -> (state, Metrics)."""
+    """(state, tokens, plan, begin, end) -> (state, Metrics); see `make_plan`."""
     num_steps, carried = config.train.num_steps, config.train.sampling == "sequential"
     if config.model.cell == "numpy_rnn":
         rate = config.optimizer.learning_rate
         return numpy_rnn.make_train_loop(rate, num_steps, carried)
 
-    def loss_fn(params: Any, carry: Any, window: jax.Array, key: jax.Array) -> Any:
-        state = carry if carried else model.initial_state(window.shape[1:])
+    def loss_fn(params: Any, carry: Any, batch: Minibatch, key: jax.Array) -> Any:
+        state = carry if carried else model.initial_state(batch.window.shape[1:])
         factors = gradient_factors(config.backprop, key, num_steps)
-        return model.loss(params, window, key, state=state, factors=factors)
+        return model.loss(
+            params,
+            batch.window,
+            key,
+            state=state,
+            lengths=batch.lengths,
+            factors=factors,
+        )
 
-    step = training.make_train_step(loss_fn, optimizer, config.train.skip_nonfinite)
-    return training.make_train_loop(
-        placement.step(step),
-        lambda tokens, starts: training.windows(tokens, starts, num_steps),
+    def rate_of(batch: Minibatch) -> jax.Array:
+        assert batch.lengths is not None
+        return batch.lengths[0] / jnp.float32(num_steps)
+
+    is_varied = config.train.vary_steps
+    step = training.make_train_step(
+        loss_fn,
+        optimizer,
+        config.train.skip_nonfinite,
+        rate_of if is_varied else None,
     )
+
+    def get_batch(tokens: jax.Array, starts: jax.Array) -> Minibatch:
+        if not is_varied:
+            return Minibatch(training.windows(tokens, starts, num_steps))
+        window = training.windows(tokens, starts[1:], batching.longest(num_steps))
+        return Minibatch(window, jnp.full_like(starts[1:], starts[0]))
+
+    return training.make_train_loop(placement.step(step), get_batch)
+
+
+def make_plan(
+    train: TrainConfig, rng: np.random.Generator, num_tokens: int
+) -> np.ndarray:
+    """The minibatches of an epoch: starts [n, B], or [n, 1 + B] after their lengths."""
+    sizes = num_tokens, train.batch_size, train.num_steps
+    if train.vary_steps:
+        starts, lengths = batching.varied_partition(rng, *sizes)
+        return np.column_stack([lengths, starts])
+    if train.sampling == "random":
+        return batching.random_sampling(rng, *sizes)
+    return batching.sequential_partition(rng, *sizes, train.partial_shuffle)
 
 
 def make_perplexity(

@@ -29,10 +29,12 @@ from experiments.common.workdir import Workdir
 from experiments.language_model.config import Config
 from experiments.language_model.data import TextData, fitted, load_data
 from experiments.language_model.model import (
+    BATCH_AXES,
     build_model,
     build_state,
     build_train_loop,
     make_perplexity,
+    make_plan,
     rows_state,
 )
 from seqjax import decoding, metrics
@@ -43,10 +45,6 @@ from seqjax.data.vocab import Vocab
 from seqjax.models.language_model import LanguageModel
 
 MAX_COUNTED = 5_000_000  # tokens whose n-grams, about 300 bytes each, fit in memory
-READ = {
-    "sequential": batching.sequential_partition,
-    "random": batching.random_sampling,
-}
 
 
 def open_workdir(config: Config, training: bool) -> Workdir:
@@ -67,20 +65,20 @@ def train(config: Config) -> dict[str, Any]:
     workdir = open_workdir(config, training=True)
     model = build_model(config, len(data.vocab))
     workdir.check_data(data.corpus.sha256)
-    sizes = config.train.batch_size, config.train.num_steps
     total_steps = count_steps(config, len(data.train))
     optimizer = make_optimizer(config.optimizer, total_steps)
-    placement = Placement.of(config.devices, 1, config.train.batch_size)
+    placement = Placement.of(config.devices, BATCH_AXES, config.train.batch_size)
     perplexity_of = make_perplexity(config, model, data.held_out, placement)
-
-    def make_plan(rng: np.random.Generator) -> jax.Array:
-        return jnp.asarray(READ[config.train.sampling](rng, len(data.train), *sizes))
 
     job = Job(
         build_train_loop(config, model, optimizer, placement),
         data.train,
-        epoch_plan(config.run.seed, make_plan),
+        epoch_plan(
+            config.run.seed,
+            lambda rng: jnp.asarray(make_plan(config.train, rng, len(data.train))),
+        ),
         total_steps,
+        epochs=config.train.epochs if decides_by_epochs(config) else None,
         validate=lambda state: {
             "valid_perplexity": metrics.perplexity(
                 *perplexity_of(state.params, "valid")
@@ -89,6 +87,7 @@ def train(config: Config) -> dict[str, Any]:
         new_epoch=lambda state: state.replace(carry=rows_state(config, model)),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        averaging=config.optimizer,
         placement=placement,
         model=model,
     )
@@ -99,9 +98,16 @@ def train(config: Config) -> dict[str, Any]:
         return report(config, workdir, data, model, trained, perplexity_of)
 
 
+def decides_by_epochs(config: Config) -> bool:
+    """Whether epochs, whose numbers of minibatches differ, end the run."""
+    return config.train.vary_steps and not config.train.train_tokens
+
+
 def count_steps(config: Config, num_tokens: int) -> int:
     """Minibatches of the whole run."""
     sizes = config.train.batch_size, config.train.num_steps
+    if config.train.vary_steps:  # an estimate: the lengths are drawn
+        sizes = sizes[0], round(0.975 * sizes[1])
     if config.train.train_tokens:
         return -(-config.train.train_tokens // (sizes[0] * sizes[1]))
     return config.train.epochs * batching.num_minibatches(num_tokens, *sizes)

@@ -91,6 +91,7 @@ def train(config: Config) -> dict[str, Any]:
         objective=Objective(unit="characters"),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        averaging=config.optimizer,
         placement=placement,
         model=model,
     )

@@ -103,6 +103,7 @@ def train(config: Config) -> dict[str, Any]:
         objective=loss_objective("labels"),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        averaging=config.optimizer,
         placement=placement,
         model=recognizer.model,
     )

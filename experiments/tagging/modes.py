@@ -74,6 +74,7 @@ def train(config: Config) -> dict[str, Any]:
         objective=Objective(criterion=criterion, maximize=True),
         learning_rate=make_schedule(config.optimizer, total_steps),
         plateau_factor=config.optimizer.plateau_factor,
+        averaging=config.optimizer,
         placement=placement,
         model=model,
     )

@@ -105,6 +105,7 @@ def train(config: Config) -> dict[str, Any]:
         objective=OBJECTIVES[config.train.criterion],
         learning_rate=lambda step: schedule(step // accumulate),
         plateau_factor=config.optimizer.plateau_factor,
+        averaging=config.optimizer,
         placement=placement,
         model=model,
     )

@@ -49,7 +49,11 @@ def num_minibatches(num_tokens: int, batch_size: int, num_steps: int) -> int:
 
 
 def sequential_partition(
-    rng: np.random.Generator, num_tokens: int, batch_size: int, num_steps: int
+    rng: np.random.Generator,
+    num_tokens: int,
+    batch_size: int,
+    num_steps: int,
+    rotate: bool = False,
 ) -> np.ndarray:
     """A plan in which row i of a minibatch continues in row i of the next one.
 
@@ -57,14 +61,19 @@ def sequential_partition(
     steps k*T .. k*T + T of every row. The recurrent state is carried from one minibatch
     to the next.
 
+    With `rotate`, each row begins at one of its own windows, drawn at random, and goes
+    on at its first one after its last. Then other windows meet in a minibatch in every
+    epoch.
+
     Args:
-      rng: a NumPy Generator, which draws the offset.
+      rng: a NumPy Generator, which draws the offset and the rotations.
       num_tokens: N.
       batch_size: B.
       num_steps: T.
+      rotate: whether rows are rotated.
 
     Returns:
-      starts [n, B], int32.
+      starts [n, B], integers.
 
     Raises:
       DataError: as `num_minibatches`.
@@ -74,12 +83,78 @@ def sequential_partition(
       >>> starts = sequential_partition(rng, num_tokens=41, batch_size=2, num_steps=10)
       >>> starts.tolist()  # row 0 goes on at 10, row 1 at 30
       [[0, 20], [10, 30]]
+
+    Source of the rotation: Press 2019, "Partially shuffling the training data to
+    improve language models", arXiv:1903.04167.
     """
     n, offset = _offset(rng, num_tokens, batch_size, num_steps)
     row_length = (num_tokens - 1 - offset) // batch_size
     rows = offset + row_length * np.arange(batch_size)
-    steps = num_steps * np.arange(n)
-    return (steps[:, None] + rows).astype(np.int32)  # [n, B]
+    windows = np.arange(n)[:, None]
+    if rotate:
+        windows = (windows + rng.integers(n, size=batch_size)) % n
+    return _starts(num_steps * windows + rows)  # [n, B]
+
+
+def _starts(positions: np.ndarray) -> np.ndarray:
+    """Positions in int32, or in int64 where they do not fit."""
+    fits = positions.max(initial=0) <= np.iinfo(np.int32).max
+    return positions.astype(np.int32 if fits else np.int64)
+
+
+def varied_partition(
+    rng: np.random.Generator, num_tokens: int, batch_size: int, num_steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A plan like `sequential_partition` whose minibatches differ in length.
+
+    The number of steps of a minibatch is drawn from N(num_steps, 5) with probability
+    0.95 and from N(num_steps / 2, 5) otherwise, rounded down and kept within 5 and
+    `longest(num_steps)`; the last minibatch has what remains of the rows.
+
+    Args:
+      rng: a NumPy Generator, which draws the lengths.
+      num_tokens: N.
+      batch_size: B.
+      num_steps: T.
+
+    Returns:
+      starts [n, B] and lengths [n], integers; n varies.
+
+    Raises:
+      DataError: as `num_minibatches`.
+
+    Example:
+      >>> rng = np.random.default_rng(0)
+      >>> starts, lengths = varied_partition(rng, 401, batch_size=2, num_steps=70)
+      >>> lengths.sum().item(), starts[:2].tolist(), lengths[0].item()
+      (200, [[0, 200], [69, 269]], 69)
+
+    Source: Merity et al. 2017, arXiv:1708.02182, section 4.1.
+    """
+    num_minibatches(num_tokens, batch_size, num_steps)
+    row_length, lengths = (num_tokens - 1) // batch_size, list[int]()
+    left = row_length
+    while left:
+        mean = num_steps if rng.random() < 0.95 else num_steps / 2
+        drawn = int(rng.normal(mean, 5))
+        lengths.append(min(max(5, drawn), longest(num_steps), left))
+        left -= lengths[-1]
+    begins = np.cumsum([0, *lengths[:-1]])
+    rows = row_length * np.arange(batch_size)
+    return _starts(begins[:, None] + rows), np.asarray(lengths, np.int32)
+
+
+def longest(num_steps: int) -> int:
+    """The largest number of steps of a minibatch of `varied_partition`.
+
+    Args:
+      num_steps: T.
+
+    Example:
+      >>> longest(70)
+      80
+    """
+    return num_steps + 10
 
 
 def random_sampling(
@@ -97,7 +172,7 @@ def random_sampling(
       num_steps: T.
 
     Returns:
-      starts [n, B], int32.
+      starts [n, B], integers.
 
     Raises:
       DataError: as `num_minibatches`.
@@ -111,7 +186,7 @@ def random_sampling(
     n, offset = _offset(rng, num_tokens, batch_size, num_steps)
     num_subsequences = (num_tokens - 1 - offset) // num_steps
     order = rng.permutation(num_subsequences)[: n * batch_size]
-    return (offset + num_steps * order).reshape(n, batch_size).astype(np.int32)
+    return _starts((offset + num_steps * order).reshape(n, batch_size))
 
 
 def _offset(

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqjax.cell_protocol import Cell, Dot, Params, State
+from seqjax.cell_protocol import Cell, Dot, Noisy, Params, State
 from seqjax.engine import fused as fused_loop
 from seqjax.engine.checks import check_step
 from seqjax.nn.layers import matmul
@@ -35,6 +35,7 @@ def run_cell(
     checkpoint_every: int | None,
     on_gpu: bool,
     axis: int = 0,
+    noise: Any = None,
 ) -> tuple[State, jax.Array]:
     """`unroll` for a single cell.
 
@@ -42,26 +43,30 @@ def run_cell(
       cell, params, xs, state, reverse, fused, checkpoint_every: as `unroll`.
       valid: booleans [T, ...], False at padding steps; None if there is no padding.
       on_gpu: build the loop in the form for GPUs.
-      axis: of time in xs and ys. If it is not 0, valid and checkpoint_every are None.
+      axis: of time in xs and ys. If it is not 0, valid, checkpoint_every and noise are
+        None.
+      noise: a pytree of arrays [T, ...] that the cell drew; the steps get it with z.
 
     Returns:
       (state, ys): the state after the last step, and ys [T, ..., output_size].
     """
 
     def run(state: State, inputs: tuple) -> tuple[State, jax.Array]:
-        xs, valid = inputs
+        xs, valid, noise = inputs
         if valid is not None:
             # Zeros keep a nan in the padding from the weights: 0 * nan is nan.
             xs = _where(valid, xs, jnp.zeros_like(xs))
         zs = cell.project(params, xs)
+        if noise is not None:
+            zs = Noisy(zs, noise)
         return _scan(
             cell, params, zs, xs.shape[axis], state, valid, reverse, fused, on_gpu, axis
         )
 
     if checkpoint_every is None:
-        return run(state, (xs, valid))
+        return run(state, (xs, valid, noise))
     return _scan_segments(
-        jax.checkpoint(run), state, (xs, valid), reverse, checkpoint_every
+        jax.checkpoint(run), state, (xs, valid, noise), reverse, checkpoint_every
     )
 
 

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
+from seqjax.cell_parts import Initializer
 from seqjax.cell_protocol import Params, State
-from seqjax.cells import Initializer
 from seqjax.mesh_axes import REPLICATED, batch_spec, on_any_mesh, steps_spec
 from seqjax.nn import layers, losses
 from seqjax.nn.adaptive_softmax import (
@@ -16,8 +17,27 @@ from seqjax.nn.adaptive_softmax import (
     check_clusters,
     tie,
 )
+from seqjax.nn.masks import valid_steps
+from seqjax.nn.mixture_softmax import (
+    MixtureParams,
+    mixture_cross_entropy,
+    mixture_init,
+    mixture_latents,
+    mixture_log_softmax,
+)
+from seqjax.nn.regularization import (
+    activation_penalty,
+    drop_connect,
+    drop_words,
+    temporal_penalty,
+)
 from seqjax.recurrence import Unrollable, initial_state, is_bidirectional
 from seqjax.truncation import truncated_unroll
+
+_RATES = (
+    *("dropout", "input_dropout", "output_dropout"),
+    *("embed_dropout", "weight_dropout", "latent_dropout"),
+)
 
 
 class LanguageModelParams(NamedTuple):
@@ -26,8 +46,15 @@ class LanguageModelParams(NamedTuple):
     embed: jax.Array | None  # [V, E]; None for one-hot input
     cell: Params
     # DenseParams(w [H, V], b [V]); with tied embeddings the bias [V] alone; with
-    # clusters AdaptiveParams
+    # clusters AdaptiveParams; with mixtures MixtureOut
     out: Any
+
+
+class MixtureOut(NamedTuple):
+    """LanguageModelParams.out of a model with mixtures."""
+
+    mixture: MixtureParams
+    softmax: Any  # DenseParams(w [L, V], b [V]); with tied embeddings the bias [V]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +73,23 @@ class LanguageModel:
       cell: a cell or a Stack, not bidirectional.
       embed_size: E, or None for one-hot input.
       tie_embeddings: use the embedding table as softmax weights (Press and Wolf 2017);
-        needs embed_size equal to the output_size of the cell.
+        needs embed_size equal to the output_size of the cell, unless there are
+        mixtures.
       dropout: rate on the embeddings (not on one-hot input) and on the outputs of the
         last layer. The rate between layers belongs to the Stack.
       locked: drop the same units of a sequence at all its steps.
+      input_dropout, output_dropout: rates on the embeddings and on the outputs of the
+        last layer, where they differ from `dropout`; None is `dropout`.
+      embed_dropout: rate of dropped words, see `regularization.drop_words`.
+      weight_dropout: rate of dropped recurrent weights, see
+        `regularization.drop_connect`.
+      activation_penalty, temporal_penalty: weights of the penalties of
+        `regularization` on the outputs of the last layer (AR after its dropout, TAR
+        before it). They change the gradient of a loss with a key, and no value of it.
+      mixtures: K, the number of softmaxes of a mixture (see `mixture_softmax`), whose
+        latent vectors have the width E, or without an embedding H; None is a plain
+        softmax.
+      latent_dropout: rate of a locked dropout of the latent vectors.
       chunk: the number of words whose logits the loss holds at a time, for wide
         vocabularies; None holds all, or 4096 with clusters. The values are the same.
       clusters: the first words of the clusters of rare words of an adaptive softmax;
@@ -57,8 +97,8 @@ class LanguageModel:
 
     Raises:
       ValueError: if the cell is bidirectional, the sizes of a tied softmax differ, the
-        rate is outside [0, 1), the chunk is below 1, or the clusters are not rising and
-        below V.
+        rate is outside [0, 1), a penalty is negative, the chunk or mixtures are below
+        1, the clusters are not rising and below V, or there are clusters and mixtures.
 
     Example:
       >>> model = LanguageModel(vocab_size=28, cell=seqjax.LSTM(256))
@@ -69,7 +109,8 @@ class LanguageModel:
       (35, 32, 28)
 
     Source: Mikolov et al., "Recurrent neural network based language model",
-    Interspeech 2010; dropout as Zaremba et al. 2014, arXiv:1409.2329.
+    Interspeech 2010; dropout as Zaremba et al. 2014, arXiv:1409.2329; dropped words,
+    dropped weights and penalties as Merity et al. 2017, arXiv:1708.02182.
     """
 
     vocab_size: int
@@ -80,6 +121,14 @@ class LanguageModel:
     locked: bool = False
     chunk: int | None = None
     clusters: tuple[int, ...] | None = None
+    input_dropout: float | None = None
+    output_dropout: float | None = None
+    embed_dropout: float = 0.0
+    weight_dropout: float = 0.0
+    activation_penalty: float = 0.0
+    temporal_penalty: float = 0.0
+    mixtures: int | None = None
+    latent_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         if is_bidirectional(self.cell):
@@ -88,17 +137,35 @@ class LanguageModel:
                 "reads the tokens to be predicted, and generated text has no future to "
                 "read"
             )
-        if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        for name in _RATES:
+            rate = getattr(self, name)
+            if rate is not None and not 0.0 <= rate < 1.0:
+                raise ValueError(f"{name} must be in [0, 1), got {rate}")
+        for name in ("activation_penalty", "temporal_penalty"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"{name} must not be negative, got {getattr(self, name)}"
+                )
         if self.chunk is not None and self.chunk < 1:
             raise ValueError(f"chunk must be at least 1, got {self.chunk}")
         if self.clusters is not None:
             check_clusters(self.clusters, self.vocab_size)
-        if self.tie_embeddings and self.embed_size != self.cell.output_size:
+        if self.mixtures is not None and self.clusters is not None:
+            raise ValueError("mixtures and clusters of a softmax exclude each other")
+        if self.mixtures is not None and self.mixtures < 1:
+            raise ValueError(f"mixtures must be at least 1, got {self.mixtures}")
+        if self.tie_embeddings and self.embed_size != self._softmax_size:
             raise ValueError(
                 f"tied embeddings need embed_size equal to the cell's output_size, got "
                 f"{self.embed_size} and {self.cell.output_size}"
             )
+
+    @property
+    def _softmax_size(self) -> int:
+        """The width of what the softmax reads."""
+        if self.mixtures is not None:
+            return self.embed_size or self.cell.output_size
+        return self.cell.output_size
 
     def init(
         self, key: jax.Array, w_init: Initializer | None = None
@@ -115,13 +182,16 @@ class LanguageModel:
             embed = layers.embed_init(k_embed, vocab, self.embed_size)
             input_size = self.embed_size
         out: Any
-        size, tied = self.cell.output_size, self.tie_embeddings
+        size, tied = self._softmax_size, self.tie_embeddings
         if self.clusters is not None:
             out = adaptive_init(k_out, size, vocab, self.clusters, tied, w_init=w_init)
         elif tied:
             out = jnp.zeros(vocab, jnp.float32)
         else:
             out = layers.dense_init(k_out, size, vocab, w_init)
+        if self.mixtures is not None:
+            k_mixture, width = jax.random.fold_in(key, 3), self.cell.output_size
+            out = MixtureOut(mixture_init(k_mixture, width, size, self.mixtures), out)
         return LanguageModelParams(embed, self.cell.init(k_cell, input_size), out)
 
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> State:
@@ -151,11 +221,9 @@ class LanguageModel:
         Returns:
           (state, logits [T, ..., V]).
         """
-        state, ys = self.outputs(params, tokens, state, key, factors=factors)
-        softmax = self._softmax(params)
-        if isinstance(softmax, AdaptiveParams):
-            return state, losses.adaptive_log_softmax(softmax, ys)
-        return state, layers.logits(ys, *softmax)
+        keys = _Keys.of(key)
+        state, ys = self._unrolled(params, tokens, state, keys, factors)
+        return state, self._logits(params, self._dropped(ys, keys), keys)
 
     @on_any_mesh(lambda a: (batch_spec(a["tokens"]), steps_spec(a["tokens"])))
     def outputs(
@@ -168,28 +236,73 @@ class LanguageModel:
         factors: jax.Array | None = None,
     ) -> tuple[State, jax.Array]:
         """(state, ys [T, ..., H]), which the softmax reads; arguments as `apply`."""
-        keys = (None,) * 3 if key is None else jax.random.split(key, 3)
+        keys = _Keys.of(key)
+        state, ys = self._unrolled(params, tokens, state, keys, factors)
+        return state, self._dropped(ys, keys)
+
+    def _unrolled(
+        self,
+        params: LanguageModelParams,
+        tokens: jax.Array,
+        state: State,
+        keys: "_Keys",
+        factors: jax.Array | None,
+        lengths: jax.Array | None = None,
+    ) -> tuple[State, jax.Array]:
+        """(state, ys) of the last layer, before its dropout."""
         if params.embed is None:
             dtype = jax.tree.leaves(params.cell)[0].dtype
             xs = jax.nn.one_hot(tokens, self.vocab_size, dtype=dtype)  # [T, ..., V]
         else:
             xs = layers.embed(params.embed, tokens)  # [T, ..., E]
-            xs = layers.dropout(keys[0], xs, self.dropout, self.locked)
-        state, ys = truncated_unroll(
-            self.cell, params.cell, xs, factors, state, key=keys[1]
-        )
-        return state, layers.dropout(keys[2], ys, self.dropout, self.locked)
+            xs = drop_words(keys.words, xs, tokens, self.vocab_size, self.embed_dropout)
+            rate = self.dropout if self.input_dropout is None else self.input_dropout
+            xs = layers.dropout(keys.inputs, xs, rate, self.locked)
+        cell = drop_connect(keys.weights, params.cell, self.weight_dropout)
+        options = {"key": keys.cell, "lengths": lengths}
+        return truncated_unroll(self.cell, cell, xs, factors, state, **options)
+
+    def _dropped(self, ys: jax.Array, keys: "_Keys") -> jax.Array:
+        """The outputs of the last layer after their dropout."""
+        rate = self.dropout if self.output_dropout is None else self.output_dropout
+        return layers.dropout(keys.outputs, ys, rate, self.locked)
+
+    def logits(self, params: LanguageModelParams, ys: jax.Array) -> jax.Array:
+        """Logits [T, ..., V] from `outputs`; log probabilities of clusters or mixtures.
+
+        Args:
+          params: from `init`.
+          ys: [T, ..., H].
+        """
+        return self._logits(params, ys, _Keys())
+
+    def _logits(
+        self, params: LanguageModelParams, ys: jax.Array, keys: "_Keys"
+    ) -> jax.Array:
+        softmax = self._softmax(params)
+        if isinstance(softmax, AdaptiveParams):
+            return losses.adaptive_log_softmax(softmax, ys)
+        if self.mixtures is not None:
+            latents = self._latents(params.out.mixture, ys, keys)
+            return mixture_log_softmax(*latents, softmax)
+        return layers.logits(ys, *softmax)
+
+    def _latents(
+        self, mixture: MixtureParams, ys: jax.Array, keys: "_Keys"
+    ) -> tuple[jax.Array, jax.Array]:
+        return mixture_latents(mixture, ys, keys.latents, self.latent_dropout)
 
     def _softmax(
         self, params: LanguageModelParams
     ) -> layers.DenseParams | AdaptiveParams:
         """The weights of all words and their biases."""
+        out = params.out.softmax if self.mixtures is not None else params.out
         if not self.tie_embeddings:
-            return params.out
+            return out
         assert params.embed is not None
         if self.clusters is not None:
-            return tie(params.out, params.embed)
-        return layers.DenseParams(params.embed.T, params.out)
+            return tie(out, params.embed)
+        return layers.DenseParams(params.embed.T, out)
 
     def step(
         self, params: LanguageModelParams, state: State, token: jax.Array
@@ -207,6 +320,7 @@ class LanguageModel:
         *,
         state: State | None = None,
         mask: jax.Array | None = None,
+        lengths: jax.Array | None = None,
         factors: jax.Array | None = None,
     ) -> tuple[tuple[jax.Array, jax.Array], State]:
         """Cross-entropy of each token of a window, given the tokens before it.
@@ -217,6 +331,8 @@ class LanguageModel:
           key: random key for dropout; None turns dropout off.
           state: from an earlier call; None is `initial_state`.
           mask: bool [T, ...], the labels that count; None is all.
+          lengths: integers [...], the number of steps of each row: later labels do not
+            count, and the state is that after so many tokens; None is T.
           factors: see `apply`.
 
         Returns:
@@ -225,14 +341,56 @@ class LanguageModel:
         """
         if state is None:
             state = initial_state(self.cell, params.cell, batch.shape[1:])
-        state, ys = self.outputs(params, batch[:-1], state, key, factors=factors)
-        softmax, labels = self._softmax(params), batch[1:]
+        if lengths is not None:
+            valid = valid_steps(len(batch) - 1, lengths)
+            mask = valid if mask is None else mask & valid
+        keys = _Keys.of(key)
+        state, ys = self._unrolled(params, batch[:-1], state, keys, factors, lengths)
+        dropped = self._dropped(ys, keys)
+        total, count = self._cross_entropy(params, dropped, batch[1:], mask, keys)
+        penalty = jnp.zeros((), total.dtype)
+        if key is not None and self.activation_penalty:
+            penalty += self.activation_penalty * activation_penalty(dropped, mask)
+        if key is not None and self.temporal_penalty:
+            penalty += self.temporal_penalty * temporal_penalty(ys, mask)
+        return (total + (penalty - lax.stop_gradient(penalty)), count), state
+
+    def _cross_entropy(
+        self,
+        params: LanguageModelParams,
+        ys: jax.Array,
+        labels: jax.Array,
+        mask: jax.Array | None,
+        keys: "_Keys",
+    ) -> tuple[jax.Array, jax.Array]:
+        softmax = self._softmax(params)
+        options: Any = {} if self.chunk is None else {"chunk": self.chunk}
         if isinstance(softmax, AdaptiveParams):
-            options = {} if self.chunk is None else {"chunk": self.chunk}
-            loss = losses.adaptive_cross_entropy(softmax, ys, labels, mask, **options)
-            return loss, state
+            return losses.adaptive_cross_entropy(softmax, ys, labels, mask, **options)
+        if self.mixtures is not None:
+            if mask is not None:
+                ys = jnp.where(mask[..., None], ys, jnp.zeros_like(ys))
+            latents = self._latents(params.out.mixture, ys, keys)
+            return mixture_cross_entropy(*latents, softmax, labels, mask, **options)
         if self.chunk is None:
             logits = layers.logits(ys, *softmax)
-            return losses.cross_entropy(logits, labels, mask), state
-        loss = losses.chunked_cross_entropy(ys, *softmax, labels, mask, self.chunk)
-        return loss, state
+            return losses.cross_entropy(logits, labels, mask)
+        return losses.chunked_cross_entropy(ys, *softmax, labels, mask, self.chunk)
+
+
+class _Keys(NamedTuple):
+    """The random keys of a training pass; all None otherwise."""
+
+    inputs: jax.Array | None = None
+    cell: jax.Array | None = None
+    outputs: jax.Array | None = None
+    words: jax.Array | None = None
+    weights: jax.Array | None = None
+    latents: jax.Array | None = None
+
+    @classmethod
+    def of(cls, key: jax.Array | None) -> "_Keys":
+        if key is None:
+            return cls()
+        later = jax.random.split(jax.random.fold_in(key, 3), 3)
+        return cls(*jax.random.split(key, 3), *later)

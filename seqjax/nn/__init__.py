@@ -9,6 +9,8 @@ from seqjax.nn import (
     layers,
     losses,
     masks,
+    mixture_softmax,
+    regularization,
 )
 from seqjax.nn.activations import tanh
 from seqjax.nn.attention import Attention, masked_softmax
@@ -48,6 +50,8 @@ __all__ = [
     "losses",
     "masked_softmax",
     "masks",
+    "mixture_softmax",
+    "regularization",
     "smoothed_cross_entropy",
     "tanh",
     "valid_steps",

@@ -59,6 +59,34 @@ def chunked_cross_entropy(
     return masked_total(losses, mask)
 
 
+def position_losses(
+    hidden: jax.Array,
+    w: jax.Array,
+    b: jax.Array | None,
+    labels: jax.Array,
+    chunk: int = 4096,
+) -> jax.Array:
+    """The cross-entropy of each position; see `chunked_cross_entropy`.
+
+    Args:
+      hidden, w, b, labels, chunk: as `chunked_cross_entropy`.
+
+    Returns:
+      [...].
+
+    Raises:
+      ValueError: as `chunked_cross_entropy`.
+
+    Example:
+      >>> hidden, w, labels = jnp.zeros((7, 5)), jnp.zeros((5, 28)), jnp.arange(7)
+      >>> print(f"{position_losses(hidden, w, None, labels)[6]:.4f}")  # ln 28
+      3.3322
+    """
+    _check(hidden, w, b, labels, None, chunk)
+    labels = jnp.asarray(labels).astype(jnp.int32)
+    return _losses(hidden, w, b, labels, min(chunk, w.shape[1]), 0.0)
+
+
 class _Sums(NamedTuple):
     """Of each position, over the words so far."""
 

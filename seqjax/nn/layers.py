@@ -1,4 +1,4 @@
-"""Layers without a state: dense, embedding and dropout, as init and apply functions."""
+"""Layers without a state: dense, embedding, normalization and dropout."""
 
 import math
 from collections.abc import Callable
@@ -221,6 +221,32 @@ def _bf16_logits_backward(
 _bf16_logits.defvjp(
     lambda xs, w, b: (_bf16_logits(xs, w, b), (xs, w)), _bf16_logits_backward
 )
+
+
+def layer_norm(
+    xs: jax.Array, gain: jax.Array, b: jax.Array | None = None, eps: float = 1e-5
+) -> jax.Array:
+    """(xs - mean) / sqrt(var + eps) * gain + b, mean and var over the features.
+
+    Args:
+      xs: [..., H].
+      gain: [H].
+      b: [H]; None adds nothing.
+      eps: keeps a constant row finite.
+
+    Returns:
+      [..., H].
+
+    Example:
+      >>> layer_norm(jnp.array([1.0, 3.0]), jnp.array([1.0, 2.0])).round(2).tolist()
+      [-1.0, 2.0]
+
+    Source: Ba, Kiros and Hinton, "Layer normalization", 2016, arXiv:1607.06450.
+    """
+    centered = xs - xs.mean(axis=-1, keepdims=True)
+    variance = (centered**2).mean(axis=-1, keepdims=True)
+    normal = centered * lax.rsqrt(variance + eps) * gain
+    return normal if b is None else normal + b
 
 
 def embed_init(

@@ -2,9 +2,11 @@
 
 step          TrainState, StepMetrics, init_state, make_optimizer, make_train_step
 loops         Metrics, make_train_loop, make_batch_loop
+averages      averages of the parameters: Polyak's, exponential
 evaluation    windows, make_evaluate
 """
 
+from seqjax.training import averages
 from seqjax.training.evaluation import make_evaluate, windows
 from seqjax.training.loops import (
     Metrics,
@@ -29,6 +31,7 @@ __all__ = [
     "TrainLoop",
     "TrainState",
     "TrainStep",
+    "averages",
     "init_state",
     "make_batch_loop",
     "make_evaluate",

@@ -117,14 +117,14 @@ def make_optimizer(
       name: "sgd", "adam" or "adamw".
       learning_rate: a number or an optax schedule, of the update's number.
       clip_norm: theta in g <- min(1, theta / ||g||) g; None turns clipping off.
-      weight_decay: for adamw only; each update also subtracts learning_rate *
+      weight_decay: for sgd and adamw; each update also subtracts learning_rate *
         weight_decay * params.
 
     Returns:
       An optax.GradientTransformation.
 
     Raises:
-      ValueError: for another name, or weight decay without adamw.
+      ValueError: for another name, or weight decay with adam.
 
     Example:
       >>> optimizer = make_optimizer("sgd", learning_rate=1.0, clip_norm=1.0)
@@ -135,10 +135,13 @@ def make_optimizer(
 
     Source of the clipping: Pascanu et al. 2013, arXiv:1211.5063.
     """
-    if weight_decay and name != "adamw":
-        raise ValueError(f"weight decay needs adamw, got {name!r}")
+    if weight_decay and name == "adam":
+        raise ValueError("weight decay needs sgd or adamw, got 'adam'")
     if name == "sgd":
         optimizer = optax.sgd(learning_rate)
+        if weight_decay:
+            decay = optax.add_decayed_weights(weight_decay)
+            optimizer = optax.chain(decay, optimizer)
     elif name == "adam":
         optimizer = optax.adam(learning_rate)
     elif name == "adamw":
@@ -156,6 +159,7 @@ def make_train_step(
     loss_fn: LossFn,
     optimizer: optax.GradientTransformation,
     skip_nonfinite: bool = False,
+    rate_of: Callable[[Batch], jax.Array] | None = None,
 ) -> TrainStep:
     """One step of stochastic gradient descent.
 
@@ -164,6 +168,8 @@ def make_train_step(
       optimizer: an optax transformation.
       skip_nonfinite: whether a minibatch whose loss or gradient is not finite changes
         nothing but `state.step`; its metrics are then 0, and `skipped` is 1.
+      rate_of: batch -> a factor on its update, beside `state.learning_rate_scale`; None
+        is 1.
 
     Returns:
       train_step(state, batch) -> (state, StepMetrics), a pure function. The caller
@@ -180,6 +186,8 @@ def make_train_step(
       (10.0, 4.0, 1.0)
     """
 
+    update = optax.with_extra_args_support(optimizer).update
+
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         key = jax.random.fold_in(state.key, state.step)
 
@@ -192,8 +200,12 @@ def make_train_step(
 
         grads, (total, count, carry) = jax.grad(mean_loss, has_aux=True)(state.params)
         with jax.named_scope("optimizer"):
-            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-            updates = jax.tree.map(lambda u: state.learning_rate_scale * u, updates)
+            scale = state.learning_rate_scale
+            scale = scale if rate_of is None else scale * rate_of(batch)
+            updates, opt_state = update(
+                grads, state.opt_state, state.params, update_scale=scale
+            )
+            updates = jax.tree.map(lambda u: scale * u, updates)
             params = optax.apply_updates(state.params, updates)
         norm = optax.tree.norm(grads)
         metrics = StepMetrics(total, count, norm, jnp.zeros((), jnp.int32))

@@ -1,6 +1,7 @@
 """Plans of minibatches: the windows of a text and their order."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,15 +10,21 @@ from hypothesis import strategies as st
 
 from seqjax.data.batching import (
     epoch_rng,
+    longest,
     num_minibatches,
     random_sampling,
     sequential_partition,
+    varied_partition,
     whole_text,
 )
 from seqjax.data.text import DataError
 
 fuzz = settings(deadline=None, max_examples=50)
-PLANS = {"sequential": sequential_partition, "random": random_sampling}
+PLANS = {
+    "sequential": sequential_partition,
+    "rotated": partial(sequential_partition, rotate=True),
+    "random": random_sampling,
+}
 every_plan = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 # (num_tokens, batch_size, num_steps) with at least one minibatch, and a generator.
 sizes = st.tuples(st.integers(0, 200), st.integers(1, 8), st.integers(1, 12)).map(
@@ -205,3 +212,63 @@ def test_every_token_but_the_first_is_predicted_in_some_epoch(num_tokens):
         starts = random_sampling(epoch_rng(0, epoch), num_tokens, 2, 5)
         drawn |= set((windows(starts, 5)[..., :-1] + 1).ravel().tolist())
     assert drawn == set(range(1, num_tokens))
+
+
+@fuzz
+@given(size=sizes, rng=rngs)
+def test_a_rotated_row_goes_round_once(size, rng):
+    """Press 2019: each row is the same text from another begin."""
+    _, batch_size, num_steps = size
+    starts = sequential_partition(rng, *size, rotate=True)
+    for row in range(batch_size):
+        ordered = np.sort(starts[:, row])
+        np.testing.assert_array_equal(np.diff(ordered), num_steps)
+        breaks = np.flatnonzero(np.diff(starts[:, row]) != num_steps)
+        assert len(breaks) <= 1
+        if len(breaks):
+            assert starts[breaks[0], row] == ordered[-1]
+            assert starts[breaks[0] + 1, row] == ordered[0]
+
+
+def test_rows_are_rotated_by_different_numbers():
+    starts = sequential_partition(np.random.default_rng(0), 10_001, 10, 10, rotate=True)
+    begins = (starts[0] - starts.min(axis=0)) // 10
+    assert len(set(begins.tolist())) > 5
+    again = sequential_partition(np.random.default_rng(0), 10_001, 10, 10, rotate=True)
+    np.testing.assert_array_equal(starts, again)
+
+
+@fuzz
+@given(size=sizes, rng=rngs)
+def test_minibatches_of_varied_lengths_cover_the_rows(size, rng):
+    num_tokens, batch_size, num_steps = size
+    starts, lengths = varied_partition(rng, *size)
+    assert starts.shape == (len(lengths), batch_size)
+    row_length = (num_tokens - 1) // batch_size
+    assert lengths.sum() == row_length
+    assert lengths.min() >= 1
+    assert lengths.max() <= longest(num_steps)
+    assert (lengths[:-1] >= min(5, row_length)).all()
+    for row in range(batch_size):
+        begin = row * row_length
+        covered = [
+            np.arange(s, s + n) for s, n in zip(starts[:, row], lengths, strict=True)
+        ]
+        np.testing.assert_array_equal(
+            np.concatenate(covered), np.arange(begin, begin + row_length)
+        )
+
+
+def test_lengths_are_drawn_around_two_numbers():
+    _, lengths = varied_partition(np.random.default_rng(0), 2_000_001, 20, 70)
+    short = lengths[lengths < 52]
+    assert 0.04 < len(short) / len(lengths) < 0.06
+    assert abs(short.mean() - 34.5) < 1.5
+    assert abs(lengths[lengths >= 52].mean() - 69.5) < 0.5
+    assert 4 < lengths[lengths >= 52].std() < 6
+
+
+def test_positions_beyond_32_bits_are_kept():
+    starts = sequential_partition(np.random.default_rng(0), 2**33, 2**20, 2**10)
+    assert starts.max() > 2**32
+    assert starts.min() >= 0

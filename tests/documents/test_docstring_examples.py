@@ -167,6 +167,15 @@ def _collect(node, where, found):
 DEFINITIONS = dict(_definitions())
 
 
+# Classes that others inherit their fields from.
+PRIVATE = {
+    node.name: node
+    for module in MODULES
+    for node in ast.parse(_path(module).read_text("utf-8")).body
+    if isinstance(node, ast.ClassDef) and node.name.startswith("_")
+}
+
+
 def _sections(docstring):
     """The sections of a docstring by their titles, without their indent."""
     titles = "|".join(SECTIONS)
@@ -187,13 +196,15 @@ def _parameters(node):
         members = {m.name: m for m in node.body if isinstance(m, ast.FunctionDef)}
         if "__init__" in members:
             return _parameters(members["__init__"])
-        return {
+        own = {
             field.target.id
             for field in node.body
             if isinstance(field, ast.AnnAssign)
             and "ClassVar" not in ast.unparse(field.annotation)
             and not field.target.id.startswith("_")
         }
+        bases = (PRIVATE.get(ast.unparse(base)) for base in node.bases)
+        return own.union(*(_parameters(base) for base in bases if base is not None))
     args = node.args
     every = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
     return {a.arg for a in every if a is not None} - {"self", "cls"}

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 import seqjax
+from seqjax.nn.regularization import drop_connect
 from tests import hlo, quick
 from tests.law_cells import MGU
 
@@ -28,18 +29,28 @@ CELLS = {  # (cell, shapes of its recurrent weights, [T, B, H] arrays it must ke
     "mgu": (MGU(H), [(H, H), (H, H)], 2 + 2 + 2),
 }
 every = pytest.mark.parametrize("name", CELLS)
+# The weights of these are made before the loop, or come with masks drawn before it.
+REGULARIZED = {
+    "drop_connect": (seqjax.LSTM(H), [(H, 4 * H)]),
+    "weight_norm": (seqjax.WeightNorm(seqjax.LSTM(H)), [(H, 4 * H)]),
+    "zoneout": (seqjax.Zoneout(seqjax.LSTM(H), (0.5,)), [(H, 4 * H)]),
+    "mogrifier": (seqjax.MogrifierLSTM(H, rounds=1), [(D, 4 * H), (H, D), (H, 4 * H)]),
+}
 
 
 @functools.cache
 def gradient(name, fused=True, lengths=False):
     """Operations, and temporary memory as a number of [T, B, H] arrays."""
-    cell, *_ = CELLS[name]
+    cell, *_ = (CELLS | REGULARIZED)[name]
+    key = jax.random.key(1) if name in REGULARIZED else None
     params = cell.init(jax.random.key(0), D)
     args = (params, jnp.zeros((T, B, D)), cell.initial_state((B,)))
     lengths = jnp.full(B, T) if lengths else None
 
-    def outputs(*args):
-        return seqjax.unroll(cell, *args, lengths, fused=fused)
+    def outputs(params, *args):
+        if name == "drop_connect":
+            params = drop_connect(key, params, 0.5)
+        return seqjax.unroll(cell, params, *args, lengths, key=key, fused=fused)
 
     @quick.optimized
     def run(args, cotangents):
@@ -60,15 +71,15 @@ def products(name, fused=True):
 
 def of_weights(name, shapes):
     """The shapes of recurrent weights or of their transposes, as that of the weight."""
-    weights = CELLS[name][1]
+    weights = (CELLS | REGULARIZED)[name][1]
     return sorted(w for s in shapes for w in {s, s[::-1]} if w in weights)
 
 
-@every
+@pytest.mark.parametrize("name", CELLS | REGULARIZED)
 def test_a_weight_has_one_gradient_product_and_it_is_after_the_loop(name):
     inside, outside = products(name)
     assert of_weights(name, inside) == []
-    assert of_weights(name, outside) == sorted(CELLS[name][1])
+    assert of_weights(name, outside) == sorted((CELLS | REGULARIZED)[name][1])
 
 
 @every

@@ -27,6 +27,7 @@ MODELS = {
     "tied_adaptive": LanguageModel(
         V, seqjax.RNN(H), H, tie_embeddings=True, clusters=(4,)
     ),
+    "mixture": LanguageModel(V, seqjax.GRU(H), 4, tie_embeddings=True, mixtures=2),
     "deep": LanguageModel(V, seqjax.Stack((seqjax.LSTM(4), seqjax.LSTM(H)), 0.3), 4),
 }
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)

@@ -55,7 +55,7 @@ def test_learning_rate_scale_scales_the_step():
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_optimizers_are_torchs(name):
     torch = pytest.importorskip("torch")
-    decay = {"weight_decay": 0.1} if name == "adamw" else {}
+    decay = {"weight_decay": 0.1} if name != "adam" else {}
     ours = training.make_optimizer(name, 0.02, None, **decay)
     start = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
     theirs = torch.nn.Parameter(torch.from_numpy(start.copy()))
@@ -73,9 +73,8 @@ def test_optimizers_are_torchs(name):
 def test_wrong_optimizers_are_refused():
     with pytest.raises(ValueError, match="'lion'"):
         training.make_optimizer("lion", 0.1)
-    for name in ("sgd", "adam"):
-        with pytest.raises(ValueError, match=f"needs adamw, got '{name}'"):
-            training.make_optimizer(name, 0.1, weight_decay=0.1)
+    with pytest.raises(ValueError, match="needs sgd or adamw, got 'adam'"):
+        training.make_optimizer("adam", 0.1, weight_decay=0.1)
 
 
 def test_state_is_carried_but_no_gradient_crosses_a_minibatch():

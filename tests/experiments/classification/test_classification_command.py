@@ -286,7 +286,7 @@ BAD_FLAGS = {
     "--split_seed=1 --corpus=a,b,c": "--split_seed splits the documents of a single",
     "--fold=10": "--fold=10 must be below --folds=10",
     "--cell=gruu": "did you mean gru",
-    "--weight_decay=0.1": "--weight_decay needs --optimizer=adamw",
+    "--weight_decay=0.1": "--weight_decay needs --optimizer=adamw or sgd",
 }
 
 

@@ -28,7 +28,9 @@ def test_schedules_are_their_formulas(step):
 
 
 def test_weight_decay_needs_adamw():
-    with pytest.raises(UserError, match="--weight_decay needs --optimizer=adamw"):
+    with pytest.raises(
+        UserError, match="--weight_decay needs --optimizer=adamw or sgd"
+    ):
         OptimizerConfig(weight_decay=0.1)
     assert OptimizerConfig(weight_decay=0.1, optimizer="adamw").weight_decay == 0.1
 
