@@ -25,7 +25,8 @@ The package in reading order. A file imports only from files above it.
                      plain RNN in NumPy
     models/          LanguageModel, Seq2Seq, Classifier, Pretraining, Tagger, CTCModel,
                      forecasters
-    training/        TrainState, one step, loops over many steps, evaluation
+    training/        TrainState, one step, loops over many steps, averages, evaluation
+    adaptation/      language models that adapt to the text they read
     sharding         meshes of devices, and arrays on them
     durable          files that are whole or absent
     named_arrays     arrays by name, as safetensors
@@ -70,13 +71,14 @@ from seqjax.nn import Attention, losses
 from seqjax.recurrence import Bidirectional, Stack, unroll
 
 if TYPE_CHECKING:
-    from seqjax import interop, training
+    from seqjax import adaptation, interop, training
     from seqjax.model_files import load, save
     from seqjax.training import TrainState
 else:
     # Training imports flax and optax, which take half as long as jax does.
     _LATER = {
         "TrainState": "training",
+        "adaptation": "adaptation",
         "interop": "interop",
         "load": "model_files",
         "save": "model_files",
@@ -116,6 +118,7 @@ __all__ = [
     "TrainState",
     "WeightNorm",
     "Zoneout",
+    "adaptation",
     "audio",
     "baselines",
     "decoding",

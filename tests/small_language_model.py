@@ -18,6 +18,7 @@ SUMMARY_KEYS = {
     *("train_perplexity", "valid_perplexity", "test_perplexity", "sample"),
     *("bits_per_character", "tokens_per_second", "parameters", "seconds", "best_step"),
     *("dataset_sha256", "kneser_ney_perplexity"),
+    *("perplexity_per_word", "bits_per_byte"),
 }
 
 

@@ -29,9 +29,12 @@ LAYERS = [
     {"data.synthetic.grammar.writer", "data.tables"},
     {"data.synthetic.grammar"},
     {
-        *("data.batching", "data.buckets", "data.corpora", "data.csv_columns"),
+        *("data.batching", "data.buckets", "data.csv_columns"),
         *("data.document_files", "data.tokenizers", "data.wav"),
     },
+    {"data.text_tokenizer", "data.text_stream"},
+    {"data.token_files"},
+    {"data.corpora"},
     {
         *("data.parallel", "data.series", "data.labeled", "data.poems", "data.tagged"),
         "data.speech",
@@ -53,7 +56,7 @@ LAYERS = [
     {"decoding.hypotheses"},
     {
         *("decoding.constraints", "decoding.ensemble", "decoding.exhaustive"),
-        "decoding.sampling",
+        *("decoding.sampling", "decoding.repetition"),
     },
     {"decoding.beam_search", "decoding.streaming"},
     {"decoding"},
@@ -101,6 +104,9 @@ LAYERS = [
     {"training.step"},
     {"training.loops", "training.evaluation", "training.averages"},
     {"training"},
+    {"adaptation.cache", "adaptation.dynamic", "adaptation.windows"},
+    {"adaptation.reader"},
+    {"adaptation"},
     {"named_arrays", "sealed", "sharding"},
     {"model_files"},
     {"checkpoint.folder", "checkpoint.writer"},

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,14 +17,9 @@ from experiments.common.own_files import (
 from experiments.common.settings import Settings, setting
 from seqjax.data import corpora
 from seqjax.data.tables import read_part
-from seqjax.data.text import (
-    DataError,
-    detokenize,
-    keep_letters,
-    shown_path,
-    tokenize,
-)
-from seqjax.data.vocab import Vocab
+from seqjax.data.text import DataError, detokenize, keep_letters, shown_path, tokenize
+from seqjax.data.text_tokenizer import NUM_SUBWORDS, TextTokenizer
+from seqjax.data.vocab import EOS
 
 PROMPTS = {
     "python_docs": "The ",
@@ -31,6 +27,32 @@ PROMPTS = {
     "wikitext2": "The",
     "tang_poems": "春",
 }
+
+
+# The token to begin with where a default prompt is unknown; else the most frequent one.
+FIRST_OF_LEVEL = {"byte": 1 + ord(" "), "subword": EOS}
+
+
+def split_setting() -> Any:
+    """The setting of the sizes of the parts of a single file."""
+    return setting(
+        corpora.SPLIT,
+        "Sizes of the parts of a single --corpus for training, validation and test: in "
+        "percent if they add up to 100, otherwise in characters, or for --level=byte "
+        "in bytes.",
+        minimum=1,
+    )
+
+
+def check_split(split: Sequence[int], files: Sequence[str] | None) -> None:
+    """Refuse a split that has not three sizes, or that is given for no single file."""
+    if len(split) != 3:
+        raise UserError(
+            f"--split takes three sizes, for training, validation and test, got "
+            f"{len(split)}."
+        )
+    if tuple(split) != corpora.SPLIT and (files is None or len(files) != 1):
+        raise UserError("--split needs a --corpus of one file.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +69,7 @@ class TextConfig(Settings):
         resumable=True,  # the checksum of the data decides
     )
     columns: tuple[str, ...] | None = columns_setting("text", "text")
+    split: tuple[int, ...] = split_setting()
     level: str = setting("char", "What a token is.", choices=("char", "word"))
     min_freq: int = setting(
         1, "Tokens that are less frequent than this become <unk>.", minimum=1
@@ -58,6 +81,7 @@ class TextConfig(Settings):
     def check(self) -> None:
         check_files("corpus", self.corpus)
         check_columns(self.columns, "text", "corpus", self.corpus)
+        check_split(self.split, self.corpus)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,19 +100,32 @@ class PromptConfig(Settings):
 
 
 def load_text(
-    config: TextConfig, data_dir: str | None
+    config: TextConfig,
+    data_dir: str | None,
+    num_subwords: int = NUM_SUBWORDS,
+    line_ends: bool = True,
 ) -> tuple[corpora.Corpus, corpora.TokenizedCorpus]:
-    """The corpus and its tokens."""
+    """The corpus and its tokens; num_subwords, line_ends as `TextTokenizer.train`."""
     if config.corpus is not None:
-        corpus = corpora.load_files(config.corpus, config.columns)
+        by_bytes = config.level == "byte"
+        corpus = corpora.load_files(
+            config.corpus, config.columns, config.split, by_bytes
+        )
     else:
         corpus = corpora.load(config.dataset, data_dir)
     return corpus, corpora.tokenize_corpus(
-        corpus, config.level, config.min_freq, config.max_tokens
+        corpus,
+        config.level,
+        config.min_freq,
+        config.max_tokens,
+        num_subwords,
+        line_ends,
     )
 
 
-def read_input(config: TextConfig, path: str, vocab: Vocab) -> tuple[str, np.ndarray]:
+def read_input(
+    config: TextConfig, path: str, tokenizer: TextTokenizer
+) -> tuple[str, np.ndarray]:
     """The text of --input and its tokens, int32 [N], with a note of unknown ones.
 
     Raises:
@@ -96,14 +133,14 @@ def read_input(config: TextConfig, path: str, vocab: Vocab) -> tuple[str, np.nda
     """
     part = read_part(path)
     text = _as_data_set(config, corpora.text_of(part, config.columns))
-    tokens = tokenize(text, config.level)
-    if len(tokens) < 2:
+    indices = tokenizer.encode(text)
+    if len(indices) < 2:
         raise DataError(
-            f"{shown_path(path)} is too short: it has {len(tokens)} tokens, at least 2 "
-            f"are needed."
+            f"{shown_path(path)} is too short: it has {len(indices)} tokens, at least "
+            f"2 are needed."
         )
-    indices = vocab.encode(tokens)
-    note_unknown([(tokens, indices)])
+    if not indices.all():
+        note_unknown([(tokenizer.split(text), indices)])
     return text, indices
 
 
@@ -113,7 +150,7 @@ def held_out_tokens(
     """The tokens to score: of --input as "test", or of the held-out parts."""
     if path is None:
         return {"valid": data.valid, "test": data.test}
-    return {"test": read_input(config, path, data.vocab)[1]}
+    return {"test": read_input(config, path, data.tokenizer)[1]}
 
 
 def _as_data_set(config: TextConfig, text: str) -> str:
@@ -124,45 +161,56 @@ def _as_data_set(config: TextConfig, text: str) -> str:
 
 def check_prompt(text: TextConfig, prompt: PromptConfig) -> None:
     """Refuse a prompt without tokens."""
-    if prompt.prompt is not None and not _prompt_tokens(text, prompt.prompt):
+    if prompt.prompt is None:
+        return
+    written = _as_data_set(text, prompt.prompt)
+    counted = "char" if text.level in ("char", "byte") else "word"
+    if not tokenize(written, counted):
         raise UserError("--prompt holds no token; give at least one.")
 
 
-def _prompt_tokens(text: TextConfig, prompt: str | None) -> list[str]:
-    if prompt is None:
-        prompt = PROMPTS[text.dataset] if text.corpus is None else "\n"
-    return tokenize(_as_data_set(text, prompt), text.level)
+class Prompt(NamedTuple):
+    """A text to continue, and its tokens."""
+
+    text: str
+    indices: np.ndarray  # int32 [N], at least one
 
 
-def known_prompt(text: TextConfig, prompt: PromptConfig, vocab: Vocab) -> list[str]:
-    """The tokens of the prompt, with a note about those outside the vocabulary.
+def known_prompt(
+    text: TextConfig, prompt: PromptConfig, tokenizer: TextTokenizer
+) -> Prompt:
+    """The prompt, with a note about tokens outside the vocabulary.
 
     A default prompt with such a token is replaced by the most frequent token.
     """
-    tokens = _prompt_tokens(text, prompt.prompt)
-    unknown = sorted({token for token in tokens if token not in vocab})
-    if unknown and prompt.prompt is None:
-        return [vocab.to_tokens(1)]
-    if unknown:
-        note(f"the vocabulary lacks {unknown} of the prompt: read as <unk>.")
-    return tokens
+    written = prompt.prompt
+    if written is None:
+        written = PROMPTS[text.dataset] if text.corpus is None else "\n"
+    written = _as_data_set(text, written)
+    indices = tokenizer.encode(written)
+    if len(indices) and indices.all():
+        return Prompt(written, indices)
+    if prompt.prompt is None:
+        first = np.array([FIRST_OF_LEVEL.get(tokenizer.level, 1)], np.int32)
+        return Prompt(tokenizer.decode(first), first)
+    if not len(indices):
+        raise UserError("--prompt holds no token; give at least one.")
+    tokens = tokenizer.split(written)
+    unknown = sorted({t for t, i in zip(tokens, indices, strict=True) if not i})
+    note(f"the vocabulary lacks {unknown} of the prompt: read as <unk>.")
+    return Prompt(written, indices)
 
 
 def text_pieces(
-    tokens: Sequence[str], indices: Iterable[int], vocab: Vocab, level: str
+    prompt: Prompt, indices: Iterable[int], tokenizer: TextTokenizer
 ) -> Iterator[str]:
     """A prompt and its continuation as pieces of text.
 
     Args:
-      tokens: the tokens of the prompt, at least one.
-      indices: the tokens that follow, as indices.
-      vocab: the vocabulary of the indices.
-      level: "char" or "word".
+      prompt: from `known_prompt`.
+      indices: the tokens that follow.
+      tokenizer: of the indices.
     """
-    yield detokenize(tokens, level)
-    last = tokens[-1]
-    for index in indices:
-        token = vocab.to_tokens(index)
-        joined = detokenize([last, token], level)
-        yield joined.removeprefix(detokenize([last], level))
-        last = token
+    words = tokenizer.split(prompt.text) if tokenizer.level == "word" else None
+    yield prompt.text if words is None else detokenize(words, "word")
+    yield from tokenizer.stream(indices, prompt.indices.tolist())

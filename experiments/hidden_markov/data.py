@@ -34,7 +34,8 @@ def load_data(config: Config) -> Observations:
     """The data of the settings."""
     if config.data.is_text:
         corpus, tokens = load_text(config.data, config.run.data_dir)
-        return Observations(corpus.name, corpus.sha256, *tokens)
+        parts = tokens.train, tokens.valid, tokens.test
+        return Observations(corpus.name, corpus.sha256, tokens.vocab, *parts)
     _, xs = draw_regimes(config.run.seed)
     xs = (xs - xs.mean()) / xs.std()
     ends = [NUM_REGIME_STEPS * 90 // 100, NUM_REGIME_STEPS * 95 // 100]

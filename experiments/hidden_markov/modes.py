@@ -30,6 +30,7 @@ from seqjax import metrics
 from seqjax.baselines.hmm import HMM, HMMParams
 from seqjax.checkpoint import Checkpoints
 from seqjax.data.text import tokenize
+from seqjax.data.text_tokenizer import TextTokenizer
 from seqjax.data.vocab import Vocab
 
 
@@ -114,7 +115,7 @@ def evaluate(config: Config) -> dict[str, float]:
         workdir.check_data(data.sha256)
         parts = {"valid": data.valid, "test": data.test}
     else:
-        parts = {"test": read_input(config.data, path, vocab)[1]}
+        parts = {"test": read_input(config.data, path, tokenizer_of(config, vocab))[1]}
     found = {
         f"{name}_perplexity": metrics.perplexity(*held_out(model, params, part))
         for name, part in parts.items()
@@ -155,10 +156,16 @@ def tag(config: Config) -> list[str]:
     return tagged
 
 
+def tokenizer_of(config: Config, vocab: Vocab) -> TextTokenizer:
+    """The tokenizer of a trained model."""
+    return TextTokenizer(config.data.level, vocab)
+
+
 def sample(config: Config) -> str:
     """Print the prompt and its continuation."""
     model, params, vocab = restore(config, "sample")
-    tokens = known_prompt(config.data, config.prompt, vocab)
+    tokenizer = tokenizer_of(config, vocab)
+    prompt = known_prompt(config.data, config.prompt, tokenizer)
 
     @jax.jit
     def continuation(params: HMMParams, xs: jax.Array, key: jax.Array) -> jax.Array:
@@ -166,7 +173,7 @@ def sample(config: Config) -> str:
         return model.sample(key, params, config.prompt.length, belief=belief)[1]
 
     key = jax.random.key(config.run.seed)
-    xs = continuation(params, jnp.asarray(vocab.encode(tokens)), key)
-    text = "".join(text_pieces(tokens, xs.tolist(), vocab, config.data.level))
+    xs = continuation(params, jnp.asarray(prompt.indices), key)
+    text = "".join(text_pieces(prompt, xs.tolist(), tokenizer))
     print(text)
     return text

@@ -1,4 +1,4 @@
-"""A recurrent language model on text: train, evaluate, generate.
+"""A recurrent language model on text: train, evaluate, score, generate.
 
 Example:
   >>> from experiments.language_model import Config, train
@@ -7,6 +7,8 @@ Example:
 """
 
 from experiments.language_model.config import Config
-from experiments.language_model.modes import evaluate, generate, train
+from experiments.language_model.evaluation import evaluate, score
+from experiments.language_model.generation import generate
+from experiments.language_model.modes import train
 
-__all__ = ["Config", "evaluate", "generate", "train"]
+__all__ = ["Config", "evaluate", "generate", "score", "train"]

@@ -5,20 +5,75 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from experiments.common import job, recurrent
+from experiments.common.adaptation import AdaptationConfig
 from experiments.common.backprop import BackpropConfig
 from experiments.common.devices import DevicesConfig
 from experiments.common.errors import UserError
 from experiments.common.language_model import LanguageModelConfig
-from experiments.common.line_io import InputConfig
+from experiments.common.line_io import OutputConfig
 from experiments.common.optimizer import OptimizerConfig
-from experiments.common.sampling import SamplingConfig
+from experiments.common.sampling import LanguageSamplingConfig
 from experiments.common.settings import Settings, entries, setting
 from experiments.common.text import PromptConfig, TextConfig, check_prompt
 from experiments.common.workdir import RunConfig
+from seqjax.data.text_tokenizer import LEVELS, NUM_SUBWORDS
 
 SIZES = ("batch_size", "num_steps")  # of a minibatch
 CHUNK = 4096  # words whose logits are held at a time
 CELLS = {**recurrent.CELLS, "numpy_rnn": recurrent.CELLS["rnn"]}
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(TextConfig):
+    """The corpus and its tokens."""
+
+    level: str = setting("char", "What a token is.", choices=LEVELS)
+    subwords: int = setting(
+        NUM_SUBWORDS, "Largest number of subwords of --level=subword.", minimum=10
+    )
+    eos_per_line: bool = setting(
+        True, "Whether words and subwords have the token <eos> at the end of a line."
+    )
+
+    def check(self) -> None:
+        super().check()
+        if self.level != "subword" and self.subwords != NUM_SUBWORDS:
+            raise UserError("--subwords needs --level=subword.")
+        if self.level in ("char", "byte") and not self.eos_per_line:
+            raise UserError(
+                "--noeos_per_line needs --level=word or subword: the end of a line is "
+                "a character itself."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class InputConfig(Settings):
+    """The text that a trained model reads."""
+
+    input: str | None = setting(
+        None,
+        "Text to read: --mode=evaluate scores it in place of the held-out parts, and "
+        "--mode=score gives the log probability of each token; - is standard input.",
+        resumable=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerateConfig(Settings):
+    """How many texts are generated, and where they end."""
+
+    num_samples: int = setting(
+        1,
+        "Number of texts that --mode=generate makes.",
+        minimum=1,
+        maximum=1000,
+        resumable=True,
+    )
+    stop: tuple[str, ...] | None = setting(
+        None,
+        "Strings that end a generated text, joined by commas; they are left out.",
+        resumable=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +152,7 @@ class TrainConfig(job.TrainConfig):
     ngram_order: int = setting(
         8,
         "Order of the n-gram model whose perplexity is reported for comparison; 0 "
-        "reports none. The default is 5 for --level=word.",
+        "reports none. The default is 5 for words and subwords.",
         minimum=0,
         maximum=20,
         resumable=True,
@@ -143,7 +198,7 @@ class Config(Settings):
     """All settings of the command."""
 
     run: RunConfig = RunConfig(workdir="runs/language_model")
-    data: TextConfig = TextConfig()
+    data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig(hidden_size=448, embed_size=448, dropout=0.35)
     optimizer: OptimizerConfig = OptimizerConfig(
         optimizer="adamw", learning_rate=0.003, weight_decay=0.03
@@ -152,14 +207,17 @@ class Config(Settings):
     train: TrainConfig = TrainConfig()
     devices: DevicesConfig = DevicesConfig()
     prompt: PromptConfig = PromptConfig()
-    decode: SamplingConfig = SamplingConfig()
+    decode: LanguageSamplingConfig = LanguageSamplingConfig()
+    generate: GenerateConfig = GenerateConfig()
+    adaptation: AdaptationConfig = AdaptationConfig()
     files: InputConfig = InputConfig()
+    output: OutputConfig = OutputConfig()
 
     @classmethod
     def defaults(cls, given: Mapping[str, Any]) -> Self:
         """The defaults: no given size shrinks; numpy_rnn has those that it supports."""
         config = cls().replace(shrink=[name for name in SIZES if name not in given])
-        if given.get("level", config.data.level) != "char":
+        if given.get("level", config.data.level) in ("word", "subword"):
             config = config.replace(ngram_order=5)
         if given.get("cell") == "numpy_rnn":
             config = config.replace(**NUMPY_RNN)

@@ -1,5 +1,9 @@
-"""The tokens that a run reads."""
+"""The tokens that a run reads: of a text in memory, or of token files on the disk."""
 
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -7,27 +11,34 @@ import jax.numpy as jnp
 
 from experiments.common.console import note
 from experiments.common.errors import UserError
-from experiments.common.text import load_text
-from experiments.language_model.config import SIZES, Config
-from seqjax.data import corpora
-from seqjax.data.vocab import Vocab
+from experiments.common.text import load_text, read_input
+from experiments.language_model.config import SIZES, Config, DataConfig
+from seqjax.data.text_tokenizer import TextSize, TextTokenizer
+from seqjax.data.token_files import (
+    TokenFile,
+    is_token_file,
+    open_corpus,
+    open_token_file,
+)
 
 ENOUGH_MINIBATCHES = 4  # in an epoch of a text for which the sizes shrink
 
 
+class HeldOut(NamedTuple):
+    """A text that a model is evaluated on."""
+
+    tokens: jax.Array  # int32 [N], on the device
+    size: TextSize
+
+
 class TextData(NamedTuple):
-    """What a run reads: the tokens of each part on the device, int32 [N]."""
+    """What a run reads."""
 
-    vocab: Vocab
-    train: jax.Array
-    valid: jax.Array
-    test: jax.Array
-    corpus: corpora.Corpus
-
-    @property
-    def held_out(self) -> dict[str, jax.Array]:
-        """The tokens of the held-out parts."""
-        return {"valid": self.valid, "test": self.test}
+    name: str
+    sha256: str
+    tokenizer: TextTokenizer
+    train: jax.Array | TokenFile  # int32 [N] on the device, or a file on the disk
+    held_out: dict[str, HeldOut]  # "valid" and "test"
 
 
 def load_data(config: Config) -> TextData:
@@ -35,10 +46,59 @@ def load_data(config: Config) -> TextData:
 
     Raises:
       DataError: if it cannot be read.
+      UserError: for settings that do not fit token files.
     """
-    corpus, tokens = load_text(config.data, config.run.data_dir)
-    train, valid, test = map(jnp.asarray, (tokens.train, tokens.valid, tokens.test))
-    return TextData(tokens.vocab, train, valid, test, corpus)
+    paths = config.data.corpus
+    if paths is not None and is_token_file(paths[0]):
+        return _open_files(config.data)
+    corpus, tokens = load_text(
+        config.data, config.run.data_dir, config.data.subwords, config.data.eos_per_line
+    )
+    held_out = {
+        part: HeldOut(jnp.asarray(getattr(tokens, part)), TextSize.of(text))
+        for part, text in (("valid", corpus.valid), ("test", corpus.test))
+    }
+    train = jnp.asarray(tokens.train)
+    return TextData(corpus.name, corpus.sha256, tokens.tokenizer, train, held_out)
+
+
+def _open_files(config: DataConfig) -> TextData:
+    assert config.corpus is not None
+    train, *others = open_corpus(config.corpus)
+    tokenizer = train.tokenizer
+    if config.level != tokenizer.level:
+        raise UserError(
+            f"--level={config.level}: {train.path} has tokens of --level="
+            f"{tokenizer.level}."
+        )
+    if config.max_tokens:
+        most = min(config.max_tokens, len(train))
+        train = dataclasses.replace(train, number=most)
+    made = [tokenizer.describe(), train.sha256, *(file.sha256 for file in others)]
+    sha256 = hashlib.sha256(json.dumps(made).encode()).hexdigest()
+    held_out = {f.part: HeldOut(jnp.asarray(f.read()), f.size) for f in others}
+    return TextData(Path(config.corpus[0]).name, sha256, tokenizer, train, held_out)
+
+
+def read_held_out(config: Config, tokenizer: TextTokenizer) -> HeldOut:
+    """The text, or the token file, of --input.
+
+    Raises:
+      DataError: if it cannot be read, or has fewer than 2 tokens.
+      UserError: for a token file of another vocabulary.
+    """
+    path = config.files.input
+    assert path is not None
+    if not is_token_file(path):
+        text, indices = read_input(config.data, path, tokenizer)
+        return HeldOut(jnp.asarray(indices), TextSize.of(text))
+    file = open_token_file(path)
+    if file.tokenizer.describe() != tokenizer.describe():
+        raise UserError(
+            f"{path} was made with another vocabulary than the model in "
+            f"{config.run.workdir}."
+        )
+    return HeldOut(jnp.asarray(file.read()), file.size)
 
 
 def fitted(config: Config, num_tokens: int) -> Config:

@@ -17,6 +17,7 @@ from experiments.language_model.config import CELLS, Config, TrainConfig
 from seqjax import training
 from seqjax.baselines import numpy_rnn
 from seqjax.data import batching
+from seqjax.data.token_files import TokenFile
 from seqjax.models.language_model import LanguageModel
 
 
@@ -82,6 +83,7 @@ def build_train_loop(
     model: LanguageModel,
     optimizer: optax.GradientTransformation,
     placement: Placement = ONE_DEVICE,
+    tokens: jax.Array | TokenFile | None = None,
 ) -> Callable[..., Any]:
     """(state, tokens, plan, begin, end) -> (state, Metrics); see `make_plan`."""
     num_steps, carried = config.train.num_steps, config.train.sampling == "sequential"
@@ -113,13 +115,59 @@ def build_train_loop(
         rate_of if is_varied else None,
     )
 
-    def get_batch(tokens: jax.Array, starts: jax.Array) -> Minibatch:
+    longest = batching.longest(num_steps) if is_varied else num_steps
+
+    def minibatch(window: jax.Array, row: jax.Array) -> Minibatch:
         if not is_varied:
-            return Minibatch(training.windows(tokens, starts, num_steps))
-        window = training.windows(tokens, starts[1:], batching.longest(num_steps))
-        return Minibatch(window, jnp.full_like(starts[1:], starts[0]))
+            return Minibatch(window)
+        return Minibatch(window, jnp.full_like(row[1:], row[0]))
+
+    if isinstance(tokens, TokenFile):
+        return train_from_file(
+            placement.step(step), tokens, longest, config.train.log_every, is_varied
+        )
+
+    def get_batch(tokens: jax.Array, row: jax.Array) -> Minibatch:
+        starts = row[1:] if is_varied else row
+        return minibatch(training.windows(tokens, starts, longest), row)
 
     return training.make_train_loop(placement.step(step), get_batch)
+
+
+def train_from_file(
+    step: training.TrainStep,
+    file: TokenFile,
+    num_steps: int,
+    most: int,
+    is_varied: bool,
+) -> Callable[..., Any]:
+    """A train loop that reads the windows of a call from the disk.
+
+    Args:
+      step: from `training.make_train_step`.
+      file: the tokens.
+      num_steps: of a window.
+      most: the largest number of minibatches of a call.
+      is_varied: whether the rows of the plan begin with the lengths.
+    """
+    loop = training.make_train_loop(
+        step, lambda read, i: jax.tree.map(lambda a: a[i], read)
+    )
+
+    def train_loop(
+        state: Any, data: Any, plan: Any, begin: int, end: int, *sums: float
+    ) -> Any:
+        del data
+        rows = np.asarray(plan[begin:end])
+        rows = np.concatenate([rows, np.repeat(plan[:1], most - len(rows), axis=0)])
+        starts = rows[:, 1:] if is_varied else rows
+        lengths = None
+        if is_varied:
+            lengths = jnp.asarray(np.repeat(rows[:, :1], starts.shape[1], axis=1))
+        read = Minibatch(jnp.asarray(file.windows(starts, num_steps)), lengths)
+        return loop(state, read, jnp.arange(most), 0, end - begin, *sums)
+
+    return train_loop
 
 
 def make_plan(

@@ -25,7 +25,7 @@ from seqjax.baselines import markov
 from seqjax.baselines.markov import MarkovChain
 from seqjax.data.corpora import Corpus, TokenizedCorpus
 from seqjax.data.text import detokenize
-from seqjax.data.vocab import Vocab
+from seqjax.data.text_tokenizer import TextTokenizer
 
 FILES = ("forgetting.png",)
 MAX_CONTEXTS = 1500  # their stationary distribution takes seconds
@@ -49,7 +49,7 @@ def run(config: Config) -> dict[str, Any]:
         "test_perplexity_backwards": perplexity(backwards, data.test[::-1]),
         "own_perplexity": own_perplexity(chain, stationary),
         "distances": distances,
-        "sample": sample(config, chain, data.vocab),
+        "sample": sample(config, chain, data.tokenizer),
     }
     with workdir.open_for_training():
         draw_forgetting(workdir.file("forgetting.png"), corpus.name, distances)
@@ -153,10 +153,10 @@ def forgetting(
     return distances
 
 
-def sample(config: Config, chain: MarkovChain, vocab: Vocab) -> str:
+def sample(config: Config, chain: MarkovChain, tokenizer: TextTokenizer) -> str:
     """The prompt and its continuation."""
-    prompt = known_prompt(config.data, config.prompt, vocab)
-    start = vocab[prompt][-chain.order :]
+    prompt = known_prompt(config.data, config.prompt, tokenizer)
+    start = prompt.indices.tolist()[-chain.order :]
     rng = np.random.default_rng(config.run.seed)
     try:
         number = len(start) + config.prompt.length
@@ -164,7 +164,7 @@ def sample(config: Config, chain: MarkovChain, vocab: Vocab) -> str:
     except ValueError as error:
         raise UserError(f"{error}; try --smoothing=0.1.") from None
     indices = found[len(start) :, 0]
-    return "".join(text_pieces(prompt, indices, vocab, config.data.level))
+    return "".join(text_pieces(prompt, indices, tokenizer))
 
 
 def draw_forgetting(path: Path, name: str, distances: Sequence[float]) -> None:

@@ -31,6 +31,7 @@ from seqjax import metrics
 from seqjax.baselines import ngram
 from seqjax.data.corpora import Corpus, TokenizedCorpus
 from seqjax.data.ngrams import NgramCounts, count_ngrams
+from seqjax.data.text_tokenizer import TextTokenizer
 from seqjax.data.vocab import Vocab
 
 FILES = ("frequencies.tsv", "rank_frequency.png")
@@ -58,7 +59,7 @@ def run(config: Config) -> dict[str, Any]:
         "epsilons": epsilons,
         **scores,
         **by_order(statistics),
-        **samples(config, counts, data.vocab, epsilons),
+        **samples(config, counts, data.tokenizer, epsilons),
         "seconds_counting": seconds_counting,
         "seconds_scoring": seconds_scoring,
     }
@@ -160,18 +161,21 @@ def check_defined(
 
 
 def samples(
-    config: Config, counts: NgramCounts, vocab: Vocab, epsilons: Sequence[float]
+    config: Config,
+    counts: NgramCounts,
+    tokenizer: TextTokenizer,
+    epsilons: Sequence[float],
 ) -> dict[str, str]:
     """A text that each model of the highest order generates."""
-    prompt = known_prompt(config.data, config.prompt, vocab)
+    prompt = known_prompt(config.data, config.prompt, tokenizer)
     models = ngram.laplace(counts, epsilons), ngram.kneser_ney(counts)
     found = {}
     for name, model in zip(MODELS, models, strict=True):
         rng = np.random.default_rng(config.run.seed)
         stream = itertools.islice(
-            model.sample(vocab[prompt], rng), config.prompt.length
+            model.sample(prompt.indices.tolist(), rng), config.prompt.length
         )
-        pieces = text_pieces(prompt, stream, vocab, config.data.level)
+        pieces = text_pieces(prompt, stream, tokenizer)
         try:
             found[f"sample_{name}"] = "".join(pieces)
         except ValueError:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from experiments.common import job, sampling
+from experiments.common.adaptation import AdaptationConfig
 from experiments.common.devices import DevicesConfig
 from experiments.common.errors import UserError
 from experiments.common.language_model import LanguageModelConfig
@@ -99,7 +100,7 @@ class EvaluateConfig(Settings):
 
 
 @dataclasses.dataclass(frozen=True)
-class DecodeConfig(sampling.SamplingConfig):
+class DecodeConfig(sampling.LanguageSamplingConfig):
     """The poems to generate."""
 
     title: str = setting(
@@ -158,6 +159,7 @@ class Config(Settings):
     devices: DevicesConfig = DevicesConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     decode: DecodeConfig = DecodeConfig(temperature=0.8)
+    adaptation: AdaptationConfig = AdaptationConfig()
     files: InputConfig = InputConfig()
 
     @classmethod

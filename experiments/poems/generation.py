@@ -51,7 +51,13 @@ def generate_poems(
         step, state = acrostic(step, state, initials, breaks, EOS)
         if config.beam_size == 1:
             return _sample(
-                config, step, state, key, num_samples=config.number, **options
+                config,
+                step,
+                state,
+                key,
+                model.vocab_size,
+                num_samples=config.number,
+                **options,
             )
         return decoding.beam_search(
             step,
@@ -97,7 +103,14 @@ def sample_poems(
         state = model.initial_state((len(titles),))
         longest = width + config.length + 1
         return _sample(
-            config, step, state, key, bos=BOS, max_length=longest, prefix=prefix
+            config,
+            step,
+            state,
+            key,
+            model.vocab_size,
+            bos=BOS,
+            max_length=longest,
+            prefix=prefix,
         )
 
     found = jax.device_get(search(params, jax.random.key(seed)))
@@ -113,9 +126,12 @@ def _sample(
     step: Callable[..., Any],
     state: Any,
     key: jax.Array,
+    vocab_size: int,
     **options: Any,
 ) -> decoding.Hypotheses:
     drawing = config.options()
+    batch_size = len(jax.tree.leaves(state)[0])
+    step, state = config.penalized(step, state, (batch_size, vocab_size))
     return decoding.sample(step, state, key, eos=EOS, **drawing, **options)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.common.adaptation import check_cache, make_reader, training_squares
 from experiments.common.console import note_unknown, print_table, print_text
 from experiments.common.devices import Placement
 from experiments.common.job import Job, Objective
@@ -44,8 +45,9 @@ from experiments.poems.model import (
     poem_loss,
 )
 from seqjax import metrics, training
+from seqjax.adaptation import document_windows
 from seqjax.baselines import ngram
-from seqjax.data import buckets, poems
+from seqjax.data import batching, buckets, poems
 from seqjax.data.ngrams import count_ngrams
 from seqjax.data.poems import Poem, PoemCorpus
 from seqjax.data.vocab import BOS, Vocab
@@ -134,7 +136,10 @@ def evaluate(config: Config) -> dict[str, float]:
         parts = {"test": read_kept(config.data, config.files.input)[0]}
         contents = [list(poem.content) for poem in parts["test"]]
         note_unknown((c, encoder.vocab.encode(c)) for c in contents)
-    perplexity_of = make_perplexity(config, model, parts, encoder)
+    if config.adaptation.adapts:
+        perplexity_of = make_adapting(config, workdir, model, params, parts, encoder)
+    else:
+        perplexity_of = make_perplexity(config, model, parts, encoder)
     found = {f"{part}_perplexity": perplexity_of(params, part) for part in parts}
     rows = [
         *((name.replace("_", " "), f"{x:.4f}") for name, x in found.items()),
@@ -144,6 +149,40 @@ def evaluate(config: Config) -> dict[str, float]:
     title = evaluation_title(f"{config.train.checkpoint} checkpoint", config.files)
     print_table(title, rows)
     return found
+
+
+def make_adapting(
+    config: Config,
+    workdir: Workdir,
+    model: LanguageModel,
+    params: Any,
+    parts: Mapping[str, Sequence[Poem]],
+    encoder: PoemEncoder,
+) -> Perplexity:
+    """As `make_perplexity`, of a model that adapts to poems read one after another."""
+    adaptation, squares = config.adaptation, None
+    if adaptation.dynamic == "rms":
+        corpus = load_corpus(config.data, config.run.data_dir)
+        workdir.check_data(corpus.sha256)
+        tokens = encoder.one_text(corpus.train)
+        steps, rows = adaptation.dynamic_steps, min(config.train.batch_size, 64)
+        rng = batching.epoch_rng(config.run.seed, 0)
+        plan = batching.sequential_partition(rng, len(tokens), rows, steps)
+        squares = training_squares(adaptation, model, params, tokens, plan, steps)
+    reader = make_reader(adaptation, model)
+
+    def perplexity_of(params: Any, part: str) -> float:
+        sequences = encoder.sequences(parts[part])
+        windows = document_windows(
+            [s.tokens for s in sequences],
+            [s.start for s in sequences],
+            adaptation.window_steps,
+        )
+        check_cache(adaptation, windows, f"the {part} part")
+        losses = reader.losses(params, windows, squares)
+        return metrics.perplexity(float(losses.sum(dtype=np.float64)), len(losses))
+
+    return perplexity_of
 
 
 @with_precision

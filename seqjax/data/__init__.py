@@ -5,6 +5,8 @@ Tools:
     text           files to text, text to tokens; DataError, the error of all readers
     vocab          tokens to indices and back
     tokenizers     sentences to tokens: words, characters, subwords
+    text_tokenizer running texts to tokens: characters, words, bytes, subwords
+    token_files    token files, read without being held in memory
     ngrams         the n-gram counts of a text, Zipf's law
     sources        published files: address, checksum, download; splits by a hash
     csv_rows       the rows of a CSV file, none of them lost

@@ -17,8 +17,11 @@ from seqjax.data.tables import (
     read_table,
     texts_of,
 )
-from seqjax.data.text import DataError, decode, keep_letters, read_text, tokenize
+from seqjax.data.text import DataError, decode, keep_letters, read_text
+from seqjax.data.text_tokenizer import NUM_SUBWORDS, TextTokenizer
 from seqjax.data.vocab import Vocab
+
+SPLIT = (90, 5, 5)  # percent of a text that train, validate and test
 
 
 class Corpus(NamedTuple):
@@ -32,12 +35,17 @@ class Corpus(NamedTuple):
 
 
 class TokenizedCorpus(NamedTuple):
-    """A corpus as int32 indices [N] for each part, and its training vocabulary."""
+    """A corpus as int32 indices [N] for each part, and what made them."""
 
-    vocab: Vocab
+    tokenizer: TextTokenizer
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
+
+    @property
+    def vocab(self) -> Vocab:
+        """The vocabulary of the training text."""
+        return self.tokenizer.vocab
 
 
 _WIKITEXT2 = (
@@ -126,23 +134,34 @@ def _python_docs() -> str:
 
 
 def load_files(
-    paths: Sequence[str | Path], columns: Sequence[str] | None = None
+    paths: Sequence[str | Path],
+    columns: Sequence[str] | None = None,
+    split: Sequence[int] = SPLIT,
+    by_bytes: bool = False,
 ) -> Corpus:
     """The user's own UTF-8 text files, or tables with a column of texts.
 
     Args:
-      paths: one file, which is split 90/5/5 by position, or three: train, valid, test;
-        see `tables.read_parts`.
+      paths: one file, which is split by position, or three: train, valid, test; see
+        `tables.read_parts`.
       columns: as `text_of`.
+      split, by_bytes: as `split_by_position`, for one file.
 
     Raises:
-      DataError: as `text_of`.
+      DataError: as `text_of` and `split_by_position`, and if two of three files hold
+        the same.
     """
     parts = read_parts(paths)
     sha256 = checksum(parts, columns)
     texts, name = [text_of(part, columns) for part in parts], Path(parts[0].path).name
     if len(texts) == 1:
-        return split_by_position(name, texts[0], sha256)
+        return split_by_position(name, texts[0], sha256, split, by_bytes)
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        if texts[i] == texts[j]:
+            raise DataError(
+                f"{parts[i].path} and {parts[j].path} hold the same text; different "
+                f"ones were expected for training, validation and test."
+            )
     train, valid, test = texts
     return Corpus(name, train, valid, test, sha256)
 
@@ -170,42 +189,104 @@ def text_of(part: Part, columns: Sequence[str] | None = None) -> str:
     return text
 
 
-def split_by_position(name: str, text: str, sha256: str) -> Corpus:
-    """The first 90 % of the characters train, 5 % validate, the last 5 % test."""
-    train_end, valid_end = len(text) * 90 // 100, len(text) * 95 // 100
-    return Corpus(
-        name,
-        text[:train_end],
-        text[train_end:valid_end],
-        text[valid_end:],
-        sha256,
+def split_by_position(
+    name: str,
+    text: str,
+    sha256: str,
+    split: Sequence[int] = SPLIT,
+    by_bytes: bool = False,
+) -> Corpus:
+    """A text cut into a training, a validation and a test part.
+
+    Args:
+      name: of the corpus.
+      text: the text.
+      sha256: of its file.
+      split: the sizes of the three parts, in percent if they add up to 100, otherwise
+        in characters; what is left over is not used.
+      by_bytes: whether sizes count bytes of the UTF-8 text. A character that is cut
+        becomes surrogates, which `TextTokenizer` reads at level "byte".
+
+    Raises:
+      DataError: if a part is empty, or the sizes are more than the text has.
+
+    Example:
+      >>> split_by_position("digits", "0123456789", "", (60, 20, 20))[1:4]
+      ('012345', '67', '89')
+    """
+    content = text.encode("utf-8", "surrogateescape") if by_bytes else text
+    ends = split_ends(name, len(content), split, "bytes" if by_bytes else "characters")
+    begins = (0, *ends[:-1])
+    parts = [content[a:b] for a, b in zip(begins, ends, strict=True)]
+    train, valid, test = (
+        part.decode("utf-8", "surrogateescape") if isinstance(part, bytes) else part
+        for part in parts
     )
+    return Corpus(name, train, valid, test, sha256)
+
+
+def split_ends(
+    name: str, size: int, split: Sequence[int], unit: str
+) -> tuple[int, int, int]:
+    """Where the three parts of a text end.
+
+    Args:
+      name: of the corpus, for errors.
+      size: of the text.
+      split: as `split_by_position`.
+      unit: what the sizes count, for errors.
+
+    Raises:
+      DataError: as `split_by_position`.
+
+    Example:
+      >>> split_ends("my.txt", 1000, (90, 5, 5), "characters")
+      (900, 950, 1000)
+    """
+    shown = ",".join(map(str, split))
+    if min(split) < 1:
+        raise DataError(f"{name}: a split of {shown} leaves a part empty.")
+    first, second, third = split
+    if first + second + third == 100:
+        ends = size * first // 100, size * (first + second) // 100, size
+    else:
+        ends = first, first + second, first + second + third
+        if ends[2] > size:
+            raise DataError(
+                f"{name} has {size:,} {unit}, fewer than the {ends[2]:,} of a split of "
+                f"{shown}."
+            )
+    return ends
 
 
 def tokenize_corpus(
-    corpus: Corpus, level: str, min_freq: int = 1, max_tokens: int = 0
+    corpus: Corpus,
+    level: str,
+    min_freq: int = 1,
+    max_tokens: int = 0,
+    num_subwords: int = NUM_SUBWORDS,
+    line_ends: bool = True,
 ) -> TokenizedCorpus:
-    """The tokens and the vocabulary of a corpus.
+    """The tokens of a corpus.
 
     Args:
       corpus: a Corpus.
-      level: "char" or "word".
-      min_freq: training tokens that are less frequent become unknown.
+      level, min_freq, num_subwords, line_ends: as `TextTokenizer.train`.
       max_tokens: the number of training tokens to keep, the first ones; 0 keeps all.
         The vocabulary is that of the whole training text.
 
     Raises:
       DataError: if a held-out part has fewer than 2 tokens: nothing to predict.
     """
-    train = tokenize(corpus.train, level)
-    vocab = Vocab(train, min_freq)
-    splits = [train[: max_tokens or None]]
-    for name in ("valid", "test"):
-        tokens = tokenize(getattr(corpus, name), level)
+    tokenizer = TextTokenizer.train(
+        corpus.train, level, min_freq, num_subwords, line_ends
+    )
+    train = tokenizer.encode(corpus.train)[: max_tokens or None]
+    valid, test = map(tokenizer.encode, (corpus.valid, corpus.test))
+    for name, tokens in (("valid", valid), ("test", test)):
         if len(tokens) < 2:
             raise DataError(
                 f"{corpus.name} is too short: its {name} part has {len(tokens)} "
                 f"tokens, at least 2 are needed."
             )
-        splits.append(tokens)
-    return TokenizedCorpus(vocab, *map(vocab.encode, splits))
+    return TokenizedCorpus(tokenizer, train, valid, test)

@@ -22,7 +22,7 @@ class Vocab:
     first occurrence.
 
     Args:
-      tokens: an iterable of strings.
+      tokens: an iterable of strings, or a Counter of them.
       min_freq: tokens that are less frequent become unknown.
       reserved_tokens: tokens that are in the vocabulary at any frequency, such as
         "<pad>".
@@ -44,7 +44,7 @@ class Vocab:
         min_freq: int = 0,
         reserved_tokens: Iterable[str] = (),
     ) -> None:
-        self.counts = Counter(tokens)
+        self.counts = tokens if isinstance(tokens, Counter) else Counter(tokens)
         first = [UNKNOWN, *reserved_tokens]
         if len(set(first)) < len(first):
             raise ValueError(f"reserved tokens must differ, got {first}")

@@ -14,6 +14,7 @@ of the context begin with B.
     ensemble      ensemble: several models decoded as one
     constraints   acrostic: constrains the initials of lines
     penalties     length and coverage penalties
+    repetition    repetition_penalty: lowers the logits of tokens that were read
     hypotheses    Hypotheses, the result of every search, and the shared rules
 """
 
@@ -29,6 +30,7 @@ from seqjax.decoding.penalties import (
     power_penalty,
     word_reward,
 )
+from seqjax.decoding.repetition import repetition_penalty
 from seqjax.decoding.sampling import greedy, sample, sample_token
 from seqjax.decoding.streaming import stream
 
@@ -43,6 +45,7 @@ __all__ = [
     "greedy",
     "no_penalty",
     "power_penalty",
+    "repetition_penalty",
     "sample",
     "sample_token",
     "stream",

@@ -1,5 +1,6 @@
 """Sampling and greedy decoding from a step function."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -35,6 +36,7 @@ def sample_token(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    min_p: float = 0.0,
 ) -> jax.Array:
     """Sample a token from softmax(logits / temperature), truncated.
 
@@ -47,12 +49,15 @@ def sample_token(
         index. 0 keeps all tokens.
       top_p: then keep the smallest set of most probable tokens whose probability is at
         least top_p (Holtzman et al. 2020, arXiv:1904.09751). 1 keeps all tokens.
+      min_p: then keep the tokens whose probability is at least min_p times that of the
+        most probable one (Nguyen et al. 2024, arXiv:2407.01082). 0 keeps all tokens.
 
     Returns:
       tokens [...], int32.
 
     Raises:
-      ValueError: if temperature or top_k is negative, or top_p is outside (0, 1].
+      ValueError: if temperature or top_k is negative, top_p is outside (0, 1], or min_p
+        outside [0, 1].
 
     Example:
       >>> logits = jnp.log(jnp.array([0.3, 0.5, 0.2]))
@@ -64,13 +69,16 @@ def sample_token(
       [0, 1]
 
     Source: Fan et al. 2018, arXiv:1805.04833, for top_k; Holtzman et al. 2020,
-    arXiv:1904.09751, section 3.1, for top_p.
+    arXiv:1904.09751, section 3.1, for top_p; Nguyen et al. 2024, arXiv:2407.01082, for
+    min_p.
     """
     if not (temperature >= 0 and top_k >= 0 and 0 < top_p <= 1):
         raise ValueError(
             f"temperature and top_k must not be negative and top_p in (0, 1], "
             f"got {temperature}, {top_k} and {top_p}"
         )
+    if not 0 <= min_p <= 1:
+        raise ValueError(f"min_p must be in [0, 1], got {min_p}")
     if temperature == 0:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     logits = logits.astype(jnp.float32) / temperature
@@ -78,6 +86,9 @@ def sample_token(
         logits = _most_probable(logits, top_k)
     if top_p < 1:
         logits = _nucleus(logits, top_p)
+    if min_p > 0:
+        highest = logits.max(axis=-1, keepdims=True)
+        logits = jnp.where(logits >= highest + math.log(min_p), logits, -jnp.inf)
     return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
@@ -175,6 +186,7 @@ def sample(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    min_p: float = 0.0,
     length_penalty: LengthPenalty = no_penalty,
     coverage: Coverage | None = None,
     min_length: Integer = 0,
@@ -187,7 +199,7 @@ def sample(
     Args:
       key: a random key.
       num_samples: K, samples per sentence.
-      temperature, top_k, top_p: see `sample_token`.
+      temperature, top_k, top_p, min_p: see `sample_token`.
       step, state, bos, eos, max_length, length_penalty, coverage, min_length,
         no_repeat_ngram, prefix, context: see `beam_search`.
 
@@ -211,7 +223,8 @@ def sample(
       >>> found.tokens[0].tolist()
       [[1, 0, 1]]
     """
-    choose = partial(sample_token, temperature=temperature, top_k=top_k, top_p=top_p)
+    drawing: Any = {"temperature": temperature, "top_k": top_k}
+    choose = partial(sample_token, **drawing, top_p=top_p, min_p=min_p)
     rules = Rules(eos, length_penalty, coverage, min_length, no_repeat_ngram)
     return _generate(
         step, state, choose, rules, bos, max_length, prefix, context, num_samples, key

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,9 @@ def stream(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
-) -> Iterator[int]:
+    min_p: float = 0.0,
+    num_samples: int | None = None,
+) -> Iterator[Any]:
     """Yield sampled tokens without end, after reading a prompt.
 
     Args:
@@ -32,13 +35,14 @@ def stream(
       key: a random key; the i-th token uses `fold_in(key, i)`.
       context: data that every step reads and none changes, such as parameters. Arrays
         that `step` closes over are compiled in as constants instead.
-      temperature, top_k, top_p: see `sample_token`.
+      temperature, top_k, top_p, min_p: see `sample_token`.
+      num_samples: K, the number of independent continuations; None is one.
 
     Yields:
-      int: the next token.
+      int: the next token; with `num_samples` an array of the K next tokens.
 
     Raises:
-      ValueError: if the prompt is empty.
+      ValueError: if the prompt is empty, or num_samples is below 1.
 
     Example:
       >>> model = seqjax.LanguageModel(vocab_size=28, cell=seqjax.GRU(8))
@@ -52,13 +56,22 @@ def stream(
     """
     if len(prompt) == 0:
         raise ValueError("stream: the prompt must hold at least one token")
-    sample = partial(sample_token, temperature=temperature, top_k=top_k, top_p=top_p)
+    if num_samples is not None and num_samples < 1:
+        raise ValueError(f"stream: num_samples must be at least 1, got {num_samples}")
+    drawing: Any = {"temperature": temperature, "top_k": top_k}
+    sample = partial(sample_token, **drawing, top_p=top_p, min_p=min_p)
     prompt = jnp.asarray(prompt, jnp.int32)
     if context is None:
         return _stream(
-            lambda s, token, _: step(s, token), state, prompt, key, (), sample
+            lambda s, token, _: step(s, token),
+            state,
+            prompt,
+            key,
+            (),
+            sample,
+            num_samples,
         )
-    return _stream(step, state, prompt, key, context, sample)
+    return _stream(step, state, prompt, key, context, sample, num_samples)
 
 
 def _stream(
@@ -68,15 +81,15 @@ def _stream(
     key: jax.Array,
     context: Context,
     sample: Callable[[jax.Array, jax.Array], jax.Array],
-) -> Iterator[int]:
+    num_samples: int | None,
+) -> Iterator[Any]:
     @jax.jit
     def read(
         state: State, tokens: jax.Array, context: Context
     ) -> tuple[State, jax.Array]:
         return jax.lax.scan(lambda s, token: step(s, token, context), state, tokens)
 
-    @jax.jit
-    def advance(
+    def advance_one(
         state: State, logits: jax.Array, key: jax.Array, i: int, context: Context
     ) -> tuple[State, jax.Array, jax.Array]:
         token = sample(jax.random.fold_in(key, i), logits)
@@ -85,7 +98,15 @@ def _stream(
 
     state, logits = read(state, prompt, context)
     logits, i = logits[-1], 0
+    if num_samples is None:
+        advance = jax.jit(advance_one)
+    else:
+        advance = jax.jit(jax.vmap(advance_one, in_axes=(0, 0, 0, None, None)))
+        key = jax.random.split(key, num_samples)
+        state, logits = jax.tree.map(
+            lambda a: jnp.repeat(a[None], num_samples, axis=0), (state, logits)
+        )
     while True:
         state, logits, token = advance(state, logits, key, i, context)
-        yield int(token)
+        yield int(token) if num_samples is None else np.asarray(token)
         i += 1

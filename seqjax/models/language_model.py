@@ -233,11 +233,15 @@ class LanguageModel:
         state: State,
         key: jax.Array | None = None,
         *,
+        lengths: jax.Array | None = None,
         factors: jax.Array | None = None,
     ) -> tuple[State, jax.Array]:
-        """(state, ys [T, ..., H]), which the softmax reads; arguments as `apply`."""
+        """(state, ys [T, ..., H]), which the softmax reads.
+
+        Arguments as `apply`, and lengths as `unroll`.
+        """
         keys = _Keys.of(key)
-        state, ys = self._unrolled(params, tokens, state, keys, factors)
+        state, ys = self._unrolled(params, tokens, state, keys, factors, lengths)
         return state, self._dropped(ys, keys)
 
     def _unrolled(

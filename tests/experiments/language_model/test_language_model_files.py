@@ -83,7 +83,10 @@ def test_unknown_tokens_of_another_file_are_listed(trained):
     refused(run(main, *evaluate, stdin=b"a"), "standard input is too short: it has 1")
     refused(run(main, *evaluate, stdin=b""), "standard input is empty")
     refused(run(main, *evaluate[:-1], "--input=no.txt"), "no.txt does not exist")
-    refused(run(main, "--input=a.txt"), "--input is read in --mode=evaluate, not in")
+    refused(
+        run(main, "--input=a.txt"),
+        "--input is read in --mode=evaluate or score, not in",
+    )
 
 
 def test_own_text_from_standard_input(trained, tmp_path):

@@ -188,6 +188,33 @@ def test_evaluate_says_the_same_again(trained):
     assert f"{summary(workdir)['test_perplexity']:.4f}" in result.out
 
 
+def test_a_model_adapts_to_the_poems_that_it_reads(trained):
+    """With rates of zero it reads them as it always does."""
+    workdir, _ = trained
+    flags = ("--mode=evaluate", f"--workdir={workdir}")
+    want = f"{summary(workdir)['test_perplexity']:.4f}"
+    still = ("--dynamic=sgd", "--dynamic_rate=0", "--cache=30", "--cache_share=0")
+    assert want in command(*flags, *still).out
+    for more in (("--dynamic=rms",), ("--dynamic=sgd",), ("--cache=30",)):
+        result = command(*flags, *more)
+        assert (result.code, result.err) == (0, "")
+        assert want not in result.out
+    refused(command(*flags, "--cache=99999"), "is longer than the valid part")
+
+
+def test_poems_repeat_less_if_so_asked(trained):
+    workdir, _ = trained
+    plain, less = (
+        generate(workdir, "--number=5", *more)
+        for more in ((), ("--repetition_penalty=3",))
+    )
+    shares = [
+        sum(len(set(poem)) for poem in poems_) / sum(map(len, poems_))
+        for poems_ in (plain, less)
+    ]
+    assert shares[1] > shares[0]
+
+
 def test_poems_are_written_as_asked(trained):
     workdir, _ = trained
     written = generate(workdir, "--number=3", "--seed=1")

@@ -1,0 +1,134 @@
+"""The only mode of the tokens command: texts to token files, in two passes."""
+
+import functools
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from experiments.common import activity
+from experiments.common.console import print_table
+from experiments.common.errors import UserError
+from experiments.tokens.config import Config, TokensConfig
+from seqjax.data.corpora import split_ends
+from seqjax.data.text import tokenize
+from seqjax.data.text_stream import text_pieces
+from seqjax.data.text_tokenizer import TextTokenizer
+from seqjax.data.token_files import PARTS, TokenFile, open_token_file, write_token_file
+from seqjax.data.tokenizers import SubwordTokenizer
+from seqjax.data.vocab import Vocab
+
+LEARNED = 50_000_000  # characters of the training text that subwords are learned from
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Write train.tokens, valid.tokens and test.tokens; their sizes, also printed.
+
+    Raises:
+      UserError: if the folder has such files, or cannot be made.
+      DataError: if a text cannot be read, or a part is too short.
+    """
+    settings = config.tokens
+    if settings.corpus is None:
+        raise UserError("--corpus is needed: the text to turn into tokens.")
+    folder = _make_folder(settings.output)
+    activity.begin("the sizes of the text")
+    parts = _parts(settings)
+    activity.begin("the vocabulary")
+    tokenizer = _train(settings, parts["train"]())
+    written: list[TokenFile] = []
+    for name, texts in parts.items():
+        activity.begin(f"the tokens of the {name} part")
+        path = folder / f"{name}.tokens"
+        try:
+            write_token_file(path, name, tokenizer, texts())
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}.") from None
+        written.append(open_token_file(path))
+    rows = [(f"{file.part} tokens", f"{len(file):,}") for file in written]
+    rows += [("vocabulary", f"{len(tokenizer):,}"), ("files", str(folder))]
+    print_table(Path(settings.corpus[0]).name, rows)
+    summary: dict[str, Any] = {f"{file.part}_tokens": len(file) for file in written}
+    return summary | {"vocabulary": len(tokenizer)}
+
+
+def _make_folder(output: str) -> Path:
+    folder = Path(output)
+    for part in PARTS:
+        if (folder / f"{part}.tokens").exists():
+            raise UserError(
+                f"--output={output} has a {part}.tokens already; choose another folder."
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output={output}: {error.strerror}.") from None
+    return folder
+
+
+def _parts(config: TokensConfig) -> dict[str, Any]:
+    """name -> a function that reads its text in pieces."""
+    assert config.corpus is not None
+    whole_words = config.level in ("word", "subword")
+    if len(config.corpus) == 3:
+        return {
+            part: functools.partial(text_pieces, path, whole_words)
+            for part, path in zip(PARTS, config.corpus, strict=True)
+        }
+    (path,) = config.corpus
+    unit = "bytes" if config.level == "byte" else "characters"
+    size = sum(_length(piece, unit) for piece in text_pieces(path, whole_words))
+    ends = split_ends(path, size, config.split, unit)
+    begins = (0, *ends[:-1])
+    return {
+        part: functools.partial(_cut, path, whole_words, unit, begin, end)
+        for part, begin, end in zip(PARTS, begins, ends, strict=True)
+    }
+
+
+def _length(text: str, unit: str) -> int:
+    return len(text.encode()) if unit == "bytes" else len(text)
+
+
+def _cut(
+    path: str, whole_words: bool, unit: str, begin: int, end: int
+) -> Iterator[str]:
+    """The characters, or bytes, begin .. end - 1 of a text, in pieces."""
+    position = 0
+    for piece in text_pieces(path, whole_words):
+        length = _length(piece, unit)
+        low, high = max(begin - position, 0), min(end - position, length)
+        position += length
+        if low >= high:
+            continue
+        if unit == "characters":
+            yield piece[low:high]
+        else:
+            yield piece.encode()[low:high].decode("utf-8", "surrogateescape")
+
+
+def _first_lines(pieces: Iterator[str]) -> Iterator[str]:
+    """The lines of the first pieces, which have LEARNED characters or little more."""
+    read = 0
+    for piece in pieces:
+        yield from (line for line in piece.split("\n") if line.strip())
+        read += len(piece)
+        if read >= LEARNED:
+            return
+
+
+def _train(config: TokensConfig, pieces: Iterator[str]) -> TextTokenizer:
+    """The tokenizer of the training text; subwords learn from its beginning."""
+    level = config.level
+    if level == "byte":
+        return TextTokenizer.train("", "byte")
+    if level == "subword":
+        model = SubwordTokenizer.train(_first_lines(pieces), config.subwords)
+        return TextTokenizer.of_subwords(model, config.eos_per_line)
+    counts = Counter[str]()
+    for piece in pieces:
+        ends = level == "char" or config.eos_per_line
+        counts.update(tokenize(piece, level) if ends else piece.split())
+    return TextTokenizer(
+        level, Vocab(counts, config.min_freq), None, config.eos_per_line
+    )

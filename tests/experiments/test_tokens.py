@@ -1,0 +1,113 @@
+"""The tokens command, and training from its files."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from experiments.tokens.__main__ import main
+from seqjax.data.corpora import load_files, tokenize_corpus
+from seqjax.data.token_files import open_corpus
+from tests.commands import refused, run, summary
+from tests.small_language_model import command, train, write_corpus
+
+PARTS = ("train", "valid", "test")
+
+
+def files(folder):
+    return ",".join(f"{folder}/{part}.tokens" for part in PARTS)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return write_corpus(tmp_path / "corpus.txt")
+
+
+@pytest.mark.parametrize("level", ["char", "word", "byte", "subword"])
+def test_the_files_have_the_tokens_of_the_corpus(corpus, tmp_path, level):
+    more = ("--subwords=40", "--split=60,20,20")
+    argv = (f"--corpus={corpus}", f"--output={tmp_path / 'out'}", f"--level={level}")
+    assert run(main, *argv, *more).code == 0
+    opened = open_corpus(files(tmp_path / "out").split(","))
+    text = load_files([corpus], None, (60, 20, 20), level == "byte")
+    expected = tokenize_corpus(text, level, num_subwords=40)
+    for file, part in zip(opened, PARTS, strict=True):
+        np.testing.assert_array_equal(file.read(), getattr(expected, part))
+    assert opened[0].tokenizer.describe() == expected.tokenizer.describe()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [(), ("--vary_steps",), ("--sampling=random",), ("--partial_shuffle",)],
+    ids=str,
+)
+def test_training_from_files_is_training_from_memory(corpus, tmp_path, more):
+    more += ("--train_tokens=1500", "--log_every=5")
+    tokens = ("--level=char", f"--output={tmp_path / 'out'}", f"--corpus={corpus}")
+    assert run(main, *tokens).code == 0
+    assert train(corpus, tmp_path / "memory", *more) == 0
+    assert train(files(tmp_path / "out"), tmp_path / "files", *more) == 0
+    one, two = (summary(tmp_path / name) for name in ("memory", "files"))
+    for key in ("train_perplexity", "valid_perplexity", "test_perplexity", "sample"):
+        assert one[key] == two[key]
+
+
+def test_a_run_on_files_is_evaluated_and_resumed(corpus, tmp_path, capsys):
+    run(main, "--level=char", f"--output={tmp_path / 'out'}", f"--corpus={corpus}")
+    workdir, flags = tmp_path / "run", ("--schedule=constant",)
+    assert train(files(tmp_path / "out"), workdir, *flags) == 0
+    assert train(files(tmp_path / "out"), workdir, *flags, "--epochs=3") == 0
+    argv = (f"--workdir={workdir}", "--mode=evaluate")
+    for more in ((), (f"--input={tmp_path}/out/valid.tokens",), ("--dynamic=rms",)):
+        assert command(*argv, *more) == 0
+    assert "test perplexity" in capsys.readouterr().out
+
+
+def test_files_that_do_not_fit_are_named(corpus, tmp_path):
+    from experiments.language_model.__main__ import main as language_model
+
+    folder, words = tmp_path / "out", tmp_path / "words"
+    run(main, "--level=char", f"--output={folder}", f"--corpus={corpus}")
+    run(main, "--level=word", f"--output={words}", f"--corpus={corpus}")
+    workdir = f"--workdir={tmp_path / 'run'}"
+
+    def attempt(*parts, more=()):
+        names = ",".join(map(str, parts))
+        return run(language_model, f"--corpus={names}", workdir, *more)
+
+    train_file, valid, test = (folder / f"{part}.tokens" for part in PARTS)
+    refused(attempt(train_file), "three were expected")
+    refused(attempt(train_file, test, valid), "has the test part of a corpus")
+    refused(attempt(words / "train.tokens", valid, test), "another vocabulary than")
+    refused(attempt(train_file, valid, test, more=("--level=word",)), "--level=char")
+    content = test.read_bytes()
+    test.write_bytes(content[:-2])
+    refused(attempt(train_file, valid, test), "test.tokens is truncated")
+    test.write_bytes(content)
+    assert (
+        attempt(train_file, valid, test, more=("--epochs=1", "--hidden_size=4")).code
+        == 0
+    )
+    shutil.rmtree(folder)
+    of_words = (workdir, f"--input={words / 'test.tokens'}")
+    refused(
+        run(language_model, "--mode=evaluate", *of_words),
+        "words/test.tokens was made with another vocabulary than the model",
+    )
+    refused(
+        run(language_model, "--mode=score", *of_words),
+        "is a token file; --mode=score takes a text",
+    )
+
+
+def test_mistakes_leave_nothing(corpus, tmp_path):
+    output = f"--output={tmp_path / 'out'}"
+    refused(run(main, output), "--corpus is needed")
+    refused(run(main, output, "--corpus=none.txt"), "none.txt cannot be read")
+    refused(run(main, output, "--corpus=-"), "read twice")
+    refused(run(main, output, f"--corpus={corpus}", "--split=9,9,9999"), "fewer than")
+    refused(run(main, output, f"--corpus={corpus}", "--level=line"), "no level 'line'")
+    assert run(main, output, f"--corpus={corpus}").code == 0
+    before = (tmp_path / "out" / "train.tokens").read_bytes()
+    refused(run(main, output, f"--corpus={corpus}"), "has a train.tokens already")
+    assert (tmp_path / "out" / "train.tokens").read_bytes() == before
