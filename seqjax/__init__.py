@@ -25,8 +25,8 @@ The package in reading order. A file imports only from files above it.
                      plain RNN in NumPy
     models/          LanguageModel, Seq2Seq, Classifier, Pretraining, Tagger, CTCModel,
                      forecasters
-    training/        TrainState, one step, loops over many steps, averages, evaluation
     adaptation/      language models that adapt to the text they read
+    training/        TrainState, one step, loops over many steps, averages, evaluation
     sharding         meshes of devices, and arrays on them
     durable          files that are whole or absent
     named_arrays     arrays by name, as safetensors
@@ -55,7 +55,16 @@ Example:
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from seqjax import audio, baselines, decoding, metrics, models, nn, structured
+from seqjax import (
+    adaptation,
+    audio,
+    baselines,
+    decoding,
+    metrics,
+    models,
+    nn,
+    structured,
+)
 from seqjax.cell_protocol import Cell
 from seqjax.cell_wrappers import WeightNorm, Zoneout
 from seqjax.cells import GRU, LSTM, RNN, LSTMState
@@ -71,14 +80,13 @@ from seqjax.nn import Attention, losses
 from seqjax.recurrence import Bidirectional, Stack, unroll
 
 if TYPE_CHECKING:
-    from seqjax import adaptation, interop, training
+    from seqjax import interop, training
     from seqjax.model_files import load, save
     from seqjax.training import TrainState
 else:
     # Training imports flax and optax, which take half as long as jax does.
     _LATER = {
         "TrainState": "training",
-        "adaptation": "adaptation",
         "interop": "interop",
         "load": "model_files",
         "save": "model_files",

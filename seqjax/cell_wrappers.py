@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from seqjax.cell_protocol import Cell, Dot, Noisy, Params, State
 
@@ -191,22 +192,37 @@ class WeightNorm:
 
     def project(self, params: WeightNormParams, xs: jax.Array) -> Any:
         """The projection of the cell by its normalized weights."""
-        return self.cell.project(_normalized(params), xs)
+        return self.cell.project(_normalized(params, xs), xs)
 
     def step(
         self, params: WeightNormParams, state: State, z: Any, dot: Dot = jnp.dot
     ) -> tuple[State, jax.Array]:
         """One time step: (new state, y)."""
-        return self.cell.step(_normalized(params), state, z, dot=dot)
+        return self.cell.step(_normalized(params, state), state, z, dot=dot)
 
 
-def _normalized(params: WeightNormParams) -> Params:
+def _normalized(params: WeightNormParams, like: Any) -> Params:
+    """The cell's parameters in the dtype to which they and `like` promote.
+
+    They are normalized in float32 or wider, so that a dtype of its own for the inputs
+    changes no weight.
+    """
     leaves, tree = jax.tree.flatten(params.cell)
-    lengths = iter(params.lengths)
-    normal = [
-        next(lengths) * w / _column_lengths(w) if w.ndim == 2 else w for w in leaves
-    ]
+    lengths, other = iter(params.lengths), jax.tree.leaves(like)[0].dtype
+
+    def of_matrix(w: jax.Array) -> jax.Array:
+        wide = w.astype(_promoted(w.dtype, jnp.float32))
+        length = next(lengths).astype(wide.dtype)
+        normal = length * wide / _column_lengths(wide)
+        return normal.astype(_promoted(w.dtype, other))
+
+    normal = [of_matrix(w) if w.ndim == 2 else w for w in leaves]
     return jax.tree.unflatten(tree, normal)
+
+
+def _promoted(*dtypes: DTypeLike) -> DTypeLike:
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.result_type(*dtypes)
 
 
 def _column_lengths(w: jax.Array) -> jax.Array:

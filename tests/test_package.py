@@ -20,7 +20,8 @@ MODULES = {  # of the namespaces
     **{
         name: f"seqjax.{name}"
         for name in (
-            *("audio", "baselines", "decoding", "interop", "metrics", "models", "nn"),
+            *("adaptation", "audio", "baselines", "decoding", "interop", "metrics"),
+            *("models", "nn"),
         )
     },
     **{"structured": "seqjax.structured", "training": "seqjax.training"},

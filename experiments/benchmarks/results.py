@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.benchmarks.config import BenchmarkConfig
 from experiments.benchmarks.environment import describe_machine
 from experiments.common.errors import UserError
 from experiments.common.settings import entries
@@ -29,9 +28,7 @@ def check_json(file: str) -> Path:
     return path
 
 
-def write_json(
-    name: str, config: BenchmarkConfig, records: Sequence[Any], summary: Any
-) -> None:
+def write_json(name: str, config: Any, records: Sequence[Any], summary: Any) -> None:
     """Write the machine, the settings and all numbers, and replace the file at once.
 
     Args:
@@ -48,7 +45,7 @@ def write_json(
         "benchmark": name,
         "machine": describe_machine(),
         "flags": {entry.name: entry.value for entry in entries(config)},
-        "rounds": config.rounds,
+        "rounds": getattr(config, "rounds", 1),
         "results": records,
         "summary": summary,
     }

@@ -9,7 +9,6 @@ import numpy as np
 
 from seqjax.models.language_model import LanguageModel, LanguageModelParams
 from seqjax.recurrence import initial_state
-from seqjax.training.evaluation import windows
 
 RULES = ("sgd", "rms")
 
@@ -129,13 +128,14 @@ def mean_squares(
     def run(params: Any, tokens: jax.Array, starts: jax.Array) -> Any:
         def body(carry: Any, begin: jax.Array) -> Any:
             state, sums = carry
-            window = windows(tokens, begin, num_steps)
+            window = tokens.at[begin + steps].get(mode="clip")
             g, state = jax.grad(loss, has_aux=True)(params, window, state)
             return (state, jax.tree.map(lambda s, g: s + g**2, sums, g)), None
 
+        steps = jnp.arange(num_steps + 1, dtype=jnp.int32)[:, None]
         state = initial_state(model.cell, params.cell, starts.shape[1:])
         sums = jax.tree.map(jnp.zeros_like, params)
         (_, sums), _ = jax.lax.scan(body, (state, sums), starts)
         return jax.tree.map(lambda s: s / len(starts), sums)
 
-    return run(params, tokens, jnp.asarray(starts))
+    return run(params, tokens, jnp.asarray(starts, jnp.int32))

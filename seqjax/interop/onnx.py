@@ -95,6 +95,10 @@ def _width(cell: Any, params: Params) -> int:
 
 
 def _language_model(graph: Graph, model: models.LanguageModel, params: Any) -> None:
+    if model.mixtures is not None:
+        raise ValueError(
+            "to_onnx: a mixture of softmaxes is not exported; to_stablehlo exports it"
+        )
     tokens = graph.input("tokens", np.int64, ("T", "B"))
     table = np.eye(model.vocab_size, dtype=np.float32)
     xs = graph.add("Gather", table if params.embed is None else params.embed, tokens)
@@ -105,7 +109,7 @@ def _language_model(graph: Graph, model: models.LanguageModel, params: Any) -> N
     ]
     state = jax.tree.unflatten(tree, names)
     ys, last = unroll(graph, model.cell, params.cell, xs, None, state)
-    softmax: Any = model._softmax(params)
+    softmax: Any = model.softmax.weights(params.out, params.embed)
     if isinstance(softmax, AdaptiveParams):
         logits = _adaptive(graph, softmax, ys)
     else:

@@ -10,21 +10,10 @@ from jax import lax
 from seqjax.cell_parts import Initializer
 from seqjax.cell_protocol import Params, State
 from seqjax.mesh_axes import REPLICATED, batch_spec, on_any_mesh, steps_spec
-from seqjax.nn import layers, losses
-from seqjax.nn.adaptive_softmax import (
-    AdaptiveParams,
-    adaptive_init,
-    check_clusters,
-    tie,
-)
+from seqjax.models.word_softmax import WordSoftmax
+from seqjax.nn import layers
+from seqjax.nn.adaptive_softmax import check_clusters
 from seqjax.nn.masks import valid_steps
-from seqjax.nn.mixture_softmax import (
-    MixtureParams,
-    mixture_cross_entropy,
-    mixture_init,
-    mixture_latents,
-    mixture_log_softmax,
-)
 from seqjax.nn.regularization import (
     activation_penalty,
     drop_connect,
@@ -45,16 +34,7 @@ class LanguageModelParams(NamedTuple):
 
     embed: jax.Array | None  # [V, E]; None for one-hot input
     cell: Params
-    # DenseParams(w [H, V], b [V]); with tied embeddings the bias [V] alone; with
-    # clusters AdaptiveParams; with mixtures MixtureOut
-    out: Any
-
-
-class MixtureOut(NamedTuple):
-    """LanguageModelParams.out of a model with mixtures."""
-
-    mixture: MixtureParams
-    softmax: Any  # DenseParams(w [L, V], b [V]); with tied embeddings the bias [V]
+    out: Any  # of a WordSoftmax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,18 +134,27 @@ class LanguageModel:
             raise ValueError("mixtures and clusters of a softmax exclude each other")
         if self.mixtures is not None and self.mixtures < 1:
             raise ValueError(f"mixtures must be at least 1, got {self.mixtures}")
-        if self.tie_embeddings and self.embed_size != self._softmax_size:
+        if self.tie_embeddings and self.embed_size != self.softmax.size:
             raise ValueError(
                 f"tied embeddings need embed_size equal to the cell's output_size, got "
                 f"{self.embed_size} and {self.cell.output_size}"
             )
 
     @property
-    def _softmax_size(self) -> int:
-        """The width of what the softmax reads."""
-        if self.mixtures is not None:
-            return self.embed_size or self.cell.output_size
-        return self.cell.output_size
+    def softmax(self) -> WordSoftmax:
+        """The output layer."""
+        width = self.cell.output_size
+        size = width if self.mixtures is None else self.embed_size or width
+        return WordSoftmax(
+            self.vocab_size,
+            width,
+            size,
+            self.tie_embeddings,
+            self.chunk,
+            self.clusters,
+            self.mixtures,
+            self.latent_dropout,
+        )
 
     def init(
         self, key: jax.Array, w_init: Initializer | None = None
@@ -181,17 +170,7 @@ class LanguageModel:
         if self.embed_size is not None:
             embed = layers.embed_init(k_embed, vocab, self.embed_size)
             input_size = self.embed_size
-        out: Any
-        size, tied = self._softmax_size, self.tie_embeddings
-        if self.clusters is not None:
-            out = adaptive_init(k_out, size, vocab, self.clusters, tied, w_init=w_init)
-        elif tied:
-            out = jnp.zeros(vocab, jnp.float32)
-        else:
-            out = layers.dense_init(k_out, size, vocab, w_init)
-        if self.mixtures is not None:
-            k_mixture, width = jax.random.fold_in(key, 3), self.cell.output_size
-            out = MixtureOut(mixture_init(k_mixture, width, size, self.mixtures), out)
+        out = self.softmax.init(k_out, jax.random.fold_in(key, 3), w_init)
         return LanguageModelParams(embed, self.cell.init(k_cell, input_size), out)
 
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> State:
@@ -223,7 +202,8 @@ class LanguageModel:
         """
         keys = _Keys.of(key)
         state, ys = self._unrolled(params, tokens, state, keys, factors)
-        return state, self._logits(params, self._dropped(ys, keys), keys)
+        ys = self._dropped(ys, keys)
+        return state, self.softmax.logits(params.out, params.embed, ys, keys.latents)
 
     @on_any_mesh(lambda a: (batch_spec(a["tokens"]), steps_spec(a["tokens"])))
     def outputs(
@@ -278,35 +258,7 @@ class LanguageModel:
           params: from `init`.
           ys: [T, ..., H].
         """
-        return self._logits(params, ys, _Keys())
-
-    def _logits(
-        self, params: LanguageModelParams, ys: jax.Array, keys: "_Keys"
-    ) -> jax.Array:
-        softmax = self._softmax(params)
-        if isinstance(softmax, AdaptiveParams):
-            return losses.adaptive_log_softmax(softmax, ys)
-        if self.mixtures is not None:
-            latents = self._latents(params.out.mixture, ys, keys)
-            return mixture_log_softmax(*latents, softmax)
-        return layers.logits(ys, *softmax)
-
-    def _latents(
-        self, mixture: MixtureParams, ys: jax.Array, keys: "_Keys"
-    ) -> tuple[jax.Array, jax.Array]:
-        return mixture_latents(mixture, ys, keys.latents, self.latent_dropout)
-
-    def _softmax(
-        self, params: LanguageModelParams
-    ) -> layers.DenseParams | AdaptiveParams:
-        """The weights of all words and their biases."""
-        out = params.out.softmax if self.mixtures is not None else params.out
-        if not self.tie_embeddings:
-            return out
-        assert params.embed is not None
-        if self.clusters is not None:
-            return tie(out, params.embed)
-        return layers.DenseParams(params.embed.T, out)
+        return self.softmax.logits(params.out, params.embed, ys)
 
     def step(
         self, params: LanguageModelParams, state: State, token: jax.Array
@@ -351,35 +303,15 @@ class LanguageModel:
         keys = _Keys.of(key)
         state, ys = self._unrolled(params, batch[:-1], state, keys, factors, lengths)
         dropped = self._dropped(ys, keys)
-        total, count = self._cross_entropy(params, dropped, batch[1:], mask, keys)
+        total, count = self.softmax.cross_entropy(
+            params.out, params.embed, dropped, batch[1:], mask, keys.latents
+        )
         penalty = jnp.zeros((), total.dtype)
         if key is not None and self.activation_penalty:
             penalty += self.activation_penalty * activation_penalty(dropped, mask)
         if key is not None and self.temporal_penalty:
             penalty += self.temporal_penalty * temporal_penalty(ys, mask)
         return (total + (penalty - lax.stop_gradient(penalty)), count), state
-
-    def _cross_entropy(
-        self,
-        params: LanguageModelParams,
-        ys: jax.Array,
-        labels: jax.Array,
-        mask: jax.Array | None,
-        keys: "_Keys",
-    ) -> tuple[jax.Array, jax.Array]:
-        softmax = self._softmax(params)
-        options: Any = {} if self.chunk is None else {"chunk": self.chunk}
-        if isinstance(softmax, AdaptiveParams):
-            return losses.adaptive_cross_entropy(softmax, ys, labels, mask, **options)
-        if self.mixtures is not None:
-            if mask is not None:
-                ys = jnp.where(mask[..., None], ys, jnp.zeros_like(ys))
-            latents = self._latents(params.out.mixture, ys, keys)
-            return mixture_cross_entropy(*latents, softmax, labels, mask, **options)
-        if self.chunk is None:
-            logits = layers.logits(ys, *softmax)
-            return losses.cross_entropy(logits, labels, mask)
-        return losses.chunked_cross_entropy(ys, *softmax, labels, mask, self.chunk)
 
 
 class _Keys(NamedTuple):

@@ -72,7 +72,9 @@ def test_help_shows_the_defaults_that_are_used(given):
     assert result.code == 0
     lines = result.out.splitlines()
     for name, value in values(Config.defaults(given)).items():
-        shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        shown = str(value)
+        if isinstance(value, tuple):
+            shown = ",".join(map(str, value)) or "none"
         index = next(
             i
             for i, line in enumerate(lines)
