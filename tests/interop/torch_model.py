@@ -97,7 +97,7 @@ class TorchModel:
         labels = tokens[1 : length + 1].reshape(-1)
         logits = (dropped @ w + b).flatten(0, 1)
         loss = torch.nn.functional.cross_entropy(logits, labels)
-        self.value = float(loss)
+        self.value = float(loss.detach())
         count = labels.numel()
         width = xs.shape[-1]
         squares, changes = (dropped**2).sum(), ((xs[1:] - xs[:-1]) ** 2).sum()

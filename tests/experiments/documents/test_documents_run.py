@@ -49,11 +49,13 @@ SHORT = {  # flags of the first mode; commands of other names are only parsed
         *("--wav_dir=recordings", "--transcripts=words.tsv"),
     ),
     "tagging": EMBEDDED,
+    "tokens": (),
     "translation": (
         *(*EMBEDDED, "--max_pairs=200", "--vocab_size=60", "--beam_size=1"),
         *("--figures=0", "--valid_sentences=20"),
     ),
 }
+BEFORE = {"language_model": "tokens"}  # it reads the files of the other command
 SHORT_CODE = {"hidden_size=512": "hidden_size=8, num_steps=10, batch_size=8, epochs=1"}
 NO_FILES = {
     *("apple", "grammar", "opinions", "python_docs", "regimes", "sine", "syllables"),
@@ -152,6 +154,12 @@ def is_run(name: str, mode: str, config: Any) -> bool:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_documented_commands_run(name, monkeypatch, tmp_path):
+    if name in BEFORE:
+        run_commands(BEFORE[name], monkeypatch)
+    run_commands(name, monkeypatch)
+
+
+def run_commands(name, monkeypatch):
     module = name if "." in name else f"{name}.__main__"
     entry_module = importlib.import_module(f"experiments.{module}")
     parsed: list[tuple[str, Any]] = []
