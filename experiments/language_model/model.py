@@ -24,11 +24,11 @@ from seqjax.models.language_model import LanguageModel
 class Minibatch(NamedTuple):
     """What a training step reads."""
 
-    window: jax.Array  # [T + 1, B]
-    lengths: jax.Array | None = None  # [B], equal numbers of steps; None is T
+    window: Any  # [T + 1, B]
+    lengths: Any = None  # [B], equal numbers of steps; None is T
 
 
-BATCH_AXES = Minibatch(1, 0)  # type: ignore[arg-type]  # of the rows
+BATCH_AXES = Minibatch(1, 0)  # of the rows
 EVALUATED = 512  # positions of a held-out text at once
 MOST_LOGITS = 2**27  # numbers of a minibatch that are held at once, 512 MiB
 
@@ -159,13 +159,16 @@ def train_from_file(
     ) -> Any:
         del data
         rows = np.asarray(plan[begin:end])
-        rows = np.concatenate([rows, np.repeat(plan[:1], most - len(rows), axis=0)])
         starts = rows[:, 1:] if is_varied else rows
+        found = file.windows(starts, num_steps)
+        read = np.zeros((most, *found.shape[1:]), np.int32)  # one shape, one program
+        read[: len(found)] = found
         lengths = None
         if is_varied:
-            lengths = jnp.asarray(np.repeat(rows[:, :1], starts.shape[1], axis=1))
-        read = Minibatch(jnp.asarray(file.windows(starts, num_steps)), lengths)
-        return loop(state, read, jnp.arange(most), 0, end - begin, *sums)
+            lengths = np.ones((most, starts.shape[1]), np.int32)
+            lengths[: len(rows)] = rows[:, :1]
+        batches = jax.tree.map(jnp.asarray, Minibatch(read, lengths))
+        return loop(state, batches, jnp.arange(most), 0, end - begin, *sums)
 
     return train_loop
 

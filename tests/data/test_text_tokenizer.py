@@ -123,20 +123,21 @@ def test_levels_are_compared_by_hand():
     """The loss of a uniform guess, spread over words and bytes."""
     from experiments.language_model.measures import measures
 
-    text = "ab é\nab\n"  # 4 words with the ends of lines... and 9 bytes
+    text = "ab é\nab\n" * 20  # 3 words and 2 ends of lines, 8 characters, 9 bytes
     size = TextSize.of(text)
-    assert (size.characters, size.bytes, size.words) == (8, 9, 5)
+    assert (size.characters, size.bytes, size.words) == (160, 180, 100)
     corpus = Corpus("x", text, text, text, "")
-    for level, number in {"char": 8, "word": 5, "byte": 9}.items():
-        tokens = tokenize_corpus(corpus, level).test
+    for level, number in {"char": 160, "word": 100, "byte": 180, "subword": 0}.items():
+        tokens = tokenize_corpus(corpus, level, num_subwords=20).test
+        number = number or len(tokens)
         assert len(tokens) == number
         total = np.log(10) * (number - 1)
         found = measures("test", level, size, total, number - 1)
         assert found["test_perplexity"] == pytest.approx(10)
-        per_word = np.exp(total / 4)  # all words but the first
+        per_word = np.exp(total / 99)  # all words but the first
         assert found["test_perplexity_per_word"] == pytest.approx(per_word)
         bits = total / np.log(2)
-        by_bytes = bits / (8 if level == "byte" else 9)
-        by_characters = bits / (7 if level == "char" else 8)
+        by_bytes = bits / (179 if level == "byte" else 180)
+        by_characters = bits / (159 if level == "char" else 160)
         assert found["test_bits_per_byte"] == pytest.approx(by_bytes)
         assert found["test_bits_per_character"] == pytest.approx(by_characters)
