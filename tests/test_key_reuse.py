@@ -25,6 +25,14 @@ def language_model_loss(key):
     return model.loss(model.init(jax.random.key(0)), TOKENS, key)
 
 
+def regularized_loss(key):
+    cells = seqjax.Stack((seqjax.Zoneout(GRU, (0.1,)), GRU), 0.5)
+    options = {"embed_dropout": 0.1, "weight_dropout": 0.5, "temporal_penalty": 1.0}
+    options |= {"mixtures": 2, "latent_dropout": 0.5, "activation_penalty": 1.0}
+    model = models.LanguageModel(7, cells, 3, dropout=0.5, **options)
+    return model.loss(model.init(jax.random.key(0)), TOKENS, key)
+
+
 def classifier_loss(key):
     model = models.Classifier(7, 2, STACK, 3, dropout=0.5, word_dropout=0.5)
     batch = LabeledBatch(TOKENS, jnp.array([5, 3]), jnp.array([0, 1]))
@@ -38,6 +46,7 @@ DRAWS = {
     "init_nested": lambda key: STACK.init(key, 3),
     "dropout_between_layers": unrolled,
     "language_model": language_model_loss,
+    "regularized": regularized_loss,
     "classifier": classifier_loss,
 }
 

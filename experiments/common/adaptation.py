@@ -76,6 +76,15 @@ class AdaptationConfig(Settings):
         resumable=True,
     )
 
+    def check(self) -> None:
+        for name in ("dynamic_rate", "dynamic_decay"):
+            if getattr(self, name) is not None and self.dynamic == "none":
+                raise UserError(f"--{name} needs --dynamic=sgd or rms.")
+        usual = {"cache_flatness": 0.3, "cache_share": 0.1}
+        for name, value in usual.items():
+            if getattr(self, name) != value and not self.cache:
+                raise UserError(f"--{name} needs --cache.")
+
     @property
     def adapts(self) -> bool:
         """Whether the model adapts at all."""

@@ -45,6 +45,10 @@ class AveragingConfig(Settings):
     def check(self) -> None:
         if self.finetunings is not None and self.averaging != "nt_asgd":
             raise UserError("--finetunings needs --averaging=nt_asgd.")
+        if self.nonmonotone != 5 and self.averaging != "nt_asgd":
+            raise UserError("--nonmonotone needs --averaging=nt_asgd.")
+        if self.ema_decay != 0.999 and self.averaging != "ema":
+            raise UserError("--ema_decay needs --averaging=ema.")
 
 
 class Decision(NamedTuple):

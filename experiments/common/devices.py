@@ -166,7 +166,10 @@ class Placement:
             return data
         place = sharding.everywhere(self.mesh)
         return jax.tree.map(
-            lambda a: sharding.place(a, place) if hasattr(a, "dtype") else a, data
+            lambda a: (
+                sharding.place(a, place) if isinstance(a, jax.Array | np.ndarray) else a
+            ),
+            data,
         )
 
     def on_host(self, state: TrainState) -> TrainState:

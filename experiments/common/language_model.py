@@ -36,6 +36,14 @@ class LanguageModelConfig(RecurrentConfig):
         "Rank of the matrices of --cell=mogrifier; 0 gives them full rank.",
         minimum=0,
     )
+    zoneout: tuple[float, ...] = setting(
+        (),
+        "Probability that a unit of the state keeps its value at a training step "
+        "(zoneout): one for all units, or for LSTMs one of h and one of c, joined by "
+        "commas.",
+        minimum=0,
+        maximum=0.99,
+    )
     last_size: int = setting(
         0,
         "Number of hidden units of the last layer, such as --embed_size for tied "
@@ -89,6 +97,10 @@ class LanguageModelConfig(RecurrentConfig):
     )
 
     def check(self) -> None:
+        super().check()
+        if not self.embed_size and (self.embed_dropout or self.input_dropout):
+            name = "embed_dropout" if self.embed_dropout else "input_dropout"
+            raise UserError(f"--{name} needs an embedding: --embed_size is 0.")
         rounds, rank = self.mogrifier_rounds, self.mogrifier_rank
         is_mogrifier = self.cell == "mogrifier"
         if not is_mogrifier and (rank or rounds != 5):
@@ -118,6 +130,9 @@ def build_language_model(
         rank=config.mogrifier_rank or None,
     )
     cells = {**cells, "mogrifier": mogrifier}
+    if any(config.zoneout):
+        make = cells[config.cell]
+        cells[config.cell] = lambda *args, **init: _zoned(config, make(*args, **init))
     layers = make_cell(config, None, cells, config.last_size or None)
     try:
         model = LanguageModel(
@@ -142,3 +157,11 @@ def build_language_model(
     except ValueError as error:
         raise UserError(f"{error}.") from None
     return model
+
+
+def _zoned(config: LanguageModelConfig, cell: Any) -> Any:
+    """A cell with the zoneout of the settings."""
+    try:
+        return seqjax.Zoneout(cell, config.zoneout)
+    except ValueError as error:
+        raise UserError(f"--zoneout for --cell={config.cell}: {error}.") from None

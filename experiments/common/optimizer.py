@@ -64,6 +64,11 @@ class OptimizerConfig(AveragingConfig):
             raise UserError("--weight_decay needs --optimizer=adamw or sgd.")
 
     @property
+    def needs_validation(self) -> bool:
+        """Whether validations decide the learning rate or the average."""
+        return self.schedule == "plateau" or self.averaging == "nt_asgd"
+
+    @property
     def plateau_factor(self) -> float:
         """Factor of the learning rate after a validation without improvement."""
         return self.decay if self.schedule == "plateau" else 1.0

@@ -57,14 +57,6 @@ class RecurrentConfig(Settings):
     forget_bias: float = setting(
         0.0, "Value added to the initial bias of an LSTM's forget gate."
     )
-    zoneout: tuple[float, ...] = setting(
-        (),
-        "Probability that a unit of the state keeps its value at a training step "
-        "(zoneout): one for all units, or for LSTMs one of h and one of c, joined by "
-        "commas.",
-        minimum=0,
-        maximum=0.99,
-    )
     weight_norm: bool = setting(
         False,
         "Whether the matrices of the cells are given by the directions and the lengths "
@@ -93,6 +85,10 @@ class RecurrentConfig(Settings):
         "softmax kept in it; the rest stays in float32.",
     )
 
+    def check(self) -> None:
+        if self.layer_dropout is not None and self.num_layers == 1:
+            raise UserError("--layer_dropout needs --num_layers of at least 2.")
+
     @property
     def layer_rate(self) -> float:
         """Dropout rate between layers."""
@@ -112,10 +108,6 @@ def make_layer(
     """One layer of one direction, with `config.hidden_size` units by default."""
     size = hidden_size or config.hidden_size
     cell = cells[config.cell](size, config.forget_bias, **initializers(config))
-    try:
-        cell = seqjax.Zoneout(cell, config.zoneout) if any(config.zoneout) else cell
-    except ValueError as error:
-        raise UserError(f"--zoneout for --cell={config.cell}: {error}.") from None
     return seqjax.WeightNorm(cell) if config.weight_norm else cell
 
 

@@ -44,6 +44,21 @@ def split_setting() -> Any:
     )
 
 
+def check_level(
+    level: str, min_freq: int, num_subwords: int, eos_per_line: bool
+) -> None:
+    """Refuse settings of tokens that another level has."""
+    if level != "subword" and num_subwords != NUM_SUBWORDS:
+        raise UserError("--subwords needs --level=subword.")
+    if level in ("byte", "subword") and min_freq > 1:
+        raise UserError("--min_freq needs --level=char or word.")
+    if level in ("char", "byte") and not eos_per_line:
+        raise UserError(
+            "--noeos_per_line needs --level=word or subword: the end of a line is a "
+            "character itself."
+        )
+
+
 def check_split(split: Sequence[int], files: Sequence[str] | None) -> None:
     """Refuse a split that has not three sizes, or that is given for no single file."""
     if len(split) != 3:

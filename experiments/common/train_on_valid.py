@@ -32,10 +32,11 @@ def check_selection(train: TrainOnValidConfig, optimizer: OptimizerConfig) -> No
         the validation part.
     """
     selects = train.checkpoint == "best" or train.patience > 0
-    if train.train_on_valid and (selects or optimizer.schedule == "plateau"):
+    if train.train_on_valid and (selects or optimizer.needs_validation):
         raise UserError(
-            "--train_on_valid needs --checkpoint=last, without --patience and "
-            "--schedule=plateau: no validation data are held out."
+            "--train_on_valid needs --checkpoint=last, without --patience, "
+            "--schedule=plateau and --averaging=nt_asgd: no validation data are held "
+            "out."
         )
 
 

@@ -14,7 +14,7 @@ from experiments.common.line_io import OutputConfig
 from experiments.common.optimizer import OptimizerConfig
 from experiments.common.sampling import LanguageSamplingConfig
 from experiments.common.settings import Settings, entries, setting
-from experiments.common.text import PromptConfig, TextConfig, check_prompt
+from experiments.common.text import PromptConfig, TextConfig, check_level, check_prompt
 from experiments.common.workdir import RunConfig
 from seqjax.data.text_tokenizer import LEVELS, NUM_SUBWORDS
 
@@ -37,13 +37,7 @@ class DataConfig(TextConfig):
 
     def check(self) -> None:
         super().check()
-        if self.level != "subword" and self.subwords != NUM_SUBWORDS:
-            raise UserError("--subwords needs --level=subword.")
-        if self.level in ("char", "byte") and not self.eos_per_line:
-            raise UserError(
-                "--noeos_per_line needs --level=word or subword: the end of a line is "
-                "a character itself."
-            )
+        check_level(self.level, self.min_freq, self.subwords, self.eos_per_line)
 
 
 @dataclasses.dataclass(frozen=True)

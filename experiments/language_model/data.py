@@ -13,12 +13,13 @@ from experiments.common.console import note
 from experiments.common.errors import UserError
 from experiments.common.text import load_text, read_input
 from experiments.language_model.config import SIZES, Config, DataConfig
-from seqjax.data.text_tokenizer import TextSize, TextTokenizer
+from seqjax.data.text_tokenizer import NUM_SUBWORDS, TextSize, TextTokenizer
 from seqjax.data.token_files import (
     TokenFile,
     is_token_file,
     open_corpus,
     open_token_file,
+    verify,
 )
 
 ENOUGH_MINIBATCHES = 4  # in an epoch of a text for which the sizes shrink
@@ -50,6 +51,8 @@ def load_data(config: Config) -> TextData:
     """
     paths = config.data.corpus
     if paths is not None and is_token_file(paths[0]):
+        if config.model.cell == "numpy_rnn":
+            raise UserError("--cell=numpy_rnn trains on texts, not on token files.")
         return _open_files(config.data)
     corpus, tokens = load_text(
         config.data, config.run.data_dir, config.data.subwords, config.data.eos_per_line
@@ -71,6 +74,12 @@ def _open_files(config: DataConfig) -> TextData:
             f"--level={config.level}: {train.path} has tokens of --level="
             f"{tokenizer.level}."
         )
+    if config.eos_per_line != tokenizer.line_ends:
+        flag = "--eos_per_line" if tokenizer.line_ends else "--noeos_per_line"
+        raise UserError(f"{train.path} was made with {flag}; give it here, too.")
+    for name, usual in (("min_freq", 1), ("subwords", NUM_SUBWORDS)):
+        if getattr(config, name) != usual:
+            raise UserError(f"--{name} is for texts; {train.path} has tokens already.")
     if config.max_tokens:
         most = min(config.max_tokens, len(train))
         train = dataclasses.replace(train, number=most)
@@ -98,6 +107,7 @@ def read_held_out(config: Config, tokenizer: TextTokenizer) -> HeldOut:
             f"{path} was made with another vocabulary than the model in "
             f"{config.run.workdir}."
         )
+    verify(file)
     return HeldOut(jnp.asarray(file.read()), file.size)
 
 

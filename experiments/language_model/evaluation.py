@@ -1,5 +1,6 @@
 """The modes that read a text with a trained model: evaluate and score."""
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -138,6 +139,8 @@ def score(config: Config) -> list[dict[str, Any]]:
     path = config.files.input
     if path is None:
         raise UserError("--mode=score needs --input: the text to score.")
+    if config.train.eval_rows > 1:
+        raise UserError("--mode=score reads one row: it needs --eval_rows=1.")
     if is_token_file(path):
         raise UserError(f"{path} is a token file; --mode=score takes a text.")
     workdir = open_workdir(config, training=False)
@@ -147,10 +150,10 @@ def score(config: Config) -> list[dict[str, Any]]:
     lines = [f"{line}\n" for line in lines] + [last] * bool(last)
     model, params = load_model(config, workdir, tokenizer)
     losses = read_losses(config, workdir, model, params, indices)
-    log_probs, found = [None, *(-losses).tolist()], []
+    log_probs, found = iter([None, *(-losses).tolist()]), []
     for line in lines:
         tokens = tokenizer.split(line)
-        own, log_probs = log_probs[: len(tokens)], log_probs[len(tokens) :]
+        own = list(itertools.islice(log_probs, len(tokens)))
         found.append(
             {
                 "text": line.removesuffix("\n"),

@@ -30,6 +30,7 @@ class Minibatch(NamedTuple):
 
 BATCH_AXES = Minibatch(1, 0)  # of the rows
 EVALUATED = 512  # positions of a held-out text at once
+MOST_ROWS = 256  # minibatches whose windows or lengths are on the device at once
 MOST_LOGITS = 2**27  # numbers of a minibatch that are held at once, 512 MiB
 
 
@@ -117,28 +118,32 @@ def build_train_loop(
 
     longest = batching.longest(num_steps) if is_varied else num_steps
 
-    def minibatch(window: jax.Array, row: jax.Array) -> Minibatch:
-        if not is_varied:
-            return Minibatch(window)
-        return Minibatch(window, jnp.full_like(row[1:], row[0]))
-
+    step = placement.step(step)
     if isinstance(tokens, TokenFile):
-        return train_from_file(
-            placement.step(step), tokens, longest, config.train.log_every, is_varied
-        )
+        return train_from_file(step, tokens, longest, config.train.log_every, is_varied)
 
     def get_batch(tokens: jax.Array, row: jax.Array) -> Minibatch:
-        starts = row[1:] if is_varied else row
-        return minibatch(training.windows(tokens, starts, longest), row)
+        if not is_varied:
+            return Minibatch(training.windows(tokens, row, longest))
+        starts = row[1:]
+        window = training.windows(tokens, starts, longest)
+        return Minibatch(window, jnp.full_like(starts, row[0]))
 
-    return training.make_train_loop(placement.step(step), get_batch)
+    loop = training.make_train_loop(step, get_batch)
+    if not is_varied:
+        return loop
+    # Epochs differ in length: one shape of the plan's part is one program.
+    return in_parts(
+        lambda state, data, rows, end, *sums: loop(state, data, rows, 0, end, *sums),
+        min(config.train.log_every, MOST_ROWS),
+    )
 
 
 def train_from_file(
     step: training.TrainStep,
     file: TokenFile,
     num_steps: int,
-    most: int,
+    log_every: int,
     is_varied: bool,
 ) -> Callable[..., Any]:
     """A train loop that reads the windows of a call from the disk.
@@ -147,28 +152,55 @@ def train_from_file(
       step: from `training.make_train_step`.
       file: the tokens.
       num_steps: of a window.
-      most: the largest number of minibatches of a call.
+      log_every: the largest number of minibatches of a call.
       is_varied: whether the rows of the plan begin with the lengths.
     """
     loop = training.make_train_loop(
         step, lambda read, i: jax.tree.map(lambda a: a[i], read)
     )
 
-    def train_loop(
-        state: Any, data: Any, plan: Any, begin: int, end: int, *sums: float
-    ) -> Any:
+    def run(state: Any, data: Any, rows: Any, end: int, *sums: float) -> Any:
         del data
-        rows = np.asarray(plan[begin:end])
         starts = rows[:, 1:] if is_varied else rows
-        found = file.windows(starts, num_steps)
-        read = np.zeros((most, *found.shape[1:]), np.int32)  # one shape, one program
-        read[: len(found)] = found
-        lengths = None
-        if is_varied:
-            lengths = np.ones((most, starts.shape[1]), np.int32)
-            lengths[: len(rows)] = rows[:, :1]
-        batches = jax.tree.map(jnp.asarray, Minibatch(read, lengths))
-        return loop(state, batches, jnp.arange(most), 0, end - begin, *sums)
+        lengths = np.repeat(rows[:, :1], starts.shape[1], axis=1) if is_varied else None
+        found = np.zeros((len(rows), num_steps + 1, starts.shape[1]), np.int32)
+        found[:end] = file.windows(starts[:end], num_steps)
+        batches = jax.tree.map(jnp.asarray, Minibatch(found, lengths))
+        return loop(state, batches, jnp.arange(len(rows)), 0, end, *sums)
+
+    return in_parts(run, min(log_every, MOST_ROWS))
+
+
+def in_parts(run: Callable[..., Any], most: int) -> Callable[..., Any]:
+    """A train loop whose calls see parts of a plan, all of one length.
+
+    Args:
+      run: (state, data, rows [most, ...], number of rows that count, total, count) ->
+        (state, Metrics).
+      most: the length of a part.
+    """
+
+    def train_loop(
+        state: Any,
+        data: Any,
+        plan: Any,
+        begin: int,
+        end: int,
+        total: float = 0.0,
+        count: float = 0.0,
+    ) -> Any:
+        skipped = 0
+        while True:
+            rows = np.asarray(plan[begin : min(begin + most, end)])
+            padded = np.zeros((most, plan.shape[1]), rows.dtype)
+            padded[: len(rows)] = rows
+            state, found = run(state, data, padded, len(rows), total, count)
+            begin += len(rows)
+            total, count = float(found.total), float(found.count)
+            skipped += int(found.skipped)
+            is_finite = np.isfinite([total, float(found.grad_norm)]).all()
+            if begin >= end or not is_finite:
+                return state, found._replace(skipped=skipped)
 
     return train_loop
 

@@ -58,8 +58,9 @@ def train(config: Config) -> dict[str, Any]:
     tokens = {part: text.tokens for part, text in data.held_out.items()}
     perplexity_of = make_perplexity(config, model, tokens, placement)
 
-    # The plan of a text in memory lies on the device, too.
-    place = (lambda plan: plan) if isinstance(data.train, TokenFile) else jnp.asarray
+    # The plan lies on the device, unless its parts are sent there.
+    is_sent = isinstance(data.train, TokenFile) or config.train.vary_steps
+    place = (lambda plan: plan) if is_sent else jnp.asarray
     job = Job(
         build_train_loop(config, model, optimizer, placement, data.train),
         data.train,

@@ -15,8 +15,7 @@ def open_workdir(config: Config, training: bool) -> Workdir:
     free, schedule = set(), config.optimizer.schedule
     if schedule in UNSCHEDULED:
         free |= {"train_tokens"}
-    # There, validation decides the learning rate or the average.
-    if schedule != "plateau" and config.optimizer.averaging != "nt_asgd":
+    if not training or not config.optimizer.needs_validation:
         free |= {"eval_every", "eval_rows"}
     return open_run(config, training=training, free=free)
 

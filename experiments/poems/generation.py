@@ -48,16 +48,11 @@ def generate_poems(
         state = model.initial_state((1,))
         state, _ = model.apply(params, jnp.asarray(opening[:-1, None]), state)
         step: Any = partial(_step, model, params)
+        step, state = config.penalized(step, state, (1, model.vocab_size))
         step, state = acrostic(step, state, initials, breaks, EOS)
         if config.beam_size == 1:
             return _sample(
-                config,
-                step,
-                state,
-                key,
-                model.vocab_size,
-                num_samples=config.number,
-                **options,
+                config, step, state, key, num_samples=config.number, **options
             )
         return decoding.beam_search(
             step,
@@ -101,16 +96,11 @@ def sample_poems(
     def search(params: Any, key: jax.Array) -> decoding.Hypotheses:
         step: Any = partial(_step, model, params)
         state = model.initial_state((len(titles),))
+        seen = len(titles), model.vocab_size
+        step, state = config.penalized(step, state, seen)
         longest = width + config.length + 1
         return _sample(
-            config,
-            step,
-            state,
-            key,
-            model.vocab_size,
-            bos=BOS,
-            max_length=longest,
-            prefix=prefix,
+            config, step, state, key, bos=BOS, max_length=longest, prefix=prefix
         )
 
     found = jax.device_get(search(params, jax.random.key(seed)))
@@ -126,12 +116,9 @@ def _sample(
     step: Callable[..., Any],
     state: Any,
     key: jax.Array,
-    vocab_size: int,
     **options: Any,
 ) -> decoding.Hypotheses:
     drawing = config.options()
-    batch_size = len(jax.tree.leaves(state)[0])
-    step, state = config.penalized(step, state, (batch_size, vocab_size))
     return decoding.sample(step, state, key, eos=EOS, **drawing, **options)
 
 

@@ -58,7 +58,7 @@ def open_workdir(config: Config, training: bool) -> Workdir:
     """The run's folder, compared with the settings that it was started with."""
     free = set() if training else {"batch_size", "batch_tokens"}
     # With a plateau schedule or patience, training depends on the validations.
-    if config.optimizer.schedule != "plateau" and not config.train.patience:
+    if not config.optimizer.needs_validation and not config.train.patience:
         free.add("eval_every")
     return open_run(config, training=training, free=free)
 

@@ -5,7 +5,7 @@ import dataclasses
 from experiments.common.errors import UserError
 from experiments.common.own_files import ONE_OR_THREE, check_files
 from experiments.common.settings import Settings, setting
-from experiments.common.text import check_split, split_setting
+from experiments.common.text import check_level, check_split, split_setting
 from seqjax.data.text_tokenizer import LEVELS, NUM_SUBWORDS
 
 
@@ -34,6 +34,7 @@ class TokensConfig(Settings):
         if "-" in (self.corpus or ()):
             raise UserError("--corpus is read twice, which standard input cannot be.")
         check_split(self.split, self.corpus)
+        check_level(self.level, self.min_freq, self.subwords, self.eos_per_line)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The only mode of the tokens command: texts to token files, in two passes."""
 
+import contextlib
 import functools
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +13,15 @@ from experiments.common.console import print_table
 from experiments.common.errors import UserError
 from experiments.tokens.config import Config, TokensConfig
 from seqjax.data.corpora import split_ends
+from seqjax.data.tables import is_json_lines
 from seqjax.data.text import tokenize
 from seqjax.data.text_stream import text_pieces
 from seqjax.data.text_tokenizer import TextTokenizer
-from seqjax.data.token_files import PARTS, TokenFile, open_token_file, write_token_file
+from seqjax.data.token_files import PARTS, TokenFile, open_corpus, write_token_file
 from seqjax.data.tokenizers import SubwordTokenizer
 from seqjax.data.vocab import Vocab
 
+PARTIAL = ".partial-"  # begins the name of the folder of unfinished files
 LEARNED = 50_000_000  # characters of the training text that subwords are learned from
 
 
@@ -31,39 +35,58 @@ def run(config: Config) -> dict[str, Any]:
     settings = config.tokens
     if settings.corpus is None:
         raise UserError("--corpus is needed: the text to turn into tokens.")
-    folder = _make_folder(settings.output)
+    folder = Path(settings.output)
+    _check_folder(folder)
+    for path in settings.corpus:
+        _check_text(path)
     activity.begin("the sizes of the text")
     parts = _parts(settings)
     activity.begin("the vocabulary")
     tokenizer = _train(settings, parts["train"]())
-    written: list[TokenFile] = []
-    for name, texts in parts.items():
-        activity.begin(f"the tokens of the {name} part")
-        path = folder / f"{name}.tokens"
-        try:
-            write_token_file(path, name, tokenizer, texts())
-        except OSError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror}.") from None
-        written.append(open_token_file(path))
-    rows = [(f"{file.part} tokens", f"{len(file):,}") for file in written]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=PARTIAL) as partial:
+            files = _write(Path(partial), tokenizer, parts)
+            for file in files:
+                file.path.rename(folder / file.path.name)
+    except OSError as error:
+        raise UserError(f"--output={folder}: {error.strerror}.") from None
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty
+            folder.rmdir()
+    rows = [(f"{file.part} tokens", f"{len(file):,}") for file in files]
     rows += [("vocabulary", f"{len(tokenizer):,}"), ("files", str(folder))]
     print_table(Path(settings.corpus[0]).name, rows)
-    summary: dict[str, Any] = {f"{file.part}_tokens": len(file) for file in written}
+    summary: dict[str, Any] = {f"{file.part}_tokens": len(file) for file in files}
     return summary | {"vocabulary": len(tokenizer)}
 
 
-def _make_folder(output: str) -> Path:
-    folder = Path(output)
+def _check_folder(folder: Path) -> None:
     for part in PARTS:
         if (folder / f"{part}.tokens").exists():
             raise UserError(
-                f"--output={output} has a {part}.tokens already; choose another folder."
+                f"--output={folder} has a {part}.tokens already; choose another folder."
             )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output={output}: {error.strerror}.") from None
-    return folder
+
+
+def _check_text(path: str) -> None:
+    if Path(path).exists() and not Path(path).is_file():
+        raise UserError(f"--corpus: {path} is no file; a text was expected.")
+    if is_json_lines(path):
+        raise UserError(f"--corpus: {path} is JSON lines; a text was expected.")
+
+
+def _write(
+    folder: Path, tokenizer: TextTokenizer, parts: dict[str, Any]
+) -> list[TokenFile]:
+    """Write the files of all parts; they are whole and differ."""
+    paths = []
+    for part, texts in parts.items():
+        activity.begin(f"the tokens of the {part} part")
+        paths.append(folder / f"{part}.tokens")
+        write_token_file(paths[-1], part, tokenizer, texts())
+    activity.begin("the checksums")
+    return open_corpus(paths)
 
 
 def _parts(config: TokensConfig) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The neural cache: what was read before shifts the distribution of the next token."""
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import jax
@@ -38,9 +39,9 @@ class Cache:
       >>> cache = Cache(size=3, flatness=1.0, share=0.5)
       >>> memory = cache.initial_memory(2, jnp.float32)
       >>> ys, labels = jnp.array([[1.0, 0.0], [1.0, 0.0]]), jnp.array([4, 4])
-      >>> p = jnp.array([0.1, 0.1])  # of the model, for the labels
-      >>> mixed = cache.mix(memory, ys, labels, p)  # empty, then sure of 4
-      >>> np.asarray(mixed).round(2)
+      >>> log_p = jnp.log(jnp.array([0.1, 0.1]))  # of the model, for the labels
+      >>> mixed = cache.mix(memory, ys, labels, log_p)  # empty, then sure of 4
+      >>> np.exp(mixed).round(2)
       array([0.1 , 0.55], dtype=float32)
 
     Source: Grave, Joulin and Usunier, "Improving neural language models with a
@@ -67,15 +68,15 @@ class Cache:
         )
 
     def mix(
-        self, memory: Memory, ys: jax.Array, labels: jax.Array, p: jax.Array
+        self, memory: Memory, ys: jax.Array, labels: jax.Array, log_p: jax.Array
     ) -> jax.Array:
-        """The probabilities of the labels of a window.
+        """The log probabilities of the labels of a window.
 
         Args:
           memory: the entries before the window.
           ys: the outputs of the window, [T, H].
           labels: integers [T].
-          p: their probabilities by the model, [T].
+          log_p: their log probabilities by the model, [T].
 
         Returns:
           [T].
@@ -96,7 +97,11 @@ class Cache:
         is_label = followed == labels[:, None].astype(jnp.int32)
         total = jnp.where(any_seen, weights.sum(axis=-1), 1.0)
         p_cache = jnp.where(is_label, weights, 0.0).sum(axis=-1) / total
-        return jnp.where(any_seen, (1 - self.share) * p + self.share * p_cache, p)
+        # Logarithms, because a probability of the model may be below every number.
+        mixed = jnp.logaddexp(
+            math.log1p(-self.share) + log_p, jnp.log(self.share * p_cache)
+        )
+        return jnp.where(any_seen, mixed, log_p)
 
     def remember(
         self, memory: Memory, ys: jax.Array, labels: jax.Array, length: jax.Array

@@ -123,7 +123,7 @@ class Reader:
             params = jax.tree.map(partial(jnp.where, counts), new, params)
         if self.cache is not None:
             assert memory is not None
-            p = self.cache.mix(memory, ys, labels, jnp.exp(-losses))
-            losses = jnp.where(window.scored, -jnp.log(p), 0.0)
+            log_p = self.cache.mix(memory, ys, labels, -losses)
+            losses = jnp.where(window.scored, -log_p, 0.0)
             memory = self.cache.remember(memory, ys, labels, window.lengths)
         return _Carry(params, after, memory), losses

@@ -203,12 +203,13 @@ def split_by_position(
       text: the text.
       sha256: of its file.
       split: the sizes of the three parts, in percent if they add up to 100, otherwise
-        in characters; what is left over is not used.
+        in characters.
       by_bytes: whether sizes count bytes of the UTF-8 text. A character that is cut
         becomes surrogates, which `TextTokenizer` reads at level "byte".
 
     Raises:
-      DataError: if a part is empty, or the sizes are more than the text has.
+      DataError: if a part is empty, or the sizes are neither 100 percent nor the size
+        of the text.
 
     Example:
       >>> split_by_position("digits", "0123456789", "", (60, 20, 20))[1:4]
@@ -251,10 +252,10 @@ def split_ends(
         ends = size * first // 100, size * (first + second) // 100, size
     else:
         ends = first, first + second, first + second + third
-        if ends[2] > size:
+        if ends[2] != size:
             raise DataError(
-                f"{name} has {size:,} {unit}, fewer than the {ends[2]:,} of a split of "
-                f"{shown}."
+                f"a split of {shown} adds up to {ends[2]:,}; 100 percent or the "
+                f"{size:,} {unit} of {name} were expected."
             )
     return ends
 

@@ -9,6 +9,7 @@ from seqjax.data.compression import decompress
 
 END_OF_LINE = "<eos>"
 STANDARD_INPUT = "-"  # in place of a file's name
+TOKEN_FILE = b"seqjax tokens "  # how a token file begins
 _SIGNATURES = {  # beginnings of files that are no text
     b"\x1f\x8b": "compressed by gzip twice",
     b"BZh": "compressed by bzip2",
@@ -100,6 +101,8 @@ def decode(content: bytes, path: str | Path, may_be_empty: bool = False) -> str:
       DataError: if it is not UTF-8, or is white space only where it may not be.
     """
     path = shown_path(path)
+    if content.startswith(TOKEN_FILE):
+        raise DataError(f"{path} is a token file; UTF-8 text was expected.")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seqjax.data.compression import decompressed
-from seqjax.data.text import DataError
+from seqjax.data.text import TOKEN_FILE, DataError
 
 PIECE = 1 << 22  # bytes
 
@@ -31,6 +31,8 @@ def text_pieces(path: str | Path, whole_words: bool = True) -> Iterator[str]:
     """
     rest, is_first, any_text = "", True, False
     for block in filter(None, _decoded(path)):
+        if is_first and block.startswith(TOKEN_FILE.decode()):
+            raise DataError(f"{path} is a token file; UTF-8 text was expected.")
         text = rest + (block.removeprefix("\ufeff") if is_first else block)
         is_first = False
         # A carriage return at the end may be half of the end of a line.

@@ -10,14 +10,14 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
-from seqjax.data.text import DataError
+from seqjax.data.text import TOKEN_FILE, DataError
 from seqjax.data.text_tokenizer import TextSize, TextTokenizer
 
-MAGIC = b"seqjax tokens 1\n"
+MAGIC = TOKEN_FILE + b"1\n"
 PARTS = ("train", "valid", "test")
 ALIGNMENT = 64
 
@@ -88,7 +88,7 @@ class TokenFile:
 
 
 def is_token_file(path: str | Path) -> bool:
-    """Whether a file begins as a token file does.
+    """Whether a file begins as a token file does; a pipe, which reads once, does not.
 
     Args:
       path: of a file, which need not exist.
@@ -98,6 +98,8 @@ def is_token_file(path: str | Path) -> bool:
       False
     """
     try:
+        if not Path(path).is_file():
+            return False
         with open(path, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
@@ -203,35 +205,33 @@ def open_token_file(path: str | Path) -> TokenFile:
         size = path.stat().st_size
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
-    described = _parse(path, line)
     end = len(MAGIC) + len(line)
-    offset = end + -end % ALIGNMENT
-    number, dtype = int(described["number"]), described["dtype"]
-    expected = offset + number * np.dtype(dtype).itemsize
+    opened = _parse(path, line, end + -end % ALIGNMENT)
+    expected = opened.offset + len(opened) * np.dtype(opened.dtype).itemsize
     if size != expected:
         what = "truncated" if size < expected else "damaged"
         raise DataError(f"{path} is {what}: {size:,} bytes, expected {expected:,}.")
-    return TokenFile(
-        path,
-        described["part"],
-        described["tokenizer"],
-        TextSize(*map(int, described["size"])),
-        described["sha256"],
-        dtype,
-        offset,
-        number,
-    )
+    return opened
 
 
-def _parse(path: Path, line: bytes) -> dict[str, Any]:
-    """The line of JSON, its tokenizer made."""
+def _parse(path: Path, line: bytes, offset: int) -> TokenFile:
+    """The file that a line of JSON describes."""
     if not line.endswith(b"\n"):
         raise DataError(f"{path} is truncated: its header has no end.")
     try:
         described = json.loads(line)
-        described["tokenizer"] = TextTokenizer.of_description(described["tokenizer"])
-        if described["part"] in PARTS and described["dtype"] in ("<u2", "<u4"):
-            return described
+        part, dtype = described["part"], described["dtype"]
+        if part in PARTS and dtype in ("<u2", "<u4"):
+            return TokenFile(
+                path,
+                part,
+                TextTokenizer.of_description(described["tokenizer"]),
+                TextSize(*map(int, described["size"])),
+                str(described["sha256"]),
+                dtype,
+                offset,
+                int(described["number"]),
+            )
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise DataError(f"{path} is damaged: its header cannot be read.")
@@ -245,7 +245,8 @@ def open_corpus(paths: Iterable[str | Path]) -> list[TokenFile]:
 
     Raises:
       DataError: as `open_token_file`; if there are not three, one is of another part or
-        has another tokenizer than the first, or the checksum of one is wrong.
+        has another tokenizer than the first, the checksum of one is wrong, or two hold
+        the same tokens.
     """
     files = [open_token_file(path) for path in paths]
     if len(files) != len(PARTS):
@@ -263,12 +264,25 @@ def open_corpus(paths: Iterable[str | Path]) -> list[TokenFile]:
             raise DataError(
                 f"{file.path} was made with another vocabulary than {files[0].path}."
             )
-        _verify(file)
+        verify(file)
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        if files[i].sha256 == files[j].sha256:
+            raise DataError(
+                f"{files[i].path} and {files[j].path} hold the same tokens; different "
+                f"ones were expected for training, validation and test."
+            )
     return files
 
 
-def _verify(file: TokenFile) -> None:
-    """Compare the checksum of the tokens, which are read once."""
+def verify(file: TokenFile) -> None:
+    """Compare the checksum of the tokens, which are read once.
+
+    Args:
+      file: an open token file.
+
+    Raises:
+      DataError: if it is another one than that of the header.
+    """
     with open(file.path, "rb") as content:
         content.seek(file.offset)
         found = hashlib.file_digest(content, "sha256").hexdigest()

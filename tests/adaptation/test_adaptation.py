@@ -219,6 +219,16 @@ def test_every_softmax_and_cell_is_read(model):
     assert np.isfinite(reader.losses(params, text_windows(TOKENS, T))).all()
 
 
+def test_an_improbable_token_stays_finite(params):
+    """Its probability is below every number of float32."""
+    far = jax.tree.map(lambda a: (600 * a).astype(jnp.float32), params)
+    windows = text_windows(TOKENS, T)
+    plain = Reader(MODEL).losses(far, windows)
+    losses = Reader(MODEL, Cache(3, 0.5, 0.1)).losses(far, windows)
+    assert plain.max() > 150
+    assert np.isfinite(losses).all()
+
+
 @pytest.mark.parametrize(
     ("make", "named"),
     [

@@ -89,8 +89,8 @@ def test_a_damaged_description_is_refused():
     [
         ((90, 5, 5), False, ("é" * 18, "é", "é")),
         ((50, 30, 20), False, ("é" * 10, "é" * 6, "é" * 4)),
-        ((10, 6, 2), False, ("é" * 10, "é" * 6, "é" * 2)),
-        ((10, 6, 2), True, ("é" * 5, "é" * 3, "é")),
+        ((10, 6, 4), False, ("é" * 10, "é" * 6, "é" * 4)),
+        ((20, 12, 8), True, ("é" * 10, "é" * 6, "é" * 4)),
     ],
 )
 def test_a_text_is_split_by_percent_or_by_sizes(split, by_bytes, expected):
@@ -99,19 +99,20 @@ def test_a_text_is_split_by_percent_or_by_sizes(split, by_bytes, expected):
 
 
 def test_bytes_of_a_divided_character_stay():
-    corpus = split_by_position("x", "aé" * 10, "", (2, 5, 9), by_bytes=True)
+    corpus = split_by_position("x", "aé" * 10, "", (2, 5, 23), by_bytes=True)
     tokens = tokenize_corpus(corpus, "byte")
     whole = ("aé" * 10).encode()
     parts = [tokens.train, tokens.valid, tokens.test]
-    assert [len(part) for part in parts] == [2, 5, 9]
-    np.testing.assert_array_equal(np.concatenate(parts) - 1, list(whole[:16]))
+    assert [len(part) for part in parts] == [2, 5, 23]
+    np.testing.assert_array_equal(np.concatenate(parts) - 1, list(whole))
 
 
 @pytest.mark.parametrize(
     ("split", "named"),
     [
         ((90, 10, 0), "90,10,0 leaves a part empty"),
-        ((900, 50, 51), "fewer than the 1,001"),
+        ((900, 50, 51), "adds up to 1,001; 100 percent or the 1,000 characters"),
+        ((80, 10, 5), "adds up to 95; 100 percent"),
     ],
 )
 def test_a_split_that_does_not_fit_is_refused(split, named):

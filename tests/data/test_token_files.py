@@ -30,7 +30,8 @@ def write(folder, part, tokenizer=WORDS, text=TEXT):
 
 
 def corpus(folder):
-    return [write(folder, part) for part in ("train", "valid", "test")]
+    texts = {"train": TEXT, "valid": TEXT[1:], "test": TEXT[3:]}
+    return [write(folder, part, text=text) for part, text in texts.items()]
 
 
 def refused(function, *args):
@@ -81,7 +82,9 @@ def test_a_corpus_is_three_parts_of_one_vocabulary(tmp_path):
     )
     assert "three were expected" in refused(open_corpus, [train])
     other = TextTokenizer.train(TEXT + "hamlet", "word")
-    test = write(tmp_path, "test", other)
+    valid_as_test = write(tmp_path, "test", text=TEXT[1:])
+    assert "hold the same tokens" in refused(open_corpus, [train, valid, valid_as_test])
+    test = write(tmp_path, "test", other, TEXT[3:])
     assert f"{test} was made with another vocabulary than {train}" in refused(
         open_corpus, [train, valid, test]
     )
@@ -98,8 +101,10 @@ def test_damage_is_named(tmp_path):
     assert "another checksum" in refused(open_corpus, paths)
     paths[1].write_bytes(content[:40])
     assert "truncated: its header has no end" in refused(open_corpus, paths)
-    paths[1].write_bytes(content.replace(b'"part"', b'"trap"'))
-    assert "its header cannot be read" in refused(open_corpus, paths)
+    for name in ("part", "number", "size", "sha256", "dtype", "tokenizer"):
+        changed = f'"{name[::-1]}"'.encode()
+        paths[1].write_bytes(content.replace(f'"{name}"'.encode(), changed))
+        assert "its header cannot be read" in refused(open_corpus, paths)
     paths[1].write_bytes(b"hello")
     assert "is no token file" in refused(open_corpus, paths)
     assert not is_token_file(paths[1])

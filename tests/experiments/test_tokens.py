@@ -25,7 +25,7 @@ def corpus(tmp_path):
 
 @pytest.mark.parametrize("level", ["char", "word", "byte", "subword"])
 def test_the_files_have_the_tokens_of_the_corpus(corpus, tmp_path, level):
-    more = ("--subwords=40", "--split=60,20,20")
+    more = ("--split=60,20,20", *("--subwords=40",) * (level == "subword"))
     argv = (f"--corpus={corpus}", f"--output={tmp_path / 'out'}", f"--level={level}")
     assert run(main, *argv, *more).code == 0
     opened = open_corpus(files(tmp_path / "out").split(","))
@@ -80,6 +80,12 @@ def test_files_that_do_not_fit_are_named(corpus, tmp_path):
     refused(attempt(train_file, test, valid), "has the test part of a corpus")
     refused(attempt(words / "train.tokens", valid, test), "another vocabulary than")
     refused(attempt(train_file, valid, test, more=("--level=word",)), "--level=char")
+    more = ("--level=char",)
+    refused(attempt(corpus, valid, test, more=more), "valid.tokens is a token file")
+    refused(
+        attempt(train_file, valid, test, more=("--min_freq=2",)), "--min_freq is for"
+    )
+    refused(attempt(train_file, valid, test, more=("--cell=numpy_rnn",)), "on texts")
     content = test.read_bytes()
     test.write_bytes(content[:-2])
     refused(attempt(train_file, valid, test), "test.tokens is truncated")
@@ -100,12 +106,39 @@ def test_files_that_do_not_fit_are_named(corpus, tmp_path):
     )
 
 
+def test_the_ends_of_lines_are_those_of_the_files(corpus, tmp_path):
+    from experiments.language_model.__main__ import main as language_model
+
+    flags = ("--level=word", "--noeos_per_line")
+    run(main, *flags, f"--output={tmp_path / 'out'}", f"--corpus={corpus}")
+    argv = (f"--corpus={files(tmp_path / 'out')}", f"--workdir={tmp_path / 'run'}")
+    result = run(language_model, *argv, "--level=word")
+    refused(result, "was made with --noeos_per_line; give it here, too")
+    small = ("--epochs=1", "--hidden_size=4", "--batch_size=2", "--num_steps=5")
+    assert run(language_model, *argv, *flags, *small).code == 0
+    test = tmp_path / "out" / "test.tokens"
+    result = run(language_model, *argv[1:], "--mode=evaluate", f"--input={test}")
+    assert result.code == 0, result.err
+
+
 def test_mistakes_leave_nothing(corpus, tmp_path):
     output = f"--output={tmp_path / 'out'}"
     refused(run(main, output), "--corpus is needed")
     refused(run(main, output, "--corpus=none.txt"), "none.txt cannot be read")
     refused(run(main, output, "--corpus=-"), "read twice")
-    refused(run(main, output, f"--corpus={corpus}", "--split=9,9,9999"), "fewer than")
+    refused(run(main, output, f"--corpus={corpus}", "--split=9,9,9999"), "adds up to")
+    refused(run(main, output, "--corpus=a.jsonl"), "is JSON lines; a text was expected")
+    refused(
+        run(main, output, f"--corpus={tmp_path}"), "is no file; a text was expected"
+    )
+    tiny = tmp_path / "tiny.txt"
+    tiny.write_text("a")
+    other = write_corpus(tmp_path / "other.txt")
+    other.write_text(other.read_text() + "more")
+    three = f"--corpus={corpus},{other}"
+    refused(run(main, output, f"{three},{tiny}"), "the test part has")
+    refused(run(main, output, f"{three},{other}"), "hold the same tokens")
+    assert not (tmp_path / "out").exists()
     refused(run(main, output, f"--corpus={corpus}", "--level=line"), "no level 'line'")
     assert run(main, output, f"--corpus={corpus}").code == 0
     before = (tmp_path / "out" / "train.tokens").read_bytes()

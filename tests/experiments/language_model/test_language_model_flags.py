@@ -4,11 +4,13 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.common.command_line import parse
 from experiments.language_model.config import Config
 from experiments.language_model.model import build_model
 from tests.commands import summary
 from tests.small_language_model import (
     PLAIN,
+    SMALL,
     arrays,
     command,
     saved_steps,
@@ -45,20 +47,6 @@ def plain(tmp_path_factory):
         ("--min_freq=150", "parameters"),
         ("--tie_embeddings", "parameters"),
         ("--softmax=adaptive", "parameters"),
-        ("--cell=lstm_layer_norm", "parameters"),
-        ("--cell=lstm_peephole", "parameters"),
-        ("--cell=lstm_coupled", "parameters"),
-        ("--cell=mogrifier", "parameters"),
-        ("--mixtures=3", "parameters"),
-        ("--last_size=7", "parameters"),
-        ("--weight_norm", "parameters"),
-        ("--zoneout=0.1,0.5", "train_perplexity"),
-        ("--input_dropout=0.5", "train_perplexity"),
-        ("--output_dropout=0.5", "train_perplexity"),
-        ("--embed_dropout=0.2", "train_perplexity"),
-        ("--weight_dropout=0.5", "train_perplexity"),
-        ("--activation_penalty=5", "test_perplexity"),
-        ("--temporal_penalty=5", "test_perplexity"),
         ("--partial_shuffle", "train_perplexity"),
         ("--vary_steps", "train_perplexity"),
         ("--averaging=ema", "test_perplexity"),
@@ -68,6 +56,51 @@ def plain(tmp_path_factory):
 def test_every_flag_changes_what_it_should(plain, tmp_path, flag, key):
     train(plain / "corpus.txt", tmp_path / "other", *PLAIN, flag)
     assert summary(plain / "run")[key] != summary(tmp_path / "other")[key]
+
+
+MODEL_FLAGS = (
+    *("--cell=lstm_layer_norm", "--cell=lstm_peephole", "--cell=lstm_coupled"),
+    *("--cell=mogrifier", "--mixtures=3", "--last_size=7", "--weight_norm"),
+    *("--zoneout=0.1,0.5", "--input_dropout=0.5", "--output_dropout=0.5"),
+    *("--layer_dropout=0.5 --num_layers=2", "--embed_dropout=0.2"),
+    *("--weight_dropout=0.5", "--activation_penalty=5", "--temporal_penalty=5"),
+    *("--cell=mogrifier --mogrifier_rounds=3", "--cell=mogrifier --mogrifier_rank=3"),
+    "--mixtures=3 --latent_dropout=0.5",
+)
+
+
+@pytest.mark.parametrize("flags", MODEL_FLAGS)
+def test_every_flag_of_the_model_makes_another_one(flags):
+    """Without training: what each field does is tested with the model."""
+    *others, last = flags.split()
+    if last == "--num_layers=2":
+        others, last = [last], others[0]
+
+    def model(*flags):
+        small = (*SMALL, "--cell=lstm", *flags)
+        return build_model(parse("", Config, {"train": None}, small)[1], 9)
+
+    assert model(*others, last) != model(*others)
+
+
+def test_a_regularized_model_trains(plain, tmp_path):
+    flags = (
+        "--cell=mogrifier",
+        "--mogrifier_rounds=2",
+        "--num_layers=2",
+        "--last_size=8",
+    )
+    flags += (
+        "--embed_size=8",
+        "--tie_embeddings",
+        "--weight_dropout=0.3",
+        "--vary_steps",
+    )
+    flags += ("--embed_dropout=0.1", "--activation_penalty=2", "--temporal_penalty=1")
+    flags += ("--zoneout=0.1", "--locked_dropout", "--mixtures=2")
+    train(plain / "corpus.txt", tmp_path / "run", *PLAIN, *flags)
+    found = summary(tmp_path / "run")
+    assert 1 < found["test_perplexity"] < 100
 
 
 @pytest.mark.parametrize("flag", ["--temperature=0.1", "--top_k=2", "--top_p=0.3"])

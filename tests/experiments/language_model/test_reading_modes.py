@@ -1,7 +1,9 @@
 """Evaluation with a cache and by dynamic evaluation, and scores of every token."""
 
 import json
+import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -67,6 +69,8 @@ def test_nothing_changes_where_nothing_is_learned(finished, capsys):
         (("--dynamic=adam",), "there is no dynamic 'adam'"),
         (("--cache=-1",), "--cache must be at least 0, got -1"),
         (("--cache_share=1",), "--cache_share must be at most 0.999, got 1"),
+        (("--cache_share=0.2",), "--cache_share needs --cache"),
+        (("--dynamic_rate=0.2",), "--dynamic_rate needs --dynamic=sgd or rms"),
         (("--cache=9", "--eval_rows=3"), "need --eval_rows=1"),
     ],
 )
@@ -100,6 +104,28 @@ def test_scores_add_up_to_the_perplexity(finished, other, capsys, flags):
 def flags_of(flags):
     pairs = (flag.removeprefix("--").split("=") for flag in flags)
     return {name: int(x) if x.isdecimal() else x for name, x in pairs}
+
+
+def test_a_pipe_is_read_once_and_whole(finished, tmp_path, capsys):
+    """Longer than what looking at its beginning reads."""
+    pipe, text = tmp_path / "pipe", "the cat sat on a mat\n" * 1000
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text(text))
+    writer.start()
+    table = evaluated(finished, capsys, f"--input={pipe}")
+    writer.join()
+    assert table["test tokens"] == f"{len(text):,}"
+
+
+def test_scores_need_one_row(finished, other, capsys):
+    argv = (f"--workdir={finished}", f"--input={other}", "--eval_rows=3")
+    assert "it needs --eval_rows=1" in refused(capsys, "--mode=score", *argv)
+
+
+def test_rows_may_change_after_a_run_that_validations_decide(corpus, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train(corpus, run, "--averaging=nt_asgd", "--eval_rows=4") == 0
+    assert evaluated(run, capsys, "--cache=20", "--eval_rows=1")
 
 
 def test_scores_are_written_to_a_file(finished, other, tmp_path, capsys):
@@ -179,11 +205,12 @@ def test_a_split_of_sizes_is_used(corpus, tmp_path, capsys):
     [
         (("--split=90,5",), "--split takes three sizes"),
         (("--split=90,10,0",), "--split must be at least 1, got 0"),
-        (("--split=9000,500,500",), "fewer than the 10,000 of a split"),
+        (("--split=9000,500,500",), "adds up to 10,000"),
         (
             ("--split=50,25,25", "--corpus=a,b,c"),
             "needs a --corpus of one file",
         ),
+        (("--level=byte", "--min_freq=2"), "--min_freq needs --level=char or word"),
         (("--subwords=50",), "--subwords needs --level=subword"),
         (("--noeos_per_line",), "--noeos_per_line needs --level=word or subword"),
     ],
