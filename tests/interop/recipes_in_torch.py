@@ -46,7 +46,7 @@ SMALL = (
     *("--hidden_size=16", "--last_size=12", "--embed_size=12", "--batch_size=3"),
     *("--num_steps=12", "--mogrifier_rank=0", "--log_every=1", "--split=90,5,5"),
 )
-NUM_CHARACTERS = 60_000  # of the text
+NUM_CHARACTERS = 90_000  # of the text
 MAX_WORDS = 20  # occurrences of a word that is in the vocabulary
 
 
