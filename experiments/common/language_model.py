@@ -68,6 +68,7 @@ class LanguageModelConfig(RecurrentConfig):
         maximum=0.99,
     )
     input_dropout: float | None = _rate("Dropout rate on the embeddings")
+    layer_dropout: float | None = _rate("Dropout rate between layers")
     output_dropout: float | None = _rate(
         "Dropout rate on the outputs of the last layer"
     )
@@ -97,7 +98,8 @@ class LanguageModelConfig(RecurrentConfig):
     )
 
     def check(self) -> None:
-        super().check()
+        if self.layer_dropout is not None and self.num_layers == 1:
+            raise UserError("--layer_dropout needs --num_layers of at least 2.")
         if not self.embed_size and (self.embed_dropout or self.input_dropout):
             name = "embed_dropout" if self.embed_dropout else "input_dropout"
             raise UserError(f"--{name} needs an embedding: --embed_size is 0.")
@@ -133,7 +135,8 @@ def build_language_model(
     if any(config.zoneout):
         make = cells[config.cell]
         cells[config.cell] = lambda *args, **init: _zoned(config, make(*args, **init))
-    layers = make_cell(config, None, cells, config.last_size or None)
+    last_size, between = config.last_size or None, config.layer_dropout
+    layers = make_cell(config, None, cells, last_size, between)
     try:
         model = LanguageModel(
             vocab_size,

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 
 import seqjax
-from experiments.common.errors import UserError
 from experiments.common.settings import Settings, setting
 
 INITIALIZERS: dict[str, dict[str, Any]] = {
@@ -68,12 +67,6 @@ class RecurrentConfig(Settings):
         minimum=0,
         maximum=0.99,
     )
-    layer_dropout: float | None = setting(
-        None,
-        "Dropout rate between layers; --dropout if none is given.",
-        minimum=0,
-        maximum=0.99,
-    )
     locked_dropout: bool = setting(
         False,
         "Whether a sequence keeps one dropout mask at all time steps (variational "
@@ -84,15 +77,6 @@ class RecurrentConfig(Settings):
         "Whether matrix products are computed in bfloat16, and the logits of a full "
         "softmax kept in it; the rest stays in float32.",
     )
-
-    def check(self) -> None:
-        if self.layer_dropout is not None and self.num_layers == 1:
-            raise UserError("--layer_dropout needs --num_layers of at least 2.")
-
-    @property
-    def layer_rate(self) -> float:
-        """Dropout rate between layers."""
-        return self.dropout if self.layer_dropout is None else self.layer_dropout
 
 
 def initializers(config: RecurrentConfig) -> dict[str, Any]:
@@ -116,6 +100,7 @@ def make_cell(
     hidden_size: int | None = None,
     cells: Mapping[str, Callable[..., Any]] = CELLS,
     last_size: int | None = None,
+    dropout: float | None = None,
 ) -> Any:
     """All recurrent layers: a cell, a Bidirectional or a Stack.
 
@@ -124,6 +109,7 @@ def make_cell(
       hidden_size: number of units of a layer, by default `config.hidden_size`.
       cells: what --cell stands for.
       last_size: number of units of the last layer, if it differs.
+      dropout: rate between layers, by default `config.dropout`.
     """
     sizes = [hidden_size] * config.num_layers
     sizes[-1] = last_size or hidden_size
@@ -132,7 +118,8 @@ def make_cell(
         layers = [seqjax.Bidirectional(layer) for layer in layers]
     if len(layers) == 1:
         return layers[0]
-    return seqjax.Stack(tuple(layers), config.layer_rate, config.locked_dropout)
+    rate = config.dropout if dropout is None else dropout
+    return seqjax.Stack(tuple(layers), rate, config.locked_dropout)
 
 
 def with_precision(mode: Callable[[Any], Any]) -> Callable[[Any], Any]:
