@@ -11,7 +11,44 @@ from seqjax.cell_protocol import Cell, Dot, Noisy, Params, State
 
 
 @dataclasses.dataclass(frozen=True)
-class Zoneout:
+class CellWrapper:
+    """A cell around a cell; a subclass changes some of its methods.
+
+    Args:
+      cell: the cell within.
+
+    Example:
+      >>> CellWrapper(seqjax.GRU(16)).output_size
+      16
+    """
+
+    cell: Cell
+
+    @property
+    def output_size(self) -> int:
+        """Width of y: that of the cell."""
+        return self.cell.output_size
+
+    @property
+    def gate_size(self) -> int | None:
+        """Width of one gate: that of the cell."""
+        return getattr(self.cell, "gate_size", None)
+
+    def init(self, key: jax.Array, input_size: int, **kwargs: Any) -> Params:
+        """Draw parameters of the cell; keyword arguments go to its `init`."""
+        return self.cell.init(key, input_size, **kwargs)
+
+    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> State:
+        """The initial state of the cell."""
+        return self.cell.initial_state(batch_shape)
+
+    def project(self, params: Params, xs: jax.Array) -> Any:
+        """The projection of the cell."""
+        return self.cell.project(params, xs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Zoneout(CellWrapper):
     """A cell whose state keeps, at every step, some units of the state before.
 
         state' = where(mask, state, cell.step(state))            in training
@@ -42,7 +79,6 @@ class Zoneout:
     activations", 2017, arXiv:1606.01305.
     """
 
-    cell: Cell
     rates: tuple[float, ...]
 
     def __post_init__(self) -> None:
@@ -56,28 +92,6 @@ class Zoneout:
         for rate in self.rates:
             if not 0.0 <= rate < 1.0:
                 raise ValueError(f"Zoneout: rates must be in [0, 1), got {rate}")
-
-    @property
-    def output_size(self) -> int:
-        """Width of y: that of the cell."""
-        return self.cell.output_size
-
-    @property
-    def gate_size(self) -> int | None:
-        """Width of one gate: that of the cell."""
-        return getattr(self.cell, "gate_size", None)
-
-    def init(self, key: jax.Array, input_size: int, **kwargs: Any) -> Params:
-        """Draw parameters of the cell; keyword arguments go to its `init`."""
-        return self.cell.init(key, input_size, **kwargs)
-
-    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> State:
-        """The initial state of the cell."""
-        return self.cell.initial_state(batch_shape)
-
-    def project(self, params: Params, xs: jax.Array) -> Any:
-        """The projection of the cell."""
-        return self.cell.project(params, xs)
 
     def noise(
         self, key: jax.Array, num_steps: int, batch_shape: tuple[int, ...]
@@ -135,7 +149,7 @@ class WeightNormParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class WeightNorm:
+class WeightNorm(CellWrapper):
     """A cell whose matrices are given by the directions and lengths of their columns.
 
         w = lengths * v / norm(v)    norm over the rows of v [D, G*H]
@@ -155,18 +169,6 @@ class WeightNorm:
     Source: Salimans and Kingma, "Weight normalization", 2016, arXiv:1602.07868.
     """
 
-    cell: Cell
-
-    @property
-    def output_size(self) -> int:
-        """Width of y: that of the cell."""
-        return self.cell.output_size
-
-    @property
-    def gate_size(self) -> int | None:
-        """Width of one gate: that of the cell."""
-        return getattr(self.cell, "gate_size", None)
-
     @property
     def noise(self) -> Any:
         """The method of the cell, if it has one."""
@@ -185,10 +187,6 @@ class WeightNorm:
                 f"WeightNorm: a {type(self.cell).__name__} has no matrix to normalize"
             )
         return WeightNormParams(params, [_column_lengths(w) for w in matrices])
-
-    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> State:
-        """The initial state of the cell."""
-        return self.cell.initial_state(batch_shape)
 
     def project(self, params: WeightNormParams, xs: jax.Array) -> Any:
         """The projection of the cell by its normalized weights."""

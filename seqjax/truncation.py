@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqjax.cell_protocol import Cell, Dot, Params, State
+from seqjax.cell_wrappers import CellWrapper
 from seqjax.engine.checks import check_state
 from seqjax.recurrence import (
     Stack,
@@ -134,19 +135,10 @@ class _TruncatedState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class _TruncatedCell:
+class _TruncatedCell(CellWrapper):
     """A cell whose step scales the gradient into the state before it."""
 
-    cell: Cell
     num_steps: int  # T
-
-    @property
-    def output_size(self) -> int:
-        return self.cell.output_size
-
-    @property
-    def gate_size(self) -> int | None:
-        return getattr(self.cell, "gate_size", None)
 
     @property
     def noise(self) -> Any:
@@ -155,9 +147,6 @@ class _TruncatedCell:
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> _TruncatedState:
         state = self.cell.initial_state(batch_shape)
         return _attach_factors(self.cell, state, jnp.ones(self.num_steps))
-
-    def project(self, params: Params, xs: jax.Array) -> Any:
-        return self.cell.project(params, xs)
 
     def step(
         self, params: Params, state: _TruncatedState, z: Any, dot: Dot = jnp.dot
@@ -172,8 +161,7 @@ def _truncate(cell: Unrollable, num_steps: int) -> Unrollable:
     if isinstance(cell, Stack):
         cells = tuple(_truncate(part, num_steps) for part in cell.cells)
         return dataclasses.replace(cell, cells=cells)
-    # `unroll` does not call `init`.
-    return cast(Cell, _TruncatedCell(cast(Cell, cell), num_steps))
+    return _TruncatedCell(cast(Cell, cell), num_steps)
 
 
 def _attach_factors(cell: Unrollable, state: State, factors: jax.Array) -> State:

@@ -167,12 +167,12 @@ def _collect(node, where, found):
 DEFINITIONS = dict(_definitions())
 
 
-# Classes that others inherit their fields from.
-PRIVATE = {
+# Classes, some of which others inherit their fields from.
+CLASSES = {
     node.name: node
     for module in MODULES
     for node in ast.parse(_path(module).read_text("utf-8")).body
-    if isinstance(node, ast.ClassDef) and node.name.startswith("_")
+    if isinstance(node, ast.ClassDef)
 }
 
 
@@ -203,7 +203,7 @@ def _parameters(node):
             and "ClassVar" not in ast.unparse(field.annotation)
             and not field.target.id.startswith("_")
         }
-        bases = (PRIVATE.get(ast.unparse(base)) for base in node.bases)
+        bases = (CLASSES.get(ast.unparse(base)) for base in node.bases)
         return own.union(*(_parameters(base) for base in bases if base is not None))
     args = node.args
     every = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
