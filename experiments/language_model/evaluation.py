@@ -18,7 +18,12 @@ from experiments.common.text import read_input
 from experiments.common.training_run import load_params
 from experiments.common.workdir import Workdir
 from experiments.language_model.config import Config
-from experiments.language_model.data import HeldOut, load_data, read_held_out
+from experiments.language_model.data import (
+    HeldOut,
+    TextData,
+    load_data,
+    read_held_out,
+)
 from experiments.language_model.measures import measures, rows_of
 from experiments.language_model.model import build_model, make_perplexity, rows_state
 from experiments.language_model.workdirs import open_workdir, read_tokenizer
@@ -38,14 +43,14 @@ def evaluate(config: Config) -> dict[str, float]:
     """
     workdir = open_workdir(config, training=False)
     tokenizer = read_tokenizer(config, workdir)
+    data = None
     if config.files.input is None:
-        data = load_data(config)
-        workdir.check_data(data.sha256)
+        data = load_corpus(config, workdir)
         texts = data.held_out
     else:
         texts = {"test": read_held_out(config, tokenizer)}
     model, params = load_model(config, workdir, tokenizer)
-    sums = sums_of(config, workdir, model, params, texts)
+    sums = sums_of(config, workdir, model, params, texts, data)
     found: dict[str, float] = {}
     for part, text in texts.items():
         found |= measures(part, tokenizer.level, text.size, *sums[part])
@@ -58,6 +63,13 @@ def evaluate(config: Config) -> dict[str, float]:
     title = evaluation_title(f"{config.train.checkpoint} checkpoint", config.files)
     print_table(title, [*rows, ("files", workdir.path)])
     return found
+
+
+def load_corpus(config: Config, workdir: Workdir) -> TextData:
+    """The corpus that a run was trained on."""
+    data = load_data(config)
+    workdir.check_data(data.sha256)
+    return data
 
 
 def load_model(
@@ -75,8 +87,13 @@ def sums_of(
     model: LanguageModel,
     params: Any,
     texts: Mapping[str, HeldOut],
+    data: TextData | None,
 ) -> dict[str, tuple[float, float]]:
-    """The summed loss of each text, and the number of its predictions."""
+    """The summed loss of each text, and the number of its predictions.
+
+    Args:
+      data: the corpus, if it is loaded.
+    """
     if not config.adaptation.adapts:
         tokens = {part: text.tokens for part, text in texts.items()}
         perplexity_of = make_perplexity(config, model, tokens)
@@ -85,7 +102,7 @@ def sums_of(
     names = {part: f"the {part} part" for part in texts}
     if config.files.input is not None:
         names = {"test": shown_path(config.files.input)}
-    read = adapting(config, workdir, model, params)
+    read = adapting(config, workdir, model, params, data)
     for part, text in texts.items():
         activity.begin(f"reading {names[part]}")
         losses = read(np.asarray(text.tokens), names[part])
@@ -94,7 +111,11 @@ def sums_of(
 
 
 def adapting(
-    config: Config, workdir: Workdir, model: LanguageModel, params: Any
+    config: Config,
+    workdir: Workdir,
+    model: LanguageModel,
+    params: Any,
+    data: TextData | None = None,
 ) -> Callable[[np.ndarray, str], np.ndarray]:
     """(tokens, name of the text) -> the loss of each token but the first."""
     if config.train.eval_rows > 1:
@@ -102,7 +123,8 @@ def adapting(
     adaptation, reader = config.adaptation, make_reader(config.adaptation, model)
     squares = None
     if adaptation.dynamic == "rms":
-        squares = squares_of(config, workdir, model, params)
+        data = data or load_corpus(config, workdir)
+        squares = squares_of(config, data, model, params)
 
     def read(tokens: np.ndarray, name: str) -> np.ndarray:
         windows = text_windows(tokens, adaptation.window_steps)
@@ -113,11 +135,10 @@ def adapting(
 
 
 def squares_of(
-    config: Config, workdir: Workdir, model: LanguageModel, params: Any
+    config: Config, data: TextData, model: LanguageModel, params: Any
 ) -> Any:
     """The mean squares of the gradients of the training text's first minibatches."""
-    data, adaptation = load_data(config), config.adaptation
-    workdir.check_data(data.sha256)
+    adaptation = config.adaptation
     rows, steps = config.train.batch_size, config.train.num_steps
     needed = rows * steps * adaptation.dynamic_minibatches + 1
     tokens = data.train

@@ -123,6 +123,8 @@ def _cut(
         low, high = max(begin - position, 0), min(end - position, length)
         position += length
         if low >= high:
+            if begin < position:  # the part has ended
+                return
             continue
         if unit == "characters":
             yield piece[low:high]

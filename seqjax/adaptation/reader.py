@@ -78,10 +78,16 @@ class Reader:
             size = self.model.cell.output_size
             memory = self.cache.initial_memory(size, dtype)
         carry = _Carry(params, self._initial_state(params), memory)
-        for begin in range(0, len(windows.tokens), WINDOWS_OF_A_CALL):
+        number = len(windows.tokens)
+        # Windows of no steps fill the last call: one shape is one program.
+        missing = -number % WINDOWS_OF_A_CALL
+        windows = Windows(
+            *(np.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1)) for a in windows)
+        )
+        for begin in range(0, number, WINDOWS_OF_A_CALL):
             part = Windows(*(a[begin : begin + WINDOWS_OF_A_CALL] for a in windows))
             carry, losses = self._run(params, carry, part, squares)
-            yield np.asarray(losses)
+            yield np.asarray(losses)[: number - begin]
 
     def _initial_state(self, params: LanguageModelParams) -> Any:
         return initial_state(self.model.cell, params.cell, (1,))
