@@ -85,6 +85,16 @@ def test_both_directions_draw_different_masks(key):
     np.testing.assert_allclose(ys[:, :, :H], ys[::-1, :, H:], atol=1e-6)
 
 
+def test_both_directions_draw_masks_on_a_gpu_too(key, monkeypatch):
+    """There both run in one loop, which draws none."""
+    cell = seqjax.Bidirectional(seqjax.Zoneout(seqjax.RNN(H), (0.5,)))
+    params, draw = cell.init(key, D), jax.random.key(0)
+    _, expected = seqjax.unroll(cell, params, inputs(), key=draw)
+    monkeypatch.setattr("seqjax.recurrence.on_gpu", lambda: True)
+    _, ys = seqjax.unroll(cell, params, inputs(), key=draw)
+    np.testing.assert_allclose(ys, expected, atol=1e-6)
+
+
 def test_the_noise_of_a_truncated_cell_is_that_of_its_cell(key):
     cell = seqjax.Zoneout(seqjax.LSTM(H), (0.5,))
     params, ones = cell.init(key, D), jnp.ones(T)

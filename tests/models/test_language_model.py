@@ -268,3 +268,22 @@ def test_random_truncation_is_unbiased(window, key):
     assert_close(mean, full, atol=1e-5)
     gap = jax.tree.map(lambda a, b: np.abs(a - b).max(), full, unlike)
     assert max(jax.tree.leaves(gap)) > 1e-3
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_later_steps_than_a_length_do_not_count(window, masked):
+    """The loss and the state are those of each row alone, cut at its length."""
+    model, lengths = MODELS["deep"], [T, 0, 4]
+    params = drawn(model.init)
+    mask = jnp.asarray(np.random.default_rng(1).random((T, B)) < 0.5)
+    (total, count), state = model.loss(
+        params, window, lengths=jnp.asarray(lengths), mask=mask if masked else None
+    )
+    expected = np.zeros(2)
+    for row, length in enumerate(lengths):
+        own = window[: length + 1, row : row + 1]
+        only = mask[:length, row : row + 1] if masked else None
+        sums, last = model.loss(params, own, mask=only)
+        expected += np.asarray(sums)
+        assert_close(jax.tree.map(lambda s, r=row: s[r : r + 1], state), last)
+    np.testing.assert_allclose([total, count], expected, rtol=1e-5)

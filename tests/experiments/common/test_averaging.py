@@ -63,3 +63,27 @@ def test_a_validation_sees_the_average():
     state = state.replace(opt_state=opt_state, params=state.params + updates)
     assert int(average_state(state).number) == 1
     np.testing.assert_allclose(averaged(state), state.params, rtol=1e-6)
+
+
+def test_the_average_of_accumulated_updates_is_that_of_the_parameters():
+    """Also where a plateau has lowered the rate."""
+    config = OptimizerConfig(
+        optimizer="sgd",
+        learning_rate=1.0,
+        schedule="plateau",
+        clip_norm=0,
+        averaging="ema",
+        ema_decay=0.5,
+    )
+    optimizer = make_optimizer(config, 10, accumulate=2)
+
+    def loss_fn(w, carry, batch, key):
+        return ((w * batch).sum(), jnp.ones(())), carry
+
+    step = training.make_train_step(loss_fn, optimizer)
+    state = training.init_state(jnp.zeros(()), optimizer, None, jax.random.key(0))
+    state = state.replace(learning_rate_scale=jnp.asarray(0.1))
+    for batch in (1.0, 3.0, 5.0, 7.0):  # mean gradients 2 and 6
+        state, _ = step(state, jnp.asarray(batch))
+    np.testing.assert_allclose(state.params, -0.8, rtol=1e-6)
+    np.testing.assert_allclose(averaged(state), (-0.2 / 4 - 0.8 / 2) / 0.75, rtol=1e-6)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
-from tests.commands import summary
+from tests.commands import metrics, summary
 from tests.small_language_model import arrays, saved_steps, train
 
 
@@ -36,3 +37,18 @@ def test_averages_survive_a_stop_bit_for_bit(corpus, tmp_path, averaging, capsys
         np.testing.assert_array_equal(one[name], two[name])
     key = "test_perplexity"
     assert summary(tmp_path / "often")[key] == summary(tmp_path / "once")[key]
+
+
+@pytest.mark.parametrize("checkpoint", ["best", "last"])
+def test_the_average_is_validated_evaluated_and_kept(corpus, tmp_path, checkpoint):
+    run = tmp_path / "run"
+    flags = ("--averaging=ema", "--ema_decay=0.99", f"--checkpoint={checkpoint}")
+    train(corpus, run, *flags, "--epochs=1", "--learning_rate=0.02")
+    found = newest(run)
+    kept = load_file(run / "model" / "params.safetensors")
+    weight = next(a for name, a in found.items() if name.endswith(".weight"))
+    (average,) = (a for name, a in found.items() if name.endswith(".average.embed"))
+    np.testing.assert_allclose(kept[".embed"], average / weight, rtol=1e-6)
+    assert np.abs(kept[".embed"] - found[".params.embed"]).max() > 1e-4
+    validated = metrics(run)[-1]["valid_perplexity"]
+    np.testing.assert_allclose(validated, summary(run)["valid_perplexity"], rtol=1e-6)
