@@ -117,7 +117,7 @@ def train_epoch(
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.add_(parameter.grad, alpha=-rate)
-        total += float(loss) * labels.numel()
+        total += loss.item() * labels.numel()
         count += labels.numel()
     return total, count, True
 
@@ -137,7 +137,7 @@ def perplexity(module: Any, tokens: np.ndarray, num_steps: int = 512) -> float:
             loss = torch.nn.functional.cross_entropy(
                 logits.flatten(0, 1), labels, reduction="sum"
             )
-            total += float(loss)
+            total += loss.item()
     return math.exp(total / (len(text) - 1))
 
 
