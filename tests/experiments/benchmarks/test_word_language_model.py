@@ -87,3 +87,15 @@ def test_an_epoch_predicts_every_token_of_the_rows_once():
     np.testing.assert_array_equal(rows.T.reshape(-1), tokens[: 20 * 83])
     _, count, is_whole = peer.train_epoch(small_module(), rows, 1.0, math.inf)
     assert (count, is_whole) == (20 * 82, True)
+
+
+def test_an_update_is_no_longer_than_its_clipped_gradient():
+    module = small_module()
+    with torch.no_grad():
+        module.embed.weight *= 50
+    before = [p.detach().clone() for p in module.parameters()]
+    tokens = np.random.default_rng(5).integers(0, 11, 20 * 36)
+    peer.train_epoch(module, peer.rows_of(tokens), 2.0, math.inf)  # one minibatch
+    changes = [p.detach() - q for p, q in zip(module.parameters(), before, strict=True)]
+    norm = torch.cat([c.flatten() for c in changes]).norm().item()
+    assert norm == pytest.approx(2.0 * peer.CLIP_NORM, rel=1e-3)
